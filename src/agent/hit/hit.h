@@ -1,0 +1,158 @@
+// The runtime side of a probe: what trampolines reach, and how the agent thread makes, publishes
+// and retires it. Everything named *Runtime is read by application threads at any moment.
+//
+// Hit-path contract (STYLE.md): no allocation, no lock, no lazy TLS, no logging, no exception.
+#ifndef STILLFRAME_AGENT_HIT_HIT_H_
+#define STILLFRAME_AGENT_HIT_HIT_H_
+
+#include <atomic>
+#include <cstdint>
+
+#include "agent/hit/interpreter.h"
+#include "plan/plan.h"
+#include "plan/record.h"
+#include "plan/unwind_table.h"
+
+namespace stillframe::hit {
+
+// Accounting of one probe: hits = the sum of all the others.
+enum Counter : uint8_t {
+  kHits = 0,
+  kConditionFalse,
+  kConditionError,
+  kRateLimited,
+  kBudgetStopped,
+  kReentrant,
+  kRingFull,
+  kUnsafeContext,
+  kCaptured,
+  kCounterCount,
+};
+
+// Sharded so that threads do not share cache lines; the shard is the thread's.
+inline constexpr uint32_t kShardCount = 16;
+struct alignas(64) CounterShard {
+  std::atomic<uint64_t> count[kCounterCount];  // relaxed; partner: SumCounters on the agent thread
+  std::atomic<uint64_t> ticks;                 // time spent in hits, in time stamp counter ticks
+  std::atomic<uint32_t> histogram[32];         // hits by log2(ticks)
+};
+
+// A plan unit as the hit path sees it: bare arrays that live as long as the runtime.
+struct UnitView {
+  const Insn* code;
+  const StringRef* strings;
+  const TypeNode* types;
+  const Member* members;
+  const View* views;
+  const Piece* pieces;
+  const Variable* variables;
+  const VirtualFrame* virtual_frames;
+  const FramePlan* frames;
+};
+
+// A tracepoint in one module, in force. Immutable after publication but for the atomics.
+struct ProbeRuntime {
+  uint64_t probe_id = 0;   // never reused in the process
+  UnitView unit{};
+  const SitePlan* sites = nullptr;
+  uint64_t load_bias = 0;
+  CaptureLimits limits;
+  uint64_t max_hits = 0;         // captures, then silent; 0 = no limit
+  uint64_t ticks_per_permit = 0; // rate limit: one capture every so many ticks; 0 = none
+  std::atomic<uint64_t> captures_left{0};   // partner: itself (fetch_sub by hits)
+  std::atomic<uint64_t> next_permit{0};     // time stamp before which a capture is rate limited
+  std::atomic<uint32_t> stopped{0};         // 1: the agent stopped it (budget); partner: agent thread
+  CounterShard shards[kShardCount];
+};
+
+// One (probe, site) pair; a patched address may serve several tracepoints.
+struct SiteProbe {
+  ProbeRuntime* probe;
+  uint32_t site_index;
+};
+struct SiteProbeList {
+  uint32_t count;
+  SiteProbe entries[8];  // a ninth tracepoint on one address is refused
+};
+
+// One per patched address; lives as long as the process, like its trampoline. `list` is replaced
+// whole (RCU): the old one and retired ProbeRuntimes are freed only after WaitForQuiescence().
+struct SiteRuntime {
+  std::atomic<const SiteProbeList*> list{nullptr};  // acquire in hits; partner: agent thread
+  uint64_t address = 0;                             // runtime address of the probed instruction
+};
+
+// Called by every trampoline. Signal safety: yes, at any instruction of the host.
+extern "C" void stillframe_hit(SiteRuntime* site, RegisterFile* registers);
+
+// ---- Process-wide state, written by the agent thread, read by hits ----
+
+// A loaded module for the unwinder. Arrays must outlive their publication.
+struct UnwindModule {
+  uint64_t start;      // runtime range of its text
+  uint64_t end;
+  uint64_t load_bias;
+  uint64_t table_base; // runtime address of row 0
+  const uint32_t* pcs;
+  const uint16_t* row_rules;
+  const UnwindRule* rules;
+  uint32_t row_count;
+  uint32_t rule_count;
+};
+struct UnwindModules {
+  uint32_t count;             // sorted by start
+  const UnwindModule* modules;
+};
+
+// Caller plans by return address, an open-addressing table (power of two; key 0 = empty).
+struct CallerEntry {
+  uint64_t return_address;    // runtime
+  uint64_t caller_plan_id;    // goes into FrameRecord
+  uint64_t load_bias;
+  UnitView unit;              // frames[0] is the plan
+};
+struct CallerTable {
+  uint32_t mask;              // entries - 1
+  const CallerEntry* entries;
+};
+
+enum class ReadMethod : uint8_t { kProcessVmReadv, kProcSelfMem, kNone };
+
+struct ProcessLimits {
+  uint64_t ticks_per_second;       // of the time stamp counter
+  uint32_t snapshots_per_second;   // per process; 0 = no limit
+  uint32_t cpu_permille;           // of one core, for all hits together; 0 = no limit
+};
+
+// Sets up the ring and self-tests the read methods. Agent thread, once per process (again in no
+// child: see Disable). May fail with kIoError.
+Status Initialize(const ProcessLimits& limits);
+// Publish replacements; the previous value may be freed after WaitForQuiescence().
+void PublishUnwindModules(const UnwindModules* modules);
+void PublishCallers(const CallerTable* table);
+// After fork, in the child: hits return at once (counted nowhere). Async-signal-safe.
+void DisableInChild();
+// Returns true once every hit that was running at the call has returned; false after timeout_ms
+// (a thread may be blocked in a debugger): then free nothing and try again later.
+bool WaitForQuiescence(uint32_t timeout_ms);
+ReadMethod read_method();
+// Which reads are possible when the sandbox forbids the better ones; for doctor and logs.
+const char* ReadMethodName(ReadMethod method);
+// Time stamp counter now; ticks_per_second() calibrated against CLOCK_MONOTONIC by the agent.
+uint64_t ReadTicks();
+
+// Sums the shards. Any thread.
+struct CounterSums {
+  uint64_t count[kCounterCount];
+  uint64_t ticks;
+  uint64_t histogram[32];
+};
+CounterSums SumCounters(const ProbeRuntime& probe);
+
+// ---- Trace context of the calling thread (thread-local, initial-exec) ----
+void SetThreadTraceContext(const TraceContextRecord& context);
+TraceContextRecord GetThreadTraceContext();
+
+}  // namespace stillframe::hit
+
+#endif  // STILLFRAME_AGENT_HIT_HIT_H_

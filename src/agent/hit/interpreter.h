@@ -1,0 +1,47 @@
+// Runs verified bytecode. Hit-path contract: no allocation, lock, TLS, logging, exception or call
+// out of hit/; bounded by the program's length; compiled for general registers only. The decoder
+// runs the same code over the memory of a record.
+#ifndef STILLFRAME_AGENT_HIT_INTERPRETER_H_
+#define STILLFRAME_AGENT_HIT_INTERPRETER_H_
+
+#include <cstdint>
+
+#include "base/status.h"
+#include "plan/program.h"
+
+namespace stillframe::hit {
+
+struct StringRef {
+  const char* data;
+  uint64_t size_bytes;
+};
+
+// The machine frame that a program looks at.
+struct FrameContext {
+  const uint64_t* registers;      // kRegisterCount cells in DWARF order
+  uint32_t valid_registers;       // bit i: registers[i] is known in this frame
+  uint8_t cfa_known;
+  uint8_t pad[3];
+  uint64_t cfa;
+  uint64_t load_bias;             // of the module whose unit this is
+  const uint8_t (*xmm)[16];       // nullptr: not available in this frame
+};
+
+// Copies size_bytes from the target; false = it cannot be read. Never faults.
+struct MemoryReader {
+  bool (*read)(void* self, uint64_t address, void* out, uint32_t size_bytes);
+  void* self;
+};
+
+struct EvalResult {
+  uint64_t value;
+  Code error;  // kOk, or why there is no value
+};
+
+// `code` points at the first instruction of a verified program of `count` instructions.
+EvalResult Evaluate(const Insn* code, uint32_t count, const FrameContext& frame,
+                    const MemoryReader& memory, const StringRef* strings);
+
+}  // namespace stillframe::hit
+
+#endif  // STILLFRAME_AGENT_HIT_INTERPRETER_H_

@@ -1,0 +1,72 @@
+// Patches live text. One instance per process, used by the agent thread only.
+//
+// Every write compares the bytes it expects first; text is never made non-executable; trampolines
+// live as long as the process and are reused only for their own site; a failed step rolls back.
+#ifndef STILLFRAME_AGENT_PROBE_PROBE_INSTALLER_H_
+#define STILLFRAME_AGENT_PROBE_PROBE_INSTALLER_H_
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/address.h"
+#include "base/status.h"
+
+namespace stillframe::hit {
+struct SiteRuntime;
+}
+
+namespace stillframe::probe {
+
+enum class Method : uint8_t {
+  kNone = 0,
+  kCallRetarget,
+  kExactPun,      // one byte stored
+  kAlignedStore,  // the changed bytes lie in one aligned 8-byte word
+  kGuarded,       // straddles words: guard, core sync, tail, core sync, head
+};
+const char* MethodName(Method method);  // "CALL_RETARGET", "EXACT_PUN", ...
+
+// The module that a site belongs to, as the agent knows it.
+struct ModuleText {
+  std::string path;
+  RuntimeAddress text_start;  // executable mapping that holds the site
+  RuntimeAddress text_end;
+};
+
+struct InstalledSite {
+  hit::SiteRuntime* runtime = nullptr;  // owned by the installer, lives as long as the process
+  Method method = Method::kNone;
+};
+
+using HitFunction = void (*)(hit::SiteRuntime*, void* register_file);
+
+class ProbeInstaller {
+ public:
+  // Self-tests the patch methods on a scratch page; kNotPermitted with a reason when none works.
+  // `hit` is what trampolines call (hit::stillframe_hit).
+  static Result<std::unique_ptr<ProbeInstaller>> Create(HitFunction hit);
+  virtual ~ProbeInstaller() = default;
+
+  // Builds the trampoline (or reuses this site's old one) and patches. The site is live when this
+  // returns: set runtime->list before, through Prepare. Errors: kUnsafeSite (reason in the
+  // message), kProbeFailed, kNotPermitted, kModuleUnloaded.
+  virtual Result<InstalledSite> Prepare(RuntimeAddress site, const ModuleText& module) = 0;
+  virtual Status Arm(RuntimeAddress site) = 0;
+  // Restores the original bytes; refuses to touch bytes that are not ours.
+  virtual Status Disarm(RuntimeAddress site) = 0;
+  // The module was unloaded: forget its sites without touching memory.
+  virtual void Forget(RuntimeAddress start, RuntimeAddress end) = 0;
+  virtual uint32_t armed_count() const = 0;
+};
+
+// Offline: which method a site at `address` would get, given the text around it as in the file
+// (`text` starts at `text_address`). For doctor. kUnsafeSite with a reason when none.
+Result<Method> ClassifySite(std::span<const uint8_t> text, LinkAddress text_address,
+                            LinkAddress address);
+
+}  // namespace stillframe::probe
+
+#endif  // STILLFRAME_AGENT_PROBE_PROBE_INSTALLER_H_

@@ -1,0 +1,86 @@
+// Who an agent is and what poll and publish exchange, independent of the wire's encoding.
+#ifndef STILLFRAME_MODEL_AGENT_INFO_H_
+#define STILLFRAME_MODEL_AGENT_INFO_H_
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "model/snapshot.h"
+#include "model/tracepoint.h"
+
+namespace stillframe::model {
+
+struct AgentIdentity {
+  std::string instance;  // random UUID per process epoch
+  std::string service, version, environment;
+  std::vector<std::pair<std::string, std::string>> labels;
+  std::string host;
+  uint32_t pid = 0;
+  std::string program;        // path of the executable
+  std::string agent_version;
+  std::vector<std::pair<std::string, std::string>> modules;  // file name, build-id
+  int64_t start_unix_nanos = 0;
+  // Cost so far.
+  double cpu_seconds = 0;     // of the agent thread and of hits
+  uint64_t rss_bytes = 0;     // of the agent's own arenas, as far as known
+};
+
+struct DesiredTracepoint {
+  std::string id;
+  uint64_t revision = 0;
+  uint64_t expires_unix_ms = 0;  // 0 = never
+  TracepointSpec spec;
+};
+
+// The whole desired set of this agent's service and selector.
+struct DesiredSet {
+  uint64_t revision = 0;  // of the set; the agent repeats it in its next poll
+  std::vector<DesiredTracepoint> tracepoints;
+};
+
+struct TracepointReport {
+  std::string id;
+  AgentStatus status;
+};
+
+// A question of the server (GET …/lines, …/variables), answered with the next poll.
+struct Query {
+  std::string id;
+  std::string kind;  // "lines" or "variables"
+  std::string file;
+  uint32_t line = 0;
+};
+struct Answer {
+  std::string query_id;
+  std::string json;  // the REST body
+  std::string error_code, error_message;  // or this
+};
+
+struct PollRequest {
+  AgentIdentity identity;
+  uint64_t known_revision = 0;
+  uint32_t hold_ms = 50'000;  // how long the server may hold the poll
+  std::vector<TracepointReport> reports;
+  std::vector<Answer> answers;
+};
+struct PollResponse {
+  bool unchanged = false;
+  DesiredSet desired;           // when !unchanged
+  std::vector<Query> queries;
+};
+
+struct PublishRequest {
+  std::string instance;
+  std::string service;
+  uint64_t epoch = 0;  // start time in ns: distinguishes processes and forks
+  std::vector<Snapshot> snapshots;  // each with its sequence
+};
+struct PublishResponse {
+  std::vector<uint64_t> acked;  // sequences that are durable now (or were before)
+};
+
+}  // namespace stillframe::model
+
+#endif  // STILLFRAME_MODEL_AGENT_INFO_H_

@@ -1,0 +1,133 @@
+// A tracepoint and its status as outsiders see them (CONTRACT, REST), and their JSON.
+#ifndef STILLFRAME_MODEL_TRACEPOINT_H_
+#define STILLFRAME_MODEL_TRACEPOINT_H_
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+
+namespace stillframe::model {
+
+enum class Kind : uint8_t { kSnapshot, kLog, kCounter, kDistribution, kSpan };
+std::string_view KindName(Kind kind);  // "SNAPSHOT"
+
+struct Location {
+  std::string file;       // file and line, or function, or exception: exactly one form
+  uint32_t line = 0;
+  std::string function;
+  std::string exception;
+};
+
+struct Selector {
+  std::string version, environment, instance, trace_id;  // "" = any
+};
+
+struct Limits {
+  uint64_t max_hits = 1;
+  double per_second = 1;
+  uint64_t expires_in_ms = 3'600'000;
+};
+
+struct Capture {
+  uint32_t frames = 32;
+  uint32_t local_frames = 5;
+  uint32_t depth = 3;
+  uint32_t items = 100;
+  uint32_t string_bytes = 255;
+  uint32_t bytes = 65536;
+};
+
+// What may be set; kinds that this version's agent cannot do yet are refused by the agent with
+// ERROR / UNSUPPORTED, not by the server.
+struct TracepointSpec {
+  Kind kind = Kind::kSnapshot;
+  Location location;
+  Location end_location;
+  std::string condition;
+  std::vector<std::string> expressions;
+  std::string log_message;
+  Selector selector;
+  Limits limits;
+  Capture capture;
+};
+
+// A field's error: `field` is the JSON path, e.g. "location.line".
+struct FieldError {
+  std::string code;  // "INVALID_ARGUMENT", "UNKNOWN_FIELD", "MALFORMED_JSON", "OVER_LIMIT"
+  std::string message;
+  std::string field;
+};
+
+enum class State : uint8_t {
+  kReceived, kArmed, kEmitting, kPending, kThrottled, kExpired, kCompleted, kBlocked, kError,
+};
+std::string_view StateName(State state);  // "ARMED"
+std::optional<State> StateFromName(std::string_view name);
+
+struct SiteStatus {
+  std::string module, build_id, function;
+  uint64_t address = 0;  // LinkAddress; JSON "0x12a4"
+  std::string method;    // "EXACT_PUN"; "" when refused
+  std::string reason;    // why this site is not armed; "" when it is
+};
+
+// Names in JSON: hits, conditionFalse, conditionError, rateLimited, budgetStopped, reentrant,
+// ringFull, unsafeContext, captured, acked, inFlight, dropped.
+struct Counters {
+  uint64_t hits = 0, condition_false = 0, condition_error = 0, rate_limited = 0,
+           budget_stopped = 0, reentrant = 0, ring_full = 0, unsafe_context = 0, captured = 0;
+  uint64_t acked = 0, in_flight = 0;
+  std::map<std::string, uint64_t> dropped;  // by reason, e.g. "spoolFull", "shutdownDeadline"
+};
+
+struct AgentStatus {  // of one tracepoint in one process
+  std::string instance;
+  State state = State::kReceived;
+  std::string reason;   // stable code, "" when none
+  std::string message;  // for a person
+  std::vector<SiteStatus> sites;
+  Counters counters;
+  uint32_t hit_nanos_p50 = 0, hit_nanos_p99 = 0;
+  uint64_t revision = 0;  // of the tracepoint that this speaks of
+};
+
+// One tracepoint as stored: what agents get and REST shows.
+struct Tracepoint {
+  std::string id;
+  std::string service;
+  uint64_t revision = 1;  // counts its own changes
+  std::string created_at, expires_at;  // RFC 3339
+  std::string created_by;              // key id
+  TracepointSpec spec;
+};
+
+// Parses a POST body (or one element of a tracepoints file). Unknown fields, wrong types, values
+// out of range and a missing location are errors that name the field. `id` receives the optional
+// "id" when not null (file mode), else "id" is an unknown field.
+std::optional<FieldError> ParseTracepointSpec(std::string_view json, TracepointSpec& out,
+                                              std::string* id);
+// Applies a PATCH body: only the fields present change.
+std::optional<FieldError> PatchTracepointSpec(std::string_view json, TracepointSpec& spec);
+// {"tracepoints": […]} of STILLFRAME_TRACEPOINTS. Ids that are absent become "file:line" based.
+struct NamedSpec {
+  std::string id;
+  TracepointSpec spec;
+};
+std::optional<FieldError> ParseTracepointsFile(std::string_view json, std::vector<NamedSpec>& out);
+
+// JSON text (one line) of the tracepoint with an "agents" list.
+std::string TracepointToJson(const Tracepoint& tracepoint, const std::vector<AgentStatus>& agents);
+std::string AgentStatusToJson(const AgentStatus& status);
+// The spec alone, every field, in the REST form (parsable by ParseTracepointSpec).
+std::string SpecToJson(const TracepointSpec& spec);
+
+// "30s", "1.5s", "3600s" <-> milliseconds.
+std::optional<uint64_t> ParseDurationMs(std::string_view text);
+std::string FormatDuration(uint64_t ms);
+
+}  // namespace stillframe::model
+
+#endif  // STILLFRAME_MODEL_TRACEPOINT_H_

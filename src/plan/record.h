@@ -1,0 +1,78 @@
+// The raw record that a hit leaves in the ring: registers, frames and copied memory, no meaning.
+// The decoder gives it meaning with the plan. Written and read in the same process; the decoder
+// nevertheless treats every field as hostile, because a wild host store may have hit it.
+//
+//   RecordHeader | FrameRecord[frame_count] | Chunk (header + bytes, padded to 8) ...
+#ifndef STILLFRAME_PLAN_RECORD_H_
+#define STILLFRAME_PLAN_RECORD_H_
+
+#include <cstdint>
+
+#include "plan/program.h"
+#include "plan/unwind_table.h"
+
+namespace stillframe {
+
+inline constexpr uint32_t kRecordMagic = 0x53465231;  // "SFR1"
+
+// General registers at the site, in DWARF order, as the trampoline saved them.
+struct RegisterFile {
+  uint64_t gpr[kRegisterCount];  // rax rdx rcx rbx rsi rdi rbp rsp r8..r15; rsp as at the site
+  uint64_t rip;                  // address of the probed instruction
+  uint64_t rflags;               // status flags only
+};
+
+struct TraceContextRecord {
+  uint8_t trace_id[16];
+  uint8_t span_id[8];
+  uint8_t valid;
+  uint8_t flags;  // W3C trace flags; bit 0 = sampled
+  uint8_t pad[6];
+};
+
+enum RecordFlags : uint32_t {
+  kRecordTruncated = 1,     // the byte limit cut the walk short
+  kRecordUnwindStopped = 2, // frames end at a pc without an unwind rule
+};
+
+struct RecordHeader {
+  uint32_t magic;
+  uint32_t size_bytes;    // of everything, header included
+  uint64_t sequence;      // given at commit, dense per process epoch, from 1
+  uint64_t probe_id;      // which ProbeRuntime (never reused)
+  uint32_t site_index;    // index into ProbePlan::sites
+  uint32_t thread_id;
+  uint64_t start_ticks;   // time stamp counter when the hit began
+  uint64_t end_ticks;     // and when the record was complete
+  uint32_t frame_count;
+  uint32_t flags;         // RecordFlags
+  uint32_t chunk_count;
+  uint32_t pad;
+  TraceContextRecord trace;
+  RegisterFile registers;
+  uint8_t xmm[kXmmCount][16];
+};
+
+// One machine frame. frames[0] is the site's: pc = registers.rip.
+struct FrameRecord {
+  uint64_t pc;    // runtime address; a return address for all but the first and signal frames
+  uint64_t cfa;   // 0 = unknown
+  uint64_t saved[kSavedRegisterCount];  // values of kSavedRegisters in this frame
+  uint8_t valid;  // bit i: saved[i] is known
+  uint8_t pc_is_exact;  // 1: frame 0 and frames interrupted by a signal
+  uint8_t pad[6];
+  uint64_t rsp;   // stack pointer in this frame (the callee's CFA; the real one in frame 0)
+  uint64_t caller_plan_id;  // plan the hit path used for the frame's variables; 0 = none
+};
+
+enum ChunkStatus : uint32_t { kChunkOk = 0, kChunkUnreadable = 1 };
+
+struct ChunkHeader {
+  uint64_t address;
+  uint32_t size_bytes;  // bytes follow only when status == kChunkOk
+  uint32_t status;
+};
+
+}  // namespace stillframe
+
+#endif  // STILLFRAME_PLAN_RECORD_H_

@@ -1,0 +1,46 @@
+// The seam inside the symbolizer: module and line knowledge above (symbol_module), scopes,
+// variables, locations and types below (this).
+#ifndef STILLFRAME_SYMBOLIZER_FRAME_COMPILER_H_
+#define STILLFRAME_SYMBOLIZER_FRAME_COMPILER_H_
+
+#include <elfutils/libdw.h>
+
+#include <memory>
+#include <vector>
+
+#include "base/address.h"
+#include "base/status.h"
+#include "plan/plan.h"
+#include "symbolizer/scope.h"
+#include "symbolizer/symbolizer.h"
+
+namespace stillframe {
+
+// Source-level frames at `pc` in the unit `cu`: inlined calls innermost first, then the function.
+// Every frame's line but the first's is the call line of the one before; the first one's comes from
+// the line table. Never empty when a function covers pc.
+std::vector<SourceFrame> InlineChain(Dwarf_Die* cu, LinkAddress pc);
+
+// Fills one PlanUnit; types, strings and identical locations are shared across its frames.
+class FrameCompiler {
+ public:
+  // `dwarf` must outlive this; `redaction` may be nullptr.
+  static std::unique_ptr<FrameCompiler> Create(Dwarf* dwarf, const RedactionPolicy* redaction,
+                                               PlanUnit& unit);
+  virtual ~FrameCompiler() = default;
+
+  // Appends a FramePlan (virtual frames, and the variables of each) and returns its index in
+  // unit.frames. Scopes and location lists are looked up at `lookup_pc` (= pc at a site, pc - 1 for
+  // a return address). `innermost` = frame 0: all registers and XMM are known; otherwise a location
+  // in a register that a callee does not save is kUnavailable / kNotSaved. Variables declared after
+  // the frame's line in their block are left out.
+  virtual Result<uint32_t> AddFrame(Dwarf_Die* cu, LinkAddress pc, LinkAddress lookup_pc,
+                                    bool innermost) = 0;
+  // Names visible at the innermost scope of pc (its function and the blocks, not the functions it
+  // is inlined into), then globals of the module. Locations refer to frame 0. Valid while this is.
+  virtual std::unique_ptr<Scope> OpenScope(Dwarf_Die* cu, LinkAddress pc) = 0;
+};
+
+}  // namespace stillframe
+
+#endif  // STILLFRAME_SYMBOLIZER_FRAME_COMPILER_H_

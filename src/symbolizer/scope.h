@@ -1,0 +1,39 @@
+// What the expression compiler asks about the place where an expression stands. Implemented over
+// libdw by the variables reader, and by a plain fake in tests.
+#ifndef STILLFRAME_SYMBOLIZER_SCOPE_H_
+#define STILLFRAME_SYMBOLIZER_SCOPE_H_
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "plan/plan.h"
+
+namespace stillframe {
+
+// A name found in scope: its type and location are already in the unit.
+struct ScopeVariable {
+  TypeId type = kVoidType;
+  Location location;  // kUnavailable: its reason becomes the expression's error
+  uint8_t flags = 0;  // VariableFlags
+  std::string recovered;
+};
+
+class Scope {
+ public:
+  virtual ~Scope() = default;
+  // Locals and parameters innermost first, then members through `this` (the implementation does
+  // not do these: the compiler falls back on Find("this")), then globals and statics of the module.
+  virtual std::optional<ScopeVariable> Find(std::string_view name) = 0;
+  // Value and type of a (possibly qualified) enumerator, e.g. "Tier::kGold" or "kGold".
+  struct EnumConstant { TypeId type; int64_t value; };
+  virtual std::optional<EnumConstant> FindEnumerator(std::string_view qualified_name) = 0;
+  // All names visible here, for "did you mean".
+  virtual std::vector<std::string> VisibleNames() = 0;
+};
+
+}  // namespace stillframe
+
+#endif  // STILLFRAME_SYMBOLIZER_SCOPE_H_

@@ -1,0 +1,109 @@
+// From (module, file:line, expressions) to plans. The only way into libdw.
+//
+// Threads: one thread owns a Symbolizer (libdw 0.188 is not thread-safe). Memory: debug information
+// is opened on demand and given back by ReleaseMemory(); plans are self-contained.
+#ifndef STILLFRAME_SYMBOLIZER_SYMBOLIZER_H_
+#define STILLFRAME_SYMBOLIZER_SYMBOLIZER_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/address.h"
+#include "base/status.h"
+#include "plan/plan.h"
+#include "plan/unwind_table.h"
+
+namespace stillframe {
+
+// Names whose values are never shown. Filled by the caller (model/redaction.h has the defaults);
+// kept as an interface so that the symbolizer does not know policy.
+class RedactionPolicy {
+ public:
+  virtual ~RedactionPolicy() = default;
+  virtual bool RedactsName(std::string_view name) const = 0;      // variable or member
+  virtual bool RedactsType(std::string_view type_name) const = 0;
+};
+
+struct SymbolizerOptions {
+  std::vector<std::string> debug_path;        // folders searched for separate debug files
+  const RedactionPolicy* redaction = nullptr; // not owned; nullptr = nothing is redacted
+  uint32_t max_sites = 1000;                  // more statement addresses than that: kTooManySites
+};
+
+struct PlanRequest {
+  std::string file;   // any component-aligned suffix of the path in the debug information
+  uint32_t line = 0;
+  std::string condition;                 // "" = always
+  std::vector<std::string> expressions;  // watches
+  CaptureLimits limits;
+};
+
+struct SourceFrame {
+  std::string function;  // demangled, with parameters; "" when unknown
+  std::string file;      // "" when unknown
+  uint32_t line = 0;
+  bool inlined = false;
+};
+
+// A line that has code, for `lines`.
+struct LineInfo {
+  std::string file;  // full path
+  uint32_t line = 0;
+  std::vector<LinkAddress> addresses;    // every distinct statement address
+  std::vector<std::string> functions;    // functions (innermost) these belong to, de-duplicated
+};
+
+// One ELF module opened for symbols. Obtained from Symbolizer::OpenModule.
+class SymbolModule {
+ public:
+  virtual ~SymbolModule() = default;
+  virtual const std::string& path() const = 0;
+  virtual const std::string& build_id() const = 0;  // lower-case hex or ""
+  // What was found: the module itself has DWARF, a separate file does, or why there is none.
+  virtual Status debug_status() const = 0;          // OK or kNoDebugInfo / kBuildMismatch
+  virtual const std::string& debug_file() const = 0;  // "" when none
+
+  // Compiles the plan. Errors: kNoDebugInfo, kFileNotFound (no unit has the file; near names),
+  // kAmbiguousFile (candidates), kLineHasNoCode (nearest lines), kTooManySites, kBadExpression
+  // (with "column N"), kUnknownVariable (near names), kRedacted, kOptimizedOut.
+  virtual Result<ProbePlan> Compile(const PlanRequest& request) = 0;
+  // Plan of a caller frame whose return address is `return_address` (looked up at - 1), or of an
+  // exact pc. Without debug information: function name from the symbol table, no variables.
+  virtual Result<CallerPlan> CompileCaller(LinkAddress return_address, bool pc_is_exact,
+                                           const CaptureLimits& limits) = 0;
+  // Return addresses of direct calls to the function that contains `address`, as far as this
+  // module's debug information names them; at most `max`. Best effort: may be empty.
+  virtual std::vector<LinkAddress> LikelyCallers(LinkAddress address, uint32_t max) = 0;
+
+  // Innermost first; never empty: the last resort is one frame with an empty function.
+  virtual std::vector<SourceFrame> Symbolize(LinkAddress pc) = 0;
+  // Name of the symbol that covers the address, as "name" or "name+12"; "" when none. Data too.
+  virtual std::string SymbolName(LinkAddress address) = 0;
+  // Dynamic: all files of the module's line tables that match the suffix (all when empty).
+  virtual Result<std::vector<std::string>> Files(std::string_view suffix) = 0;
+  // Lines with code of the file, ascending; first..last inclusive (0, 0 = all).
+  virtual Result<std::vector<LineInfo>> Lines(std::string_view file, uint32_t first,
+                                              uint32_t last) = 0;
+  // Every distinct is_stmt address of the module's line tables (for doctor), at most `max`.
+  virtual Result<std::vector<LinkAddress>> StatementAddresses(uint64_t max) = 0;
+  // From .eh_frame (the file, not memory). kNotFound when the module has none.
+  virtual Result<UnwindTable> BuildUnwindTable() = 0;
+};
+
+class Symbolizer {
+ public:
+  static std::unique_ptr<Symbolizer> Create(SymbolizerOptions options);
+  virtual ~Symbolizer() = default;
+  // Opens (or returns the already open) module. `path` is what /proc/self/maps says. Checks
+  // `expected_build_id` (hex, "" = do not check): a file replaced on disk is kBuildMismatch.
+  virtual Result<SymbolModule*> OpenModule(const std::string& path,
+                                           std::string_view expected_build_id) = 0;
+  // Closes every module: pointers from OpenModule die. Gives memory back to the system.
+  virtual void ReleaseMemory() = 0;
+};
+
+}  // namespace stillframe
+
+#endif  // STILLFRAME_SYMBOLIZER_SYMBOLIZER_H_

@@ -1,0 +1,62 @@
+// Snapshots between the ring and the server's acknowledgement: bounded, retried with exponential
+// back-off and full jitter, every loss counted by reason.
+#ifndef STILLFRAME_TRANSPORT_OUTBOX_H_
+#define STILLFRAME_TRANSPORT_OUTBOX_H_
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "model/agent_info.h"
+
+namespace stillframe::transport {
+
+struct OutboxLimits {
+  uint64_t bytes = 4u << 20;  // estimated size of what is kept; the newest is dropped when full
+  uint32_t batch_snapshots = 64;
+  uint64_t batch_bytes = 768u << 10;
+};
+
+// Delay before attempt n (1 = first retry): full jitter in [0, min(cap, base * 2^(n-1))], never
+// below `retry_after_ms`. `random` is in [0, 1).
+uint32_t BackoffMs(uint32_t attempt, uint32_t retry_after_ms, double random);
+
+// Agent thread only.
+class Outbox {
+ public:
+  explicit Outbox(OutboxLimits limits) : limits_(limits) {}
+  // False: full; counted as dropped "outboxFull" against the snapshot's tracepoint.
+  bool Add(model::Snapshot snapshot);
+  // The oldest snapshots that fit in a batch; they stay until Acked or Reject.
+  std::vector<model::Snapshot> Batch() const;
+  void Acked(const std::vector<uint64_t>& sequences);
+  // The server refuses these for good (4xx): dropped "refused".
+  void Reject(const std::vector<uint64_t>& sequences);
+  // At exit: what is left is dropped "shutdownDeadline".
+  void DropAll(const std::string& reason);
+
+  bool empty() const { return entries_.empty(); }
+  uint64_t in_flight(const std::string& tracepoint_id) const;
+  uint64_t acked(const std::string& tracepoint_id) const;
+  std::map<std::string, uint64_t> dropped(const std::string& tracepoint_id) const;
+
+ private:
+  struct Entry {
+    model::Snapshot snapshot;
+    uint64_t bytes;
+  };
+  struct Totals {
+    uint64_t in_flight = 0, acked = 0;
+    std::map<std::string, uint64_t> dropped;
+  };
+  OutboxLimits limits_;
+  std::deque<Entry> entries_;
+  uint64_t bytes_ = 0;
+  std::map<std::string, Totals> totals_;
+};
+
+}  // namespace stillframe::transport
+
+#endif  // STILLFRAME_TRANSPORT_OUTBOX_H_
