@@ -31,7 +31,9 @@ using FileOffset = Address<struct FileOffsetTag>;
 // RuntimeAddress = LinkAddress + bias, modulo 2^64.
 struct LoadBias {
   uint64_t value = 0;
-  constexpr RuntimeAddress ToRuntime(LinkAddress a) const { return RuntimeAddress(a.value + value); }
+  constexpr RuntimeAddress ToRuntime(LinkAddress a) const {
+    return RuntimeAddress(a.value + value);
+  }
   constexpr LinkAddress ToLink(RuntimeAddress a) const { return LinkAddress(a.value - value); }
 };
 

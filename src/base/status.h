@@ -17,13 +17,13 @@ namespace stillframe {
 enum class Code : unsigned char {
   kOk = 0,
   // General.
-  kInvalidArgument,   // the caller's value is wrong; the message names it
+  kInvalidArgument,  // the caller's value is wrong; the message names it
   kNotFound,
-  kIoError,           // a system call failed; the message holds errno's text
-  kUnsupported,       // understood, but not done by this version
-  kCorrupt,           // input (ELF, DWARF, record, wire) breaks its own format
+  kIoError,      // a system call failed; the message holds errno's text
+  kUnsupported,  // understood, but not done by this version
+  kCorrupt,      // input (ELF, DWARF, record, wire) breaks its own format
   kOverLimit,
-  kUnavailable,       // a peer cannot be reached
+  kUnavailable,  // a peer cannot be reached
   kUnauthorized,
   kInternal,
   // Reasons of tracepoint statuses and of values, as in CONTRACT.
@@ -42,17 +42,17 @@ enum class Code : unsigned char {
   kModuleUnloaded,
   kTooManySites,
   // Reasons of values only.
-  kNotSaved,            // the register was not saved by a callee
-  kNotCaptured,         // the memory was not in the record (first hit of this caller, or a limit)
-  kUnreadable,          // the read faulted
-  kUnsupportedLocation, // a DWARF operator that is not evaluated yet
+  kNotSaved,             // the register was not saved by a callee
+  kNotCaptured,          // the memory was not in the record (first hit of this caller, or a limit)
+  kUnreadable,           // the read faulted
+  kUnsupportedLocation,  // a DWARF operator that is not evaluated yet
   kUnsupportedType,
-  kIncompleteType,      // only a declaration was found
+  kIncompleteType,  // only a declaration was found
   kNotInScope,
-  kLimit,               // depth, items or bytes of the capture limits
-  kImplausible,         // a container whose own fields contradict each other
-  kProbeFailed,         // the patch was attempted and refused by the system
-  kNotPermitted,        // the host refuses what patching needs
+  kLimit,         // depth, items or bytes of the capture limits
+  kImplausible,   // a container whose own fields contradict each other
+  kProbeFailed,   // the patch was attempted and refused by the system
+  kNotPermitted,  // the host refuses what patching needs
 };
 
 // "LINE_HAS_NO_CODE" and so on; static storage.
@@ -86,7 +86,7 @@ Status ErrnoStatus(std::string_view what, int error_number);
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : rep_(std::in_place_index<0>, std::move(value)) {}     // NOLINT: implicit
+  Result(T value) : rep_(std::in_place_index<0>, std::move(value)) {}         // NOLINT: implicit
   Result(Status status) : rep_(std::in_place_index<1>, std::move(status)) {}  // NOLINT: implicit
 
   bool ok() const { return rep_.index() == 0; }
@@ -109,10 +109,10 @@ class [[nodiscard]] Result {
 #define STILLFRAME_CONCAT_INNER(a, b) a##b
 #define STILLFRAME_CONCAT(a, b) STILLFRAME_CONCAT_INNER(a, b)
 // Returns the Status from the enclosing function unless it is OK.
-#define SF_RETURN_IF_ERROR(expr)                          \
-  do {                                                    \
-    ::stillframe::Status sf_status_ = (expr);             \
-    if (!sf_status_.ok()) return sf_status_;              \
+#define SF_RETURN_IF_ERROR(expr)              \
+  do {                                        \
+    ::stillframe::Status sf_status_ = (expr); \
+    if (!sf_status_.ok()) return sf_status_;  \
   } while (0)
 // SF_ASSIGN_OR_RETURN(auto x, F()): x = value, or returns F()'s Status.
 #define SF_ASSIGN_OR_RETURN(lhs, expr) \

@@ -18,13 +18,13 @@ struct AgentIdentity {
   std::vector<std::pair<std::string, std::string>> labels;
   std::string host;
   uint32_t pid = 0;
-  std::string program;        // path of the executable
+  std::string program;  // path of the executable
   std::string agent_version;
   std::vector<std::pair<std::string, std::string>> modules;  // file name, build-id
   int64_t start_unix_nanos = 0;
   // Cost so far.
-  double cpu_seconds = 0;     // of the agent thread and of hits
-  uint64_t rss_bytes = 0;     // of the agent's own arenas, as far as known
+  double cpu_seconds = 0;  // of the agent thread and of hits
+  uint64_t rss_bytes = 0;  // of the agent's own arenas, as far as known
 };
 
 struct DesiredTracepoint {
@@ -54,7 +54,7 @@ struct Query {
 };
 struct Answer {
   std::string query_id;
-  std::string json;  // the REST body
+  std::string json;                       // the REST body
   std::string error_code, error_message;  // or this
 };
 
@@ -67,14 +67,14 @@ struct PollRequest {
 };
 struct PollResponse {
   bool unchanged = false;
-  DesiredSet desired;           // when !unchanged
+  DesiredSet desired;  // when !unchanged
   std::vector<Query> queries;
 };
 
 struct PublishRequest {
   std::string instance;
   std::string service;
-  uint64_t epoch = 0;  // start time in ns: distinguishes processes and forks
+  uint64_t epoch = 0;               // start time in ns: distinguishes processes and forks
   std::vector<Snapshot> snapshots;  // each with its sequence
 };
 struct PublishResponse {

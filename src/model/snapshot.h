@@ -4,19 +4,25 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace stillframe::model {
 
 enum class ValueStatus : uint8_t {
-  kExact, kRecovered, kTruncated, kRedacted, kUnreadable, kUnavailable,
+  kExact,
+  kRecovered,
+  kTruncated,
+  kRedacted,
+  kUnreadable,
+  kUnavailable,
 };
 std::string_view ValueStatusName(ValueStatus status);  // "EXACT"
 
 struct Value {
   std::string name;
   std::string type;
-  std::string value;   // "" when there is none (structs, unavailable)
+  std::string value;  // "" when there is none (structs, unavailable)
   bool has_value = false;
   ValueStatus status = ValueStatus::kExact;
   std::string reason;  // code, or how it was recovered; "" for EXACT
@@ -48,8 +54,8 @@ struct Snapshot {
   std::vector<Frame> frames;
   std::vector<Value> expressions;  // Value::name is "text" in JSON
   uint32_t capture_nanos = 0;
-  bool truncated = false;          // the byte limit was reached
-  uint64_t sequence = 0;           // of the agent's epoch
+  bool truncated = false;  // the byte limit was reached
+  uint64_t sequence = 0;   // of the agent's epoch
 };
 
 // One line of JSON, in CONTRACT's field order. Bytes that are not UTF-8 become U+FFFD.

@@ -4,7 +4,9 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/status.h"
@@ -13,9 +15,10 @@ namespace stillframe::model {
 
 enum class Kind : uint8_t { kSnapshot, kLog, kCounter, kDistribution, kSpan };
 std::string_view KindName(Kind kind);  // "SNAPSHOT"
+std::optional<Kind> KindFromName(std::string_view name);
 
 struct Location {
-  std::string file;       // file and line, or function, or exception: exactly one form
+  std::string file;  // file and line, or function, or exception: exactly one form
   uint32_t line = 0;
   std::string function;
   std::string exception;
@@ -62,7 +65,15 @@ struct FieldError {
 };
 
 enum class State : uint8_t {
-  kReceived, kArmed, kEmitting, kPending, kThrottled, kExpired, kCompleted, kBlocked, kError,
+  kReceived,
+  kArmed,
+  kEmitting,
+  kPending,
+  kThrottled,
+  kExpired,
+  kCompleted,
+  kBlocked,
+  kError,
 };
 std::string_view StateName(State state);  // "ARMED"
 std::optional<State> StateFromName(std::string_view name);
@@ -77,8 +88,8 @@ struct SiteStatus {
 // Names in JSON: hits, conditionFalse, conditionError, rateLimited, budgetStopped, reentrant,
 // ringFull, unsafeContext, captured, acked, inFlight, dropped.
 struct Counters {
-  uint64_t hits = 0, condition_false = 0, condition_error = 0, rate_limited = 0,
-           budget_stopped = 0, reentrant = 0, ring_full = 0, unsafe_context = 0, captured = 0;
+  uint64_t hits = 0, condition_false = 0, condition_error = 0, rate_limited = 0, budget_stopped = 0,
+           reentrant = 0, ring_full = 0, unsafe_context = 0, captured = 0;
   uint64_t acked = 0, in_flight = 0;
   std::map<std::string, uint64_t> dropped;  // by reason, e.g. "spoolFull", "shutdownDeadline"
 };
@@ -98,7 +109,7 @@ struct AgentStatus {  // of one tracepoint in one process
 struct Tracepoint {
   std::string id;
   std::string service;
-  uint64_t revision = 1;  // counts its own changes
+  uint64_t revision = 1;               // counts its own changes
   std::string created_at, expires_at;  // RFC 3339
   std::string created_by;              // key id
   TracepointSpec spec;

@@ -66,7 +66,7 @@ struct VirtualFrame {
   StringId function = 0;  // "shop::Checkout(shop::Order const&)"
   StringId file = 0;      // path as in the debug information, made absolute with the comp dir
   uint32_t line = 0;
-  uint8_t inlined = 0;    // 1: inlined into the next one
+  uint8_t inlined = 0;  // 1: inlined into the next one
   uint8_t pad[3] = {};
   uint32_t first_variable = 0;
   uint32_t variable_count = 0;
@@ -95,9 +95,9 @@ struct PlanUnit {
 
 struct SitePlan {
   LinkAddress address;
-  StringId function = 0;   // innermost function at the site
-  uint32_t frame = 0;      // index into PlanUnit::frames
-  Program condition;       // empty = always true. Yields 0 or not 0
+  StringId function = 0;          // innermost function at the site
+  uint32_t frame = 0;             // index into PlanUnit::frames
+  Program condition;              // empty = always true. Yields 0 or not 0
   uint32_t first_expression = 0;  // watch expressions in PlanUnit::variables
   uint32_t expression_count = 0;
 };

@@ -16,8 +16,8 @@ inline constexpr uint32_t kMaxStack = 24;
 inline constexpr uint32_t kMaxProgramLength = 1024;
 
 enum class Op : uint8_t {
-  kReturn = 0,     // ends; result = top
-  kFail,           // ends with Code(a)
+  kReturn = 0,  // ends; result = top
+  kFail,        // ends with Code(a)
   // Pushes.
   kConst,          // push imm
   kRegister,       // push DWARF register a (0..15) of the frame; kNotSaved when it is unknown there
@@ -25,34 +25,63 @@ enum class Op : uint8_t {
   kModuleAddress,  // push imm (a LinkAddress) + load bias of the frame's module
   kXmm,            // push b (4 or 8) low bytes of XMM register a; only in frame 0
   // Memory.
-  kLoad,           // pop address; push a (1,2,4,8) bytes, sign-extended when b != 0; kUnreadable
+  kLoad,  // pop address; push a (1,2,4,8) bytes, sign-extended when b != 0; kUnreadable
   // Stack.
-  kDup, kDrop, kSwap, kOver, kRot,
-  kPick,           // push a copy of the cell a below the top (0 = kDup)
+  kDup,
+  kDrop,
+  kSwap,
+  kOver,
+  kRot,
+  kPick,  // push a copy of the cell a below the top (0 = kDup)
   // Integers, modulo 2^64. Binary: pop right, pop left, push left OP right.
-  kAddImm,         // top += imm
-  kAdd, kSub, kMul,
-  kDivS, kDivU, kModS, kModU,  // division by zero and INT64_MIN / -1: kBadExpression
-  kAnd, kOr, kXor, kShl, kShrU, kShrS,  // shift counts >= 64: 0, or the sign
-  kNeg, kNot,
-  kLogicalNot,     // top = top == 0
-  kBool,           // top = top != 0
-  kExtend,         // keep the low a (1,2,4,8) bytes; sign-extend when b != 0
-  kEq, kNe, kLtS, kLtU, kLeS, kLeU,  // push 0 or 1
+  kAddImm,  // top += imm
+  kAdd,
+  kSub,
+  kMul,
+  kDivS,
+  kDivU,
+  kModS,
+  kModU,  // division by zero and INT64_MIN / -1: kBadExpression
+  kAnd,
+  kOr,
+  kXor,
+  kShl,
+  kShrU,
+  kShrS,  // shift counts >= 64: 0, or the sign
+  kNeg,
+  kNot,
+  kLogicalNot,  // top = top == 0
+  kBool,        // top = top != 0
+  kExtend,      // keep the low a (1,2,4,8) bytes; sign-extend when b != 0
+  kEq,
+  kNe,
+  kLtS,
+  kLtU,
+  kLeS,
+  kLeU,  // push 0 or 1
   // IEEE doubles held as bits in a cell.
-  kFAdd, kFSub, kFMul, kFDiv, kFNeg,
-  kFEq, kFNe, kFLt, kFLe,
-  kF32ToF64,       // low 32 bits as float -> double
+  kFAdd,
+  kFSub,
+  kFMul,
+  kFDiv,
+  kFNeg,
+  kFEq,
+  kFNe,
+  kFLt,
+  kFLe,
+  kF32ToF64,  // low 32 bits as float -> double
   kF64ToF32,
-  kS64ToF64, kU64ToF64,
-  kF64ToS64, kF64ToU64,  // truncating; out of range: kBadExpression
+  kS64ToF64,
+  kU64ToF64,
+  kF64ToS64,
+  kF64ToU64,  // truncating; out of range: kBadExpression
   // Control. Target = index of this instruction + imm, imm > 0.
   kJump,
   kJumpIfZero,     // pops
   kJumpIfNonZero,  // pops
   // Strings.
-  kStringEq,       // pop length, pop address; push: equals literal strings[imm] of the unit
-  kCStringEq,      // pop address; push: the NUL-terminated string there equals strings[imm]
+  kStringEq,   // pop length, pop address; push: equals literal strings[imm] of the unit
+  kCStringEq,  // pop address; push: the NUL-terminated string there equals strings[imm]
 };
 
 struct Insn {

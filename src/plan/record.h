@@ -31,21 +31,21 @@ struct TraceContextRecord {
 };
 
 enum RecordFlags : uint32_t {
-  kRecordTruncated = 1,     // the byte limit cut the walk short
-  kRecordUnwindStopped = 2, // frames end at a pc without an unwind rule
+  kRecordTruncated = 1,      // the byte limit cut the walk short
+  kRecordUnwindStopped = 2,  // frames end at a pc without an unwind rule
 };
 
 struct RecordHeader {
   uint32_t magic;
-  uint32_t size_bytes;    // of everything, header included
-  uint64_t sequence;      // given at commit, dense per process epoch, from 1
-  uint64_t probe_id;      // which ProbeRuntime (never reused)
-  uint32_t site_index;    // index into ProbePlan::sites
+  uint32_t size_bytes;  // of everything, header included
+  uint64_t sequence;    // given at commit, dense per process epoch, from 1
+  uint64_t probe_id;    // which ProbeRuntime (never reused)
+  uint32_t site_index;  // index into ProbePlan::sites
   uint32_t thread_id;
-  uint64_t start_ticks;   // time stamp counter when the hit began
-  uint64_t end_ticks;     // and when the record was complete
+  uint64_t start_ticks;  // time stamp counter when the hit began
+  uint64_t end_ticks;    // and when the record was complete
   uint32_t frame_count;
-  uint32_t flags;         // RecordFlags
+  uint32_t flags;  // RecordFlags
   uint32_t chunk_count;
   uint32_t pad;
   TraceContextRecord trace;
@@ -55,13 +55,13 @@ struct RecordHeader {
 
 // One machine frame. frames[0] is the site's: pc = registers.rip.
 struct FrameRecord {
-  uint64_t pc;    // runtime address; a return address for all but the first and signal frames
-  uint64_t cfa;   // 0 = unknown
+  uint64_t pc;   // runtime address; a return address for all but the first and signal frames
+  uint64_t cfa;  // 0 = unknown
   uint64_t saved[kSavedRegisterCount];  // values of kSavedRegisters in this frame
-  uint8_t valid;  // bit i: saved[i] is known
-  uint8_t pc_is_exact;  // 1: frame 0 and frames interrupted by a signal
+  uint8_t valid;                        // bit i: saved[i] is known
+  uint8_t pc_is_exact;                  // 1: frame 0 and frames interrupted by a signal
   uint8_t pad[6];
-  uint64_t rsp;   // stack pointer in this frame (the callee's CFA; the real one in frame 0)
+  uint64_t rsp;  // stack pointer in this frame (the callee's CFA; the real one in frame 0)
   uint64_t caller_plan_id;  // plan the hit path used for the frame's variables; 0 = none
 };
 

@@ -19,9 +19,9 @@ enum class CfaKind : uint8_t {
 };
 
 enum class SaveKind : uint8_t {
-  kSame = 0,        // not changed by this frame: the caller's value is the current one
-  kAtCfaOffset,     // saved at CFA + offset
-  kUndefined,       // lost
+  kSame = 0,     // not changed by this frame: the caller's value is the current one
+  kAtCfaOffset,  // saved at CFA + offset
+  kUndefined,    // lost
 };
 
 // The registers an unwind recovers, in this order: rbx, rbp, r12, r13, r14, r15.
@@ -33,7 +33,7 @@ struct UnwindRule {
   uint8_t cfa_register = 0;  // DWARF number
   SaveKind save[kSavedRegisterCount] = {};
   int32_t cfa_offset = 0;
-  int32_t return_address_offset = -8;  // from the CFA; 0 = undefined: outermost frame
+  int32_t return_address_offset = -8;             // from the CFA; 0 = undefined: outermost frame
   int32_t save_offset[kSavedRegisterCount] = {};  // from the CFA
   friend bool operator==(const UnwindRule&, const UnwindRule&) = default;
 };

@@ -22,7 +22,8 @@ TEST(ProcessMaps, ParsesKernelLines) {
 }
 
 TEST(ProcessMaps, RefusesGarbageAndQuotesIt) {
-  for (const char* text : {"hello\n", "10-5 r-xp 0 fe:00 1\n", "10-20 r-x\n", "10-20 r-xp 0 fe 1"}) {
+  for (const char* text :
+       {"hello\n", "10-5 r-xp 0 fe:00 1\n", "10-20 r-x\n", "10-20 r-xp 0 fe 1"}) {
     const auto maps = ParseProcessMaps(text);
     ASSERT_FALSE(maps.ok()) << text;
     EXPECT_EQ(maps.status().code(), Code::kCorrupt);

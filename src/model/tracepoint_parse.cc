@@ -1,0 +1,207 @@
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "model/json_reader.h"
+#include "model/tracepoint.h"
+
+namespace stillframe::model {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr size_t kMaxPathBytes = 4096;
+constexpr size_t kMaxExpressionBytes = 2048;  // Google Cloud Debugger's limit
+constexpr uint32_t kMaxLine = 10'000'000;
+constexpr uint64_t kMaxLifetimeMs = 24ull * 3600 * 1000;
+
+void ReadLocation(ObjectReader& parent, const char* name, Location& out,
+                  std::optional<FieldError>& error) {
+  const Json* json = parent.Child(name);
+  if (json == nullptr) return;
+  Location location;
+  ObjectReader reader(*json, parent.PathOf(name), error);
+  const bool has_file = reader.String("file", location.file, kMaxPathBytes);
+  const bool has_line = reader.Integer32("line", location.line, 1, kMaxLine);
+  const bool has_function = reader.String("function", location.function, kMaxPathBytes);
+  const bool has_exception = reader.String("exception", location.exception, kMaxPathBytes);
+  reader.Finish();
+  if (error) return;
+  if (has_file + has_function + has_exception > 1 || (has_line && !has_file)) {
+    error = FieldError{"INVALID_ARGUMENT",
+                       parent.PathOf(name) +
+                           " must be either a file and line, or a function, or "
+                           "an exception",
+                       parent.PathOf(name)};
+  } else if (has_file && location.file.empty()) {
+    reader.Fail("INVALID_ARGUMENT", "file", "must not be empty");
+  } else if (has_file && !has_line) {
+    reader.Fail("INVALID_ARGUMENT", "line", "is missing");
+  } else if (!has_file && location.function.empty() && location.exception.empty()) {
+    reader.Fail("INVALID_ARGUMENT", "file", "is missing");
+  } else {
+    out = location;
+  }
+}
+
+bool IsTraceId(std::string_view text) {
+  return text.empty() || (text.size() == 32 &&
+                          text.find_first_not_of("0123456789abcdef") == std::string_view::npos);
+}
+
+void ReadSelector(ObjectReader& parent, Selector& out, std::optional<FieldError>& error) {
+  const Json* json = parent.Child("selector");
+  if (json == nullptr) return;
+  ObjectReader reader(*json, "selector", error);
+  reader.String("version", out.version, 256);
+  reader.String("environment", out.environment, 256);
+  reader.String("instance", out.instance, 256);
+  std::string trace_id = out.trace_id;
+  if (reader.String("traceId", trace_id, 64)) {
+    if (IsTraceId(trace_id)) {
+      out.trace_id = trace_id;
+    } else {
+      reader.Fail("INVALID_ARGUMENT", "traceId", "must be 32 lower-case hexadecimal digits");
+    }
+  }
+  reader.Finish();
+}
+
+void ReadLimits(ObjectReader& parent, Limits& out, std::optional<FieldError>& error) {
+  const Json* json = parent.Child("limits");
+  if (json == nullptr) return;
+  ObjectReader reader(*json, "limits", error);
+  reader.Integer("maxHits", out.max_hits, 1, 1'000'000'000);
+  reader.Number("perSecond", out.per_second, 0.001, 10'000);
+  reader.Duration("expiresIn", out.expires_in_ms, 1000, kMaxLifetimeMs);
+  reader.Finish();
+}
+
+void ReadCapture(ObjectReader& parent, Capture& out, std::optional<FieldError>& error) {
+  const Json* json = parent.Child("capture");
+  if (json == nullptr) return;
+  ObjectReader reader(*json, "capture", error);
+  reader.Integer32("frames", out.frames, 1, 128);
+  reader.Integer32("localFrames", out.local_frames, 0, 32);
+  reader.Integer32("depth", out.depth, 0, 10);
+  reader.Integer32("items", out.items, 0, 10'000);
+  reader.Integer32("stringBytes", out.string_bytes, 0, 65'536);
+  reader.Integer32("bytes", out.bytes, 1024, 65'536);
+  reader.Finish();
+}
+
+void CheckKind(const TracepointSpec& spec, std::optional<FieldError>& error) {
+  if (error) return;
+  const auto fail = [&error](const char* field, const char* message) {
+    error = FieldError{"INVALID_ARGUMENT", std::string(field) + " " + message, field};
+  };
+  if (spec.kind == Kind::kLog && spec.log_message.empty()) {
+    fail("logMessage", "is missing: a LOG tracepoint needs one");
+  } else if (spec.kind == Kind::kDistribution && spec.expressions.size() != 1) {
+    fail("expressions", "must hold exactly one expression for a DISTRIBUTION");
+  } else if (spec.kind == Kind::kSpan && spec.end_location.file.empty() &&
+             spec.location.function.empty()) {
+    fail("endLocation", "is missing: a SPAN needs it, or a function as location");
+  }
+}
+
+void ReadSpec(ObjectReader& reader, TracepointSpec& spec, std::optional<FieldError>& error) {
+  std::string kind;
+  if (reader.String("kind", kind, 64)) {
+    if (const auto known = KindFromName(kind)) {
+      spec.kind = *known;
+    } else {
+      reader.Fail("INVALID_ARGUMENT", "kind",
+                  "must be SNAPSHOT, LOG, COUNTER, DISTRIBUTION or SPAN");
+    }
+  }
+  ReadLocation(reader, "location", spec.location, error);
+  ReadLocation(reader, "endLocation", spec.end_location, error);
+  reader.String("condition", spec.condition, kMaxExpressionBytes);
+  reader.Strings("expressions", spec.expressions, 64, kMaxExpressionBytes);
+  reader.String("logMessage", spec.log_message, 4096);
+  ReadSelector(reader, spec.selector, error);
+  ReadLimits(reader, spec.limits, error);
+  ReadCapture(reader, spec.capture, error);
+}
+
+void CheckLocation(const TracepointSpec& spec, const std::string& prefix,
+                   std::optional<FieldError>& error) {
+  if (error) return;
+  const Location& location = spec.location;
+  if (location.file.empty() && location.function.empty() && location.exception.empty()) {
+    error = FieldError{"INVALID_ARGUMENT", prefix + "location is missing", prefix + "location"};
+  }
+}
+
+std::optional<FieldError> ParseOne(const Json& json, const std::string& path, TracepointSpec& out,
+                                   std::string* id) {
+  std::optional<FieldError> error;
+  TracepointSpec spec;
+  ObjectReader reader(json, path, error);
+  if (id != nullptr) reader.String("id", *id, 128);
+  ReadSpec(reader, spec, error);
+  reader.Finish();
+  CheckLocation(spec, path.empty() ? "" : path + ".", error);
+  CheckKind(spec, error);
+  if (!error) out = std::move(spec);
+  return error;
+}
+
+}  // namespace
+
+std::optional<FieldError> ParseTracepointSpec(std::string_view text, TracepointSpec& out,
+                                              std::string* id) {
+  Json json;
+  if (auto error = ParseJson(text, json)) return error;
+  return ParseOne(json, "", out, id);
+}
+
+std::optional<FieldError> PatchTracepointSpec(std::string_view text, TracepointSpec& spec) {
+  Json json;
+  if (auto error = ParseJson(text, json)) return error;
+  std::optional<FieldError> error;
+  TracepointSpec patched = spec;
+  ObjectReader reader(json, "", error);
+  ReadSpec(reader, patched, error);
+  reader.Finish();
+  CheckKind(patched, error);
+  if (!error) spec = std::move(patched);
+  return error;
+}
+
+std::optional<FieldError> ParseTracepointsFile(std::string_view text, std::vector<NamedSpec>& out) {
+  Json json;
+  if (auto error = ParseJson(text, json)) return error;
+  std::optional<FieldError> error;
+  ObjectReader reader(json, "", error);
+  const Json* list = reader.Child("tracepoints");
+  reader.Finish();
+  if (error) return error;
+  if (list == nullptr || !list->is_array() || list->size() > 10'000) {
+    return FieldError{"INVALID_ARGUMENT", "tracepoints must be a list (of at most 10000)",
+                      "tracepoints"};
+  }
+  std::vector<NamedSpec> specs;
+  for (size_t i = 0; i < list->size(); ++i) {
+    NamedSpec named;
+    const std::string path = "tracepoints[" + std::to_string(i) + "]";
+    if (auto bad = ParseOne((*list)[i], path, named.spec, &named.id)) return bad;
+    if (named.id.empty()) {
+      const Location& where = named.spec.location;
+      named.id = where.file.empty() ? where.function + where.exception
+                                    : where.file + ":" + std::to_string(where.line);
+    }
+    // Two tracepoints on one line are legitimate; their ids must differ all the same.
+    const std::string base = named.id;
+    for (int n = 2; std::any_of(specs.begin(), specs.end(),
+                                [&](const NamedSpec& other) { return other.id == named.id; });
+         ++n) {
+      named.id = base + "#" + std::to_string(n);
+    }
+    specs.push_back(std::move(named));
+  }
+  out = std::move(specs);
+  return std::nullopt;
+}
+
+}  // namespace stillframe::model
