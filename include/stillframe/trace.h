@@ -1,0 +1,77 @@
+// Tells the agent which distributed trace the calling thread works for.
+//
+//   stillframe::TraceScope scope(request.header("traceparent"));
+//
+// Snapshots taken on this thread while `scope` lives carry its trace and span id. Scopes nest; the
+// end of one restores the one before. Works with and without the agent present (it then costs a
+// branch). Threads: a scope belongs to the thread that made it.
+#ifndef STILLFRAME_TRACE_H_
+#define STILLFRAME_TRACE_H_
+
+#include <cstring>
+#include <string_view>
+
+#include "stillframe/stillframe.h"
+
+namespace stillframe {
+
+class TraceScope {
+ public:
+  // From a W3C `traceparent` header, "00-<32 hex>-<16 hex>-<2 hex>". A malformed or empty one
+  // leaves the thread's context as it is.
+  explicit TraceScope(std::string_view traceparent) {
+    stillframe_trace context;
+    if (stillframe_trace_parse != nullptr &&
+        stillframe_trace_parse(traceparent.data(), traceparent.size(), &context) == 1) {
+      Enter(context);
+    }
+  }
+  // From ids as bytes: 16 of the trace, 8 of the span.
+  TraceScope(const unsigned char* trace_id, const unsigned char* span_id, bool sampled) {
+    stillframe_trace context = {};
+    std::memcpy(context.trace_id, trace_id, sizeof context.trace_id);
+    std::memcpy(context.span_id, span_id, sizeof context.span_id);
+    context.valid = 1;
+    context.flags = sampled ? 1 : 0;
+    Enter(context);
+  }
+  // From ids in hexadecimal (32 and 16 digits, either case); malformed ones change nothing.
+  TraceScope(std::string_view trace_id_hex, std::string_view span_id_hex, bool sampled) {
+    char header[56] = "00-";
+    if (trace_id_hex.size() != 32 || span_id_hex.size() != 16) return;
+    std::memcpy(header + 3, trace_id_hex.data(), 32);
+    header[35] = '-';
+    std::memcpy(header + 36, span_id_hex.data(), 16);
+    std::memcpy(header + 52, sampled ? "-01" : "-00", 3);
+    for (char* c = header; c < header + 55; ++c) {
+      if (*c >= 'A' && *c <= 'F') *c = static_cast<char>(*c - 'A' + 'a');
+    }
+    stillframe_trace context;
+    if (stillframe_trace_parse != nullptr && stillframe_trace_parse(header, 55, &context) == 1) {
+      Enter(context);
+    }
+  }
+  ~TraceScope() {
+    if (entered_) stillframe_trace_set(&previous_);
+  }
+  TraceScope(const TraceScope&) = delete;
+  TraceScope& operator=(const TraceScope&) = delete;
+
+  // Whether this scope set a context.
+  bool active() const { return entered_; }
+
+ private:
+  void Enter(const stillframe_trace& context) {
+    if (stillframe_trace_set == nullptr || stillframe_trace_get == nullptr) return;
+    stillframe_trace_get(&previous_);
+    stillframe_trace_set(&context);
+    entered_ = true;
+  }
+
+  stillframe_trace previous_ = {};
+  bool entered_ = false;
+};
+
+}  // namespace stillframe
+
+#endif  // STILLFRAME_TRACE_H_

@@ -1,0 +1,212 @@
+#include "agent/agent_loop.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <ctime>
+
+#include "agent/dw_stubs/dw_stubs.h"
+#include "agent/identity.h"
+#include "agent/queries.h"
+#include "agent/ring/ring.h"
+#include "base/log.h"
+
+namespace stillframe::agent {
+namespace {
+
+constexpr uint32_t kActiveWaitMs = 10;     // how often the ring is looked at while probes are in
+constexpr uint32_t kIdleWaitMs = 10'000;   // the link wakes us earlier when it has something
+constexpr int64_t kReportEveryNs = 1'000'000'000;   // counters that changed
+constexpr int64_t kKeepSymbolsNs = 10'000'000'000;  // debug information stays open this long
+constexpr uint32_t kDrainAtOnce = 64;
+
+double ThreadCpuSeconds() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+}
+
+}  // namespace
+
+void AgentLoop::Run() {
+  pthread_setname_np(pthread_self(), "stillframe");
+  if (Status status = SetUp(); !status.ok()) {
+    LogError("the agent stays off: " + status.ToString());
+    return;
+  }
+  while (true) {
+    {
+      const std::lock_guard lock(agent_.mutex_);
+      if (agent_.shared_.stop) break;
+    }
+    Turn();
+  }
+  Finish();
+}
+
+Status AgentLoop::SetUp() {
+  clock_.Start();
+  identity_ = MakeIdentity(options_);
+  auto link = options_.server.empty() ? MakeFileLink(options_)
+                                      : MakeServerLink(options_, identity_);
+  SF_ASSIGN_OR_RETURN(link_, std::move(link));
+  const std::lock_guard lock(agent_.mutex_);
+  agent_.shared_.link = link_.get();
+  return Status();
+}
+
+void AgentLoop::MakeStore() {
+  const uint64_t ticks_per_second = clock_.Calibrate();
+  if (Status status = LoadDw(); !status.ok()) {
+    LogError("no debug information can be read: " + status.ToString());
+  }
+  const hit::ProcessLimits limits{
+      .ticks_per_second = ticks_per_second,
+      .snapshots_per_second = options_.limits.snapshots_per_second,
+      .cpu_permille = static_cast<uint32_t>(options_.limits.cpu_percent * 10),
+  };
+  if (Status status = hit::Initialize(limits); !status.ok()) {
+    LogError("setting up the hit path: " + status.ToString());
+  }
+  store_ = std::make_unique<TracepointStore>(
+      StoreOptions{.debug_path = options_.debug_path,
+                   .redaction = &redaction_,
+                   .ticks_per_second = ticks_per_second,
+                   .bytes_per_snapshot = options_.limits.bytes_per_snapshot});
+  collector_ =
+      std::make_unique<Collector>(*store_, outbox_, clock_, identity_, &redaction_);
+}
+
+void AgentLoop::ApplyDesired() {
+  auto desired = link_->TakeDesired();
+  if (!desired) return;
+  if (store_ == nullptr && desired->empty()) return;
+  if (store_ == nullptr) MakeStore();
+  store_->SetDesired(*desired);
+  last_use_ns_ = MonotonicNanos();
+  symbols_open_ = true;
+}
+
+void AgentLoop::AnswerQueries() {
+  for (const model::Query& query : link_->TakeQueries()) {
+    if (store_ == nullptr) MakeStore();
+    link_->Answer(AnswerQuery(query, store_->symbolizer(), ListLoadedModules()));
+    last_use_ns_ = MonotonicNanos();
+    symbols_open_ = true;
+  }
+}
+
+uint32_t AgentLoop::WaitMs() const {
+  if (store_ != nullptr && store_->active()) return kActiveWaitMs;
+  if (!outbox_.empty()) return 100;
+  return symbols_open_ ? 1'000 : kIdleWaitMs;
+}
+
+void AgentLoop::Turn() {
+  ApplyDesired();
+  AnswerQueries();
+  if (store_ != nullptr) {
+    if (collector_->Drain(kDrainAtOnce) > 0) {
+      last_use_ns_ = MonotonicNanos();
+      symbols_open_ = true;
+    }
+    store_->Tick(static_cast<uint64_t>(RealtimeNanos() / 1'000'000));
+    CollectGarbage();
+    ReportStatuses();
+    if (symbols_open_ && MonotonicNanos() - last_use_ns_ > kKeepSymbolsNs) {
+      store_->symbolizer().ReleaseMemory();
+      symbols_open_ = false;
+    }
+  }
+  link_->Send(outbox_);
+  TellWaiters();
+  link_->Wait(WaitMs());
+}
+
+// What was taken out may still be in use by hits that began before, and by records in the ring.
+void AgentLoop::CollectGarbage() {
+  if (!store_->NeedsCollection() || !hit::WaitForQuiescence(1)) return;
+  while (collector_->Drain(kDrainAtOnce) > 0) {
+  }
+  store_->FreeRetired();
+}
+
+std::vector<model::TracepointReport> AgentLoop::Reports() {
+  if (store_ == nullptr) return {};
+  std::vector<model::TracepointReport> reports = store_->Reports();
+  for (model::TracepointReport& report : reports) {
+    report.status.instance = identity_.instance;
+    model::Counters& counters = report.status.counters;
+    counters.acked = outbox_.acked(report.id);
+    counters.in_flight = outbox_.in_flight(report.id);
+    for (const auto& [reason, count] : outbox_.dropped(report.id)) counters.dropped[reason] += count;
+    // The ring's share of the second identity: captured, but not decoded yet.
+    uint64_t known = counters.acked + counters.in_flight;
+    for (const auto& [reason, count] : counters.dropped) known += count;
+    if (counters.captured > known) counters.in_flight += counters.captured - known;
+  }
+  return reports;
+}
+
+void AgentLoop::ReportStatuses() {
+  const bool urgent = store_->status_version() != reported_version_;
+  const int64_t now = MonotonicNanos();
+  if (!urgent && now - reported_at_ns_ < kReportEveryNs) return;
+  std::vector<model::TracepointReport> reports = Reports();
+  uint64_t activity = 0;
+  for (const auto& report : reports) {
+    activity += report.status.counters.hits + report.status.counters.acked;
+  }
+  reported_at_ns_ = now;
+  if (!urgent && activity == reported_activity_) return;
+  reported_version_ = store_->status_version();
+  reported_activity_ = activity;
+  link_->Report(std::move(reports), urgent);
+}
+
+void AgentLoop::TellWaiters() {
+  const bool quiet = outbox_.empty();  // the ring was drained in this turn
+  const std::lock_guard lock(agent_.mutex_);
+  Agent::Shared& shared = agent_.shared_;
+  // Desired sets that were taken have been applied: armed, pending or refused.
+  if (!shared.settled && link_->knows_desired()) {
+    shared.settled = true;
+    agent_.changed_.notify_all();
+  }
+  if (quiet && shared.flush_done != shared.flush_wanted) {
+    shared.flush_done = shared.flush_wanted;
+    agent_.changed_.notify_all();
+  }
+}
+
+void AgentLoop::Finish() {
+  bool at_exit = false;
+  int64_t deadline = 0;
+  {
+    const std::lock_guard lock(agent_.mutex_);
+    at_exit = agent_.shared_.at_exit;
+    deadline = agent_.shared_.stop_deadline_ns;
+  }
+  if (store_ != nullptr) {
+    if (!at_exit) {
+      store_->Clear();
+      hit::WaitForQuiescence(100);
+    }
+    while (collector_->Drain(kDrainAtOnce) > 0) {
+    }
+  }
+  // A reserve for the last report, and for the host to see us finish in time.
+  constexpr int64_t kReserveNs = 50'000'000;
+  link_->Send(outbox_);
+  while (!outbox_.empty() && MonotonicNanos() < deadline - kReserveNs) {
+    link_->Wait(5);
+    link_->Send(outbox_);
+  }
+  outbox_.DropAll("shutdownDeadline");
+  const int64_t left_ms = (deadline - MonotonicNanos()) / 1'000'000;
+  link_->Close(Reports(), static_cast<uint32_t>(std::clamp<int64_t>(left_ms, 0, 100)));
+  const std::lock_guard lock(agent_.mutex_);
+  agent_.shared_.link = nullptr;
+}
+
+}  // namespace stillframe::agent

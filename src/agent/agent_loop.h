@@ -1,0 +1,55 @@
+// The work of the agent thread: desired set in, probes armed, records out, statuses reported.
+#ifndef STILLFRAME_AGENT_AGENT_LOOP_H_
+#define STILLFRAME_AGENT_AGENT_LOOP_H_
+
+#include <memory>
+
+#include "agent/agent.h"
+#include "agent/collector.h"
+#include "agent/link.h"
+#include "agent/redaction_policy.h"
+#include "agent/tick_clock.h"
+#include "agent/tracepoint_store.h"
+#include "transport/outbox.h"
+
+namespace stillframe::agent {
+
+class AgentLoop {
+ public:
+  explicit AgentLoop(Agent& agent) : agent_(agent), options_(agent.options_) {}
+  // Returns when the agent was told to stop.
+  void Run();
+
+ private:
+  Status SetUp();
+  void Turn();               // once around
+  void ApplyDesired();
+  void AnswerQueries();
+  void MakeStore();          // at the first tracepoint: an idle agent has none of this
+  void CollectGarbage();
+  void ReportStatuses();
+  void TellWaiters();
+  void Finish();
+  std::vector<model::TracepointReport> Reports();
+  uint32_t WaitMs() const;
+
+  Agent& agent_;
+  const Options& options_;
+  const NameRedaction redaction_;
+  TickClock clock_;
+  model::AgentIdentity identity_;
+  std::unique_ptr<Link> link_;
+  transport::Outbox outbox_{transport::OutboxLimits()};
+  std::unique_ptr<TracepointStore> store_;
+  std::unique_ptr<Collector> collector_;
+
+  uint64_t reported_version_ = 0;
+  uint64_t reported_activity_ = 0;
+  int64_t reported_at_ns_ = 0;
+  int64_t last_use_ns_ = 0;  // of debug information, to give its memory back
+  bool symbols_open_ = false;
+};
+
+}  // namespace stillframe::agent
+
+#endif  // STILLFRAME_AGENT_AGENT_LOOP_H_

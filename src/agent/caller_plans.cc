@@ -1,0 +1,114 @@
+#include "agent/caller_plans.h"
+
+#include <algorithm>
+#include <deque>
+#include <set>
+
+#include "base/log.h"
+
+namespace stillframe::agent {
+namespace {
+
+constexpr size_t kMaxEntries = 4096;  // beyond that new callers are resolved but not kept published
+
+uint32_t TableSize(size_t entries) {
+  uint32_t size = 16;
+  while (size < entries * 2) size *= 2;
+  return size;
+}
+
+}  // namespace
+
+CallerPlans::Entry& CallerPlans::Compile(RuntimeAddress pc, bool pc_is_exact,
+                                         const LoadedModule* module) {
+  auto& slot = entries_[{pc.value, pc_is_exact}];
+  if (slot != nullptr) return *slot;
+  slot = std::make_unique<Entry>();
+  Entry& entry = *slot;
+  entry.id = next_id_++;
+  if (module == nullptr) return entry;
+  entry.meaning.module = module->FileName();
+  entry.meaning.build_id = module->build_id;
+  entry.meaning.load_bias = module->bias.value;
+  auto opened = symbolizer_.OpenModule(module->path, module->build_id);
+  if (!opened.ok()) return entry;
+  const LinkAddress link = module->bias.ToLink(pc);
+  auto plan = (*opened)->CompileCaller(link, pc_is_exact, CaptureLimits());
+  if (!plan.ok()) {
+    LogDebug("caller plan: " + plan.status().ToString());
+    entry.meaning.function = (*opened)->SymbolName(pc_is_exact ? link : link - 1);
+    return entry;
+  }
+  entry.plan = std::move(*plan);
+  entry.has_plan = true;
+  entry.arrays = std::make_unique<UnitArrays>(entry.plan.unit);
+  entry.meaning.unit = &entry.plan.unit;
+  entry.meaning.frame = 0;
+  changed_ = true;
+  return entry;
+}
+
+decode::FrameMeaning CallerPlans::Resolve(RuntimeAddress pc, bool pc_is_exact,
+                                          const std::vector<LoadedModule>& modules) {
+  // A return address may be the first byte after the module's text.
+  const LoadedModule* module = FindModule(modules, pc_is_exact ? pc : pc - 1);
+  return Compile(pc, pc_is_exact, module).meaning;
+}
+
+void CallerPlans::Prepare(const LoadedModule& module, LinkAddress site, uint32_t levels,
+                          uint32_t max) {
+  auto opened = symbolizer_.OpenModule(module.path, module.build_id);
+  if (!opened.ok()) return;
+  std::deque<std::pair<LinkAddress, uint32_t>> queue{{site, 0}};
+  std::set<uint64_t> seen;
+  while (!queue.empty() && seen.size() < max) {
+    const auto [address, level] = queue.front();
+    queue.pop_front();
+    if (level >= levels) continue;
+    for (LinkAddress caller : (*opened)->LikelyCallers(address, max)) {
+      if (seen.size() >= max || !seen.insert(caller.value).second) continue;
+      Compile(module.bias.ToRuntime(caller), false, &module);
+      queue.emplace_back(caller - 1, level + 1);
+    }
+  }
+}
+
+void CallerPlans::Publish() {
+  if (!changed_) return;
+  changed_ = false;
+  size_t count = 0;
+  for (const auto& [key, entry] : entries_) count += entry->has_plan && !key.second;
+  auto table = std::make_unique<Table>();
+  table->slots.resize(TableSize(std::min(count, kMaxEntries)));
+  table->head.mask = static_cast<uint32_t>(table->slots.size() - 1);
+  size_t placed = 0;
+  for (const auto& [key, entry] : entries_) {
+    if (!entry->has_plan || key.second || placed == kMaxEntries) continue;
+    // The hash of hit/callers: see FindCaller.
+    uint32_t at = hit::CallerHash(key.first) & table->head.mask;
+    while (table->slots[at].return_address != 0) at = (at + 1) & table->head.mask;
+    table->slots[at] = hit::CallerEntry{.return_address = key.first,
+                                        .caller_plan_id = entry->id,
+                                        .load_bias = entry->meaning.load_bias,
+                                        .unit = entry->arrays->view()};
+    ++placed;
+  }
+  table->head.entries = table->slots.data();
+  hit::PublishCallers(&table->head);
+  if (published_ != nullptr) retired_tables_.push_back(std::move(published_));
+  published_ = std::move(table);
+}
+
+void CallerPlans::Forget(RuntimeAddress start, RuntimeAddress end) {
+  for (auto it = entries_.begin(); it != entries_.end();) {
+    if (it->first.first >= start.value && it->first.first <= end.value) {
+      retired_entries_.push_back(std::move(it->second));
+      it = entries_.erase(it);
+      changed_ = true;
+    } else {
+      ++it;
+    }
+  }
+}
+
+}  // namespace stillframe::agent

@@ -1,0 +1,65 @@
+// Plans of caller frames, by return address: made for likely callers when a probe is armed and for
+// the others when they are first seen, so that the next hit copies their heap values too. Agent
+// thread; the hit path reads what Publish() put out.
+#ifndef STILLFRAME_AGENT_CALLER_PLANS_H_
+#define STILLFRAME_AGENT_CALLER_PLANS_H_
+
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "agent/decode/snapshot_builder.h"
+#include "agent/hit/hit.h"
+#include "agent/loaded_modules.h"
+#include "agent/unit_view.h"
+#include "symbolizer/symbolizer.h"
+
+namespace stillframe::agent {
+
+class CallerPlans {
+ public:
+  explicit CallerPlans(Symbolizer& symbolizer) : symbolizer_(symbolizer) {}
+
+  // The meaning of the machine frame at `pc`; compiles it when it is new. Valid until Forget or
+  // TakeRetired. Never fails: without debug information it is the symbol's name or nothing.
+  decode::FrameMeaning Resolve(RuntimeAddress pc, bool pc_is_exact,
+                               const std::vector<LoadedModule>& modules);
+  // Compiles likely callers of the function at `site`, breadth first up to `levels` and at most
+  // `max` plans.
+  void Prepare(const LoadedModule& module, LinkAddress site, uint32_t levels, uint32_t max);
+  // Publishes the table for the hit path when it changed.
+  void Publish();
+  // A module went away.
+  void Forget(RuntimeAddress start, RuntimeAddress end);
+  // Call after WaitForQuiescence and after the ring was drained.
+  void FreeRetired() { retired_tables_.clear(), retired_entries_.clear(); }
+  bool has_retired() const { return !retired_tables_.empty() || !retired_entries_.empty(); }
+  size_t size() const { return entries_.size(); }
+
+ private:
+  struct Entry {
+    uint64_t id = 0;
+    CallerPlan plan;
+    bool has_plan = false;  // false: `meaning.function` is all there is
+    std::unique_ptr<UnitArrays> arrays;
+    decode::FrameMeaning meaning;
+  };
+  struct Table {
+    std::vector<hit::CallerEntry> slots;
+    hit::CallerTable head{};
+  };
+  Entry& Compile(RuntimeAddress pc, bool pc_is_exact, const LoadedModule* module);
+
+  Symbolizer& symbolizer_;
+  // Keyed by pc; exact pcs (signal frames) are looked up differently, hence the flag.
+  std::map<std::pair<uint64_t, bool>, std::unique_ptr<Entry>> entries_;
+  std::unique_ptr<Table> published_;
+  std::vector<std::unique_ptr<Table>> retired_tables_;
+  std::vector<std::unique_ptr<Entry>> retired_entries_;
+  uint64_t next_id_ = 1;
+  bool changed_ = false;
+};
+
+}  // namespace stillframe::agent
+
+#endif  // STILLFRAME_AGENT_CALLER_PLANS_H_

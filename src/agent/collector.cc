@@ -1,0 +1,78 @@
+#include "agent/collector.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "agent/decode/snapshot_builder.h"
+#include "agent/identity.h"
+#include "agent/ring/ring.h"
+#include "base/log.h"
+
+namespace stillframe::agent {
+
+uint32_t Collector::Drain(uint32_t max_records) {
+  uint32_t count = 0;
+  ring::Slot slot;
+  while (count < max_records && ring::Take(slot)) {
+    ++count;
+    RecordHeader header;
+    std::memcpy(&header, slot.data, sizeof header);
+    const uint32_t size = std::min(header.size_bytes, ring::kSlotBytes);
+    Decode({slot.data, size}, header.sequence);
+    ring::Release(slot);
+  }
+  // What the decoder compiled for new callers serves the next hit.
+  if (count > 0) store_.callers().Publish();
+  return count;
+}
+
+std::string Collector::SymbolName(uint64_t address) {
+  const LoadedModule* module = FindModule(store_.modules(), RuntimeAddress(address));
+  if (module == nullptr) return "";
+  auto opened = store_.symbolizer().OpenModule(module->path, module->build_id);
+  if (!opened.ok()) return "";
+  return (*opened)->SymbolName(module->bias.ToLink(RuntimeAddress(address)));
+}
+
+void Collector::Decode(std::span<const uint8_t> record, uint64_t sequence) {
+  RecordHeader header{};
+  if (record.size() >= sizeof header) std::memcpy(&header, record.data(), sizeof header);
+  const ModuleProbe* probe = store_.FindProbe(header.probe_id);
+  if (record.size() < sizeof header || probe == nullptr) {
+    ++corrupt_;
+    LogError("a record names no probe: thrown away");
+    return;
+  }
+  decode::BuildInput input;
+  input.record = record;
+  input.plan = &probe->plan();
+  input.load_bias = probe->module().bias.value;
+  input.limits = probe->plan().limits;
+  input.redaction = redaction_;
+  input.resolve_frame = [this](uint64_t pc, bool exact) {
+    return store_.callers().Resolve(RuntimeAddress(pc), exact, store_.modules());
+  };
+  input.symbol_name = [this](uint64_t address) { return SymbolName(address); };
+  const std::string& id = probe->tracepoint_id();
+  if (!store_.AdmitSnapshot(id)) return;
+  auto snapshot = decode::BuildSnapshot(input);
+  if (!snapshot.ok()) {
+    ++corrupt_;
+    LogError("decoding a record: " + snapshot.status().ToString());
+    outbox_.Lost(id, "undecodable");
+    return;
+  }
+  snapshot->tracepoint_id = id;
+  snapshot->service = identity_.service;
+  snapshot->instance = identity_.instance;
+  snapshot->id = "sn_" + identity_.instance.substr(0, 8) + identity_.instance.substr(9, 4) + "_" +
+                 std::to_string(sequence);
+  snapshot->sequence = sequence;
+  snapshot->time_unix_nanos = clock_.UnixNanos(header.start_ticks);
+  snapshot->capture_nanos = static_cast<uint32_t>(
+      std::min<uint64_t>(clock_.Nanos(header.end_ticks - header.start_ticks), UINT32_MAX));
+  snapshot->thread_name = ThreadName(snapshot->thread_id);
+  outbox_.Add(std::move(*snapshot));
+}
+
+}  // namespace stillframe::agent

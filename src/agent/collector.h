@@ -1,0 +1,39 @@
+// Empties the ring: records become snapshots in the outbox. Agent thread.
+#ifndef STILLFRAME_AGENT_COLLECTOR_H_
+#define STILLFRAME_AGENT_COLLECTOR_H_
+
+#include <string>
+
+#include "agent/tick_clock.h"
+#include "agent/tracepoint_store.h"
+#include "model/agent_info.h"
+#include "transport/outbox.h"
+
+namespace stillframe::agent {
+
+class Collector {
+ public:
+  Collector(TracepointStore& store, transport::Outbox& outbox, const TickClock& clock,
+            const model::AgentIdentity& identity, const RedactionPolicy* redaction)
+      : store_(store), outbox_(outbox), clock_(clock), identity_(identity), redaction_(redaction) {}
+
+  // Decodes what is in the ring, at most `max_records`. Returns how many there were.
+  uint32_t Drain(uint32_t max_records);
+  // Records that could not be decoded (a bug or a wild store of the host), for the log and metrics.
+  uint64_t corrupt() const { return corrupt_; }
+
+ private:
+  void Decode(std::span<const uint8_t> record, uint64_t sequence);
+  std::string SymbolName(uint64_t address);
+
+  TracepointStore& store_;
+  transport::Outbox& outbox_;
+  const TickClock& clock_;
+  const model::AgentIdentity& identity_;
+  const RedactionPolicy* redaction_;
+  uint64_t corrupt_ = 0;
+};
+
+}  // namespace stillframe::agent
+
+#endif  // STILLFRAME_AGENT_COLLECTOR_H_

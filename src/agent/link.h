@@ -1,0 +1,44 @@
+// Where the desired set comes from and where snapshots go: a server, or two files.
+#ifndef STILLFRAME_AGENT_LINK_H_
+#define STILLFRAME_AGENT_LINK_H_
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "agent/options.h"
+#include "base/status.h"
+#include "model/agent_info.h"
+#include "transport/outbox.h"
+
+namespace stillframe::agent {
+
+// Agent thread only.
+class Link {
+ public:
+  virtual ~Link() = default;
+  // A new desired set, once; nullopt when nothing changed since the last call.
+  virtual std::optional<std::vector<model::DesiredTracepoint>> TakeDesired() = 0;
+  // True once the first desired set is known (or known to be unreachable for good).
+  virtual bool knows_desired() const = 0;
+  // Queries of the server since the last call, and their answers.
+  virtual std::vector<model::Query> TakeQueries() { return {}; }
+  virtual void Answer(model::Answer) {}
+  // Statuses to report; `urgent` = a state changed, tell at once.
+  virtual void Report(std::vector<model::TracepointReport> reports, bool urgent) = 0;
+  // Moves what it can from the outbox. May finish later.
+  virtual void Send(transport::Outbox& outbox) = 0;
+  // Sleeps until something happens or timeout_ms passed. Wake() ends it, from any thread.
+  virtual void Wait(uint32_t timeout_ms) = 0;
+  virtual void Wake() = 0;
+  // The last words before the thread ends: final statuses, at most timeout_ms.
+  virtual void Close(std::vector<model::TracepointReport>, uint32_t /*timeout_ms*/) {}
+};
+
+Result<std::unique_ptr<Link>> MakeServerLink(const Options& options,
+                                             const model::AgentIdentity& identity);
+Result<std::unique_ptr<Link>> MakeFileLink(const Options& options);
+
+}  // namespace stillframe::agent
+
+#endif  // STILLFRAME_AGENT_LINK_H_

@@ -1,0 +1,109 @@
+#include "agent/loaded_modules.h"
+
+#include <elf.h>
+#include <link.h>
+#include <sys/auxv.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <climits>
+#include <cstring>
+
+namespace stillframe::agent {
+namespace {
+
+std::string ExecutablePath() {
+  char buffer[PATH_MAX];
+  const ssize_t size = readlink("/proc/self/exe", buffer, sizeof buffer);
+  return size > 0 ? std::string(buffer, size) : "";
+}
+
+// A note segment is mapped memory of the module, but its contents are the file's: bounds first.
+std::string BuildIdFromNotes(const char* notes, size_t size) {
+  while (size >= sizeof(ElfW(Nhdr))) {
+    ElfW(Nhdr) header;
+    std::memcpy(&header, notes, sizeof header);
+    const size_t name_size = (static_cast<size_t>(header.n_namesz) + 3) & ~size_t{3};
+    const size_t desc_size = (static_cast<size_t>(header.n_descsz) + 3) & ~size_t{3};
+    const size_t used = sizeof header + name_size + desc_size;
+    if (used > size) break;
+    const char* name = notes + sizeof header;
+    if (header.n_type == NT_GNU_BUILD_ID && header.n_namesz == 4 &&
+        std::memcmp(name, "GNU", 4) == 0 && header.n_descsz <= 64) {
+      std::string hex;
+      for (size_t i = 0; i < header.n_descsz; ++i) {
+        char text[3];
+        snprintf(text, sizeof text, "%02x", static_cast<unsigned char>(name[name_size + i]));
+        hex += text;
+      }
+      return hex;
+    }
+    notes += used;
+    size -= used;
+  }
+  return "";
+}
+
+void ReadSegments(const dl_phdr_info& info, LoadedModule& module) {
+  uint64_t low = UINT64_MAX, high = 0;
+  for (int i = 0; i < info.dlpi_phnum; ++i) {
+    const ElfW(Phdr)& segment = info.dlpi_phdr[i];
+    const uint64_t start = info.dlpi_addr + segment.p_vaddr;
+    if (segment.p_type == PT_LOAD) {
+      low = std::min(low, start);
+      high = std::max(high, start + segment.p_memsz);
+      if ((segment.p_flags & PF_X) != 0) {
+        module.text.push_back({RuntimeAddress(start), RuntimeAddress(start + segment.p_memsz)});
+      }
+    } else if (segment.p_type == PT_NOTE && module.build_id.empty()) {
+      module.build_id =
+          BuildIdFromNotes(reinterpret_cast<const char*>(start), segment.p_memsz);
+    }
+  }
+  if (low < high) {
+    module.start = RuntimeAddress(low);
+    module.end = RuntimeAddress(high);
+  }
+}
+
+int AddModule(dl_phdr_info* info, size_t, void* list) {
+  auto& modules = *static_cast<std::vector<LoadedModule>*>(list);
+  LoadedModule module;
+  module.bias = LoadBias{info->dlpi_addr};
+  module.path = info->dlpi_name;
+  if (module.path.empty() && modules.empty()) module.path = ExecutablePath();
+  ReadSegments(*info, module);
+  static const uint64_t vdso = getauxval(AT_SYSINFO_EHDR);
+  module.is_vdso = vdso != 0 && module.Contains(RuntimeAddress(vdso));
+  module.is_agent = module.Contains(RuntimeAddress(reinterpret_cast<uint64_t>(&AddModule)));
+  modules.push_back(std::move(module));
+  return 0;
+}
+
+int ReadGeneration(dl_phdr_info* info, size_t, void* out) {
+  *static_cast<uint64_t*>(out) = info->dlpi_adds + info->dlpi_subs;
+  return 1;
+}
+
+}  // namespace
+
+uint64_t ModuleGeneration() {
+  uint64_t generation = 0;
+  dl_iterate_phdr(ReadGeneration, &generation);
+  return generation;
+}
+
+std::vector<LoadedModule> ListLoadedModules() {
+  std::vector<LoadedModule> modules;
+  dl_iterate_phdr(AddModule, &modules);
+  return modules;
+}
+
+const LoadedModule* FindModule(const std::vector<LoadedModule>& modules, RuntimeAddress address) {
+  for (const LoadedModule& module : modules) {
+    if (module.Contains(address)) return &module;
+  }
+  return nullptr;
+}
+
+}  // namespace stillframe::agent

@@ -1,0 +1,41 @@
+// The ELF modules of this process, as the dynamic loader knows them.
+#ifndef STILLFRAME_AGENT_LOADED_MODULES_H_
+#define STILLFRAME_AGENT_LOADED_MODULES_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/address.h"
+
+namespace stillframe::agent {
+
+struct TextRange {
+  RuntimeAddress start, end;
+};
+
+struct LoadedModule {
+  std::string path;      // absolute; the executable's is /proc/self/exe's target
+  std::string build_id;  // lower-case hex from the note in memory; "" when there is none
+  LoadBias bias;
+  std::vector<TextRange> text;  // executable segments
+  RuntimeAddress start, end;    // of all segments
+  bool is_agent = false;        // this library: never probed
+  bool is_vdso = false;
+
+  bool Contains(RuntimeAddress address) const { return start <= address && address < end; }
+  std::string FileName() const { return path.substr(path.rfind('/') + 1); }
+};
+
+// Loads and unloads since the process began: changes whenever the list may have.
+uint64_t ModuleGeneration();
+
+// Takes the loader's lock: agent thread only, never from a hit. The executable comes first.
+std::vector<LoadedModule> ListLoadedModules();
+
+// The module that holds the address, or nullptr.
+const LoadedModule* FindModule(const std::vector<LoadedModule>& modules, RuntimeAddress address);
+
+}  // namespace stillframe::agent
+
+#endif  // STILLFRAME_AGENT_LOADED_MODULES_H_

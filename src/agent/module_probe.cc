@@ -1,0 +1,58 @@
+#include "agent/module_probe.h"
+
+#include "base/log.h"
+
+namespace stillframe::agent {
+
+ModuleProbe::ModuleProbe(std::string tracepoint_id, uint64_t probe_id, ProbePlan plan,
+                         const LoadedModule& module, const model::Limits& limits,
+                         uint64_t ticks_per_second)
+    : tracepoint_id_(std::move(tracepoint_id)),
+      plan_(std::move(plan)),
+      module_(module),
+      arrays_(plan_.unit) {
+  runtime_.probe_id = probe_id;
+  runtime_.unit = arrays_.view();
+  runtime_.sites = plan_.sites.data();
+  runtime_.load_bias = module_.bias.value;
+  runtime_.limits = plan_.limits;
+  runtime_.max_hits = limits.max_hits;
+  runtime_.captures_left.store(limits.max_hits, std::memory_order_relaxed);
+  runtime_.ticks_per_permit =
+      limits.per_second > 0
+          ? static_cast<uint64_t>(static_cast<double>(ticks_per_second) / limits.per_second)
+          : 0;
+}
+
+void ModuleProbe::Arm(SiteTable& table) {
+  for (uint32_t i = 0; i < plan_.sites.size(); ++i) {
+    const SitePlan& site = plan_.sites[i];
+    model::SiteStatus status{.module = module_.FileName(),
+                             .build_id = module_.build_id,
+                             .function = plan_.unit.strings[site.function],
+                             .address = site.address.value,
+                             .method = "",
+                             .reason = ""};
+    const RuntimeAddress address = module_.bias.ToRuntime(site.address);
+    auto method = table.Add(address, module_, hit::SiteProbe{&runtime_, i});
+    if (method.ok()) {
+      armed_.push_back(address);
+      status.method = probe::MethodName(*method);
+    } else {
+      if (refusal_.ok()) refusal_ = method.status();
+      status.reason = method.status().ToString();
+    }
+    sites_.push_back(std::move(status));
+  }
+}
+
+void ModuleProbe::Disarm(SiteTable& table) {
+  for (RuntimeAddress address : armed_) {
+    if (Status status = table.Remove(address, &runtime_); !status.ok()) {
+      LogError("taking a probe out: " + status.ToString());
+    }
+  }
+  armed_.clear();
+}
+
+}  // namespace stillframe::agent

@@ -1,0 +1,56 @@
+// One tracepoint in force in one module: its plan, and what hits read of it.
+#ifndef STILLFRAME_AGENT_MODULE_PROBE_H_
+#define STILLFRAME_AGENT_MODULE_PROBE_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agent/hit/hit.h"
+#include "agent/loaded_modules.h"
+#include "agent/site_table.h"
+#include "agent/unit_view.h"
+#include "model/tracepoint.h"
+#include "plan/plan.h"
+
+namespace stillframe::agent {
+
+class ModuleProbe {
+ public:
+  // `tracepoint_id` is kept for the records that name this probe.
+  ModuleProbe(std::string tracepoint_id, uint64_t probe_id, ProbePlan plan,
+              const LoadedModule& module, const model::Limits& limits, uint64_t ticks_per_second);
+  ModuleProbe(const ModuleProbe&) = delete;
+  ModuleProbe& operator=(const ModuleProbe&) = delete;
+
+  // Arms every site; fills sites(). Some may be refused: armed_sites() tells how many are live.
+  void Arm(SiteTable& table);
+  // Takes it out everywhere. Running hits may go on until quiescence.
+  void Disarm(SiteTable& table);
+  void ForgetSites() { armed_.clear(); }  // the module was unloaded
+
+  const std::string& tracepoint_id() const { return tracepoint_id_; }
+  uint64_t id() const { return runtime_.probe_id; }
+  const ProbePlan& plan() const { return plan_; }
+  const LoadedModule& module() const { return module_; }
+  hit::ProbeRuntime& runtime() { return runtime_; }
+  const hit::ProbeRuntime& runtime() const { return runtime_; }
+  size_t armed_sites() const { return armed_.size(); }
+  const std::vector<model::SiteStatus>& sites() const { return sites_; }
+  // The first refusal, when no site could be armed.
+  const Status& refusal() const { return refusal_; }
+
+ private:
+  const std::string tracepoint_id_;
+  const ProbePlan plan_;
+  const LoadedModule module_;
+  UnitArrays arrays_;
+  hit::ProbeRuntime runtime_;
+  std::vector<RuntimeAddress> armed_;
+  std::vector<model::SiteStatus> sites_;
+  Status refusal_;
+};
+
+}  // namespace stillframe::agent
+
+#endif  // STILLFRAME_AGENT_MODULE_PROBE_H_

@@ -1,0 +1,192 @@
+// The server: long poll for the desired set, publish for snapshots, both on one connection object.
+#include <algorithm>
+#include <random>
+
+#include "agent/link.h"
+#include "agent/tick_clock.h"
+#include "base/log.h"
+#include "transport/transport.h"
+
+namespace stillframe::agent {
+namespace {
+
+constexpr uint32_t kHoldMs = 50'000;
+// While probes are in, statuses go out about once a second without tearing the connection down.
+constexpr uint32_t kActiveHoldMs = 1'000;
+
+int64_t Ms(uint32_t ms) { return int64_t{ms} * 1'000'000; }
+
+bool Live(const model::TracepointReport& report) {
+  return report.status.state == model::State::kArmed ||
+         report.status.state == model::State::kEmitting;
+}
+
+// When to try again after a failure.
+class Retry {
+ public:
+  void Succeeded() { attempt_ = 0, not_before_ns_ = 0; }
+  void Failed(uint32_t retry_after_ms) {
+    const double random = std::uniform_real_distribution<>(0, 1)(random_);
+    not_before_ns_ =
+        MonotonicNanos() + Ms(transport::BackoffMs(++attempt_, retry_after_ms, random));
+  }
+  bool due() const { return MonotonicNanos() >= not_before_ns_; }
+  bool failing() const { return attempt_ > 0; }
+  int64_t not_before_ns() const { return not_before_ns_; }
+
+ private:
+  uint32_t attempt_ = 0;
+  int64_t not_before_ns_ = 0;
+  std::minstd_rand random_{std::random_device()()};
+};
+
+class ServerLink final : public Link {
+ public:
+  ServerLink(std::unique_ptr<transport::Connection> connection,
+             const model::AgentIdentity& identity)
+      : connection_(std::move(connection)), identity_(identity) {}
+
+  std::optional<std::vector<model::DesiredTracepoint>> TakeDesired() override {
+    TakePoll();
+    StartPoll();
+    if (!desired_) return std::nullopt;
+    knows_desired_ = true;
+    return std::exchange(desired_, std::nullopt);
+  }
+  bool knows_desired() const override { return knows_desired_; }
+
+  std::vector<model::Query> TakeQueries() override { return std::exchange(queries_, {}); }
+  void Answer(model::Answer answer) override {
+    answers_.push_back(std::move(answer));
+    PollAtOnce();
+  }
+
+  void Report(std::vector<model::TracepointReport> reports, bool urgent) override {
+    reports_ = std::move(reports);
+    if (urgent) PollAtOnce();
+  }
+
+  void Send(transport::Outbox& outbox) override {
+    TakePublish(outbox);
+    if (connection_->publish_running() || outbox.empty() || !publish_retry_.due()) return;
+    model::PublishRequest request;
+    request.instance = identity_.instance;
+    request.service = identity_.service;
+    request.epoch = static_cast<uint64_t>(identity_.start_unix_nanos);
+    request.snapshots = outbox.Batch();
+    publishing_.clear();
+    for (const auto& snapshot : request.snapshots) publishing_.push_back(snapshot.sequence);
+    connection_->StartPublish(request);
+  }
+
+  void Wait(uint32_t timeout_ms) override {
+    int64_t until = MonotonicNanos() + Ms(timeout_ms);
+    if (!connection_->poll_running()) until = std::min(until, poll_retry_.not_before_ns());
+    const int64_t left = (until - MonotonicNanos()) / 1'000'000;
+    connection_->Wait(static_cast<uint32_t>(std::clamp<int64_t>(left, 0, timeout_ms)));
+  }
+  void Wake() override { connection_->Wake(); }
+
+  void Close(std::vector<model::TracepointReport> reports, uint32_t timeout_ms) override {
+    if (poll_retry_.failing()) return;
+    reports_ = std::move(reports);
+    connection_->CancelPoll();
+    connection_->StartPoll(MakePoll(0));
+    const int64_t deadline = MonotonicNanos() + Ms(timeout_ms);
+    while (!connection_->TakePoll() && MonotonicNanos() < deadline) connection_->Wait(5);
+  }
+
+ private:
+  model::PollRequest MakePoll(uint32_t hold_ms) {
+    model::PollRequest request;
+    request.identity = identity_;
+    request.known_revision = revision_;
+    request.hold_ms = hold_ms;
+    request.reports = reports_;
+    request.answers = answers_;
+    return request;
+  }
+
+  void StartPoll() {
+    if (connection_->poll_running() || desired_ || !poll_retry_.due()) return;
+    // The first poll is answered at once, so that a start can wait for the set.
+    const bool live = std::any_of(reports_.begin(), reports_.end(), Live);
+    const uint32_t hold_ms = !polled_ || again_ ? 0 : live ? kActiveHoldMs : kHoldMs;
+    again_ = false;
+    sent_answers_ = answers_.size();
+    connection_->StartPoll(MakePoll(hold_ms));
+  }
+
+  // A held poll is cut short, so that the server hears of a change now.
+  void PollAtOnce() {
+    connection_->CancelPoll();
+    again_ = true;
+    StartPoll();
+  }
+
+  void TakePoll() {
+    auto outcome = connection_->TakePoll();
+    if (!outcome) return;
+    if (!outcome->ok()) {
+      const Status status = outcome->status();
+      if (!poll_retry_.failing() || status.code() == Code::kUnauthorized) {
+        LogError("the server cannot be polled: " + status.ToString());
+      }
+      poll_retry_.Failed(connection_->retry_after_ms());
+      return;
+    }
+    if (poll_retry_.failing()) LogInfo("the server answers again");
+    poll_retry_.Succeeded();
+    answers_.erase(answers_.begin(),
+                   answers_.begin() + static_cast<std::ptrdiff_t>(
+                                          std::min(sent_answers_, answers_.size())));
+    sent_answers_ = 0;
+    model::PollResponse& response = **outcome;
+    queries_.insert(queries_.end(), response.queries.begin(), response.queries.end());
+    if (!response.unchanged) {
+      revision_ = response.desired.revision;
+      desired_ = std::move(response.desired.tracepoints);
+    } else if (!polled_) {
+      desired_.emplace();  // the empty set is an answer too
+    }
+    polled_ = true;
+  }
+
+  void TakePublish(transport::Outbox& outbox) {
+    auto outcome = connection_->TakePublish();
+    if (!outcome) return;
+    if (outcome->ok()) {
+      publish_retry_.Succeeded();
+      outbox.Acked((*outcome)->acked);
+      return;
+    }
+    const Status status = outcome->status();
+    if (!publish_retry_.failing()) LogError("snapshots cannot be sent: " + status.ToString());
+    // What the server calls malformed it will call malformed again.
+    if (status.code() == Code::kInvalidArgument) outbox.Reject(publishing_);
+    publish_retry_.Failed(connection_->retry_after_ms());
+  }
+
+  std::unique_ptr<transport::Connection> connection_;
+  const model::AgentIdentity& identity_;
+  Retry poll_retry_, publish_retry_;
+  uint64_t revision_ = 0;
+  bool polled_ = false, again_ = false, knows_desired_ = false;
+  std::optional<std::vector<model::DesiredTracepoint>> desired_;
+  std::vector<model::Query> queries_;
+  std::vector<model::Answer> answers_;
+  size_t sent_answers_ = 0;
+  std::vector<model::TracepointReport> reports_;
+  std::vector<uint64_t> publishing_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Link>> MakeServerLink(const Options& options,
+                                             const model::AgentIdentity& identity) {
+  SF_ASSIGN_OR_RETURN(auto connection, transport::Connection::Create(transport::Endpoint{
+                                           .server = options.server, .api_key = options.api_key}));
+  return std::unique_ptr<Link>(std::make_unique<ServerLink>(std::move(connection), identity));
+}
+
+}  // namespace stillframe::agent

@@ -1,0 +1,49 @@
+// Patched addresses and which probes each of them serves. Agent thread only.
+#ifndef STILLFRAME_AGENT_SITE_TABLE_H_
+#define STILLFRAME_AGENT_SITE_TABLE_H_
+
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "agent/hit/hit.h"
+#include "agent/loaded_modules.h"
+#include "agent/probe/probe_installer.h"
+#include "base/status.h"
+
+namespace stillframe::agent {
+
+class SiteTable {
+ public:
+  explicit SiteTable(probe::ProbeInstaller& installer) : installer_(installer) {}
+
+  // Adds `probe` to the site, patching it if it is the first one there. The probe is live when
+  // this returns. Errors are the installer's, or kOverLimit for a ninth probe on one address.
+  Result<probe::Method> Add(RuntimeAddress address, const LoadedModule& module,
+                            hit::SiteProbe probe);
+  // Takes the probe off the site; restores the text when it was the last one. The probe may still
+  // be in use by running hits until WaitForQuiescence. A failure to restore is returned and leaves
+  // the site patched but silent.
+  Status Remove(RuntimeAddress address, const hit::ProbeRuntime* probe);
+  // The module is gone: nothing to restore.
+  void Forget(RuntimeAddress start, RuntimeAddress end);
+  // After WaitForQuiescence.
+  void FreeRetired() { retired_.clear(); }
+  bool has_retired() const { return !retired_.empty(); }
+
+ private:
+  struct Site {
+    hit::SiteRuntime* runtime = nullptr;
+    probe::Method method = probe::Method::kNone;
+    std::unique_ptr<hit::SiteProbeList> list;
+  };
+  void Replace(Site& site, std::unique_ptr<hit::SiteProbeList> next);
+
+  probe::ProbeInstaller& installer_;
+  std::map<uint64_t, Site> sites_;
+  std::vector<std::unique_ptr<hit::SiteProbeList>> retired_;
+};
+
+}  // namespace stillframe::agent
+
+#endif  // STILLFRAME_AGENT_SITE_TABLE_H_

@@ -1,0 +1,343 @@
+#include "agent/tracepoint_store.h"
+
+#include <algorithm>
+#include <set>
+
+#include "agent/hit_times.h"
+#include "base/log.h"
+
+namespace stillframe::agent {
+namespace {
+
+constexpr uint32_t kCallerLevels = 4;  // frames 1 to 4 are those that show variables by default
+constexpr uint32_t kMaxPreparedCallers = 32;
+
+// What this agent does not do yet is refused by name.
+Status CheckSupported(const model::TracepointSpec& spec) {
+  const auto refuse = [](const std::string& what) {
+    return Status(Code::kUnsupported, what + " not supported by this version of the agent");
+  };
+  if (spec.kind != model::Kind::kSnapshot) {
+    return refuse("tracepoints of kind " + std::string(model::KindName(spec.kind)) + " are");
+  }
+  if (!spec.location.function.empty()) return refuse("function locations are");
+  if (!spec.location.exception.empty()) return refuse("exception locations are");
+  if (!spec.selector.trace_id.empty()) return refuse("trace-scoped tracepoints are");
+  return Status();
+}
+
+PlanRequest MakeRequest(const model::TracepointSpec& spec, uint32_t bytes_per_snapshot) {
+  const model::Capture& capture = spec.capture;
+  return PlanRequest{
+      .file = spec.location.file,
+      .line = spec.location.line,
+      .condition = spec.condition,
+      .expressions = spec.expressions,
+      .limits = {.frames = capture.frames,
+                 .local_frames = capture.local_frames,
+                 .depth = capture.depth,
+                 .items = capture.items,
+                 .string_bytes = capture.string_bytes,
+                 .bytes = std::min(capture.bytes, bytes_per_snapshot)},
+  };
+}
+
+void AddSums(hit::CounterSums& into, const hit::CounterSums& from) {
+  for (int i = 0; i < hit::kCounterCount; ++i) into.count[i] += from.count[i];
+  into.ticks += from.ticks;
+  for (int i = 0; i < 32; ++i) into.histogram[i] += from.histogram[i];
+}
+
+// Which of two failures says more: the file's own problem over "not in this module".
+int Weight(Code code) {
+  if (code == Code::kFileNotFound) return 1;
+  if (code == Code::kNoDebugInfo || code == Code::kBuildMismatch) return 0;
+  return 2;
+}
+
+}  // namespace
+
+TracepointStore::TracepointStore(StoreOptions options)
+    : options_(std::move(options)),
+      symbolizer_(Symbolizer::Create(SymbolizerOptions{.debug_path = options_.debug_path,
+                                                       .redaction = options_.redaction,
+                                                       .max_sites = 1000})),
+      callers_(*symbolizer_) {}
+
+TracepointStore::~TracepointStore() = default;
+
+Status TracepointStore::Prepare() {
+  if (prepared_) return installer_status_;
+  prepared_ = true;
+  auto installer = probe::ProbeInstaller::Create(
+      [](hit::SiteRuntime* site, void* registers) {
+        hit::stillframe_hit(site, static_cast<RegisterFile*>(registers));
+      });
+  if (!installer.ok()) {
+    installer_status_ = installer.status();
+    return installer_status_;
+  }
+  installer_ = std::move(*installer);
+  sites_ = std::make_unique<SiteTable>(*installer_);
+  return Status();
+}
+
+void TracepointStore::ForgetUnloaded(const std::vector<LoadedModule>& now) {
+  for (const LoadedModule& old : modules_) {
+    const bool still_there = std::any_of(now.begin(), now.end(), [&](const LoadedModule& m) {
+      return m.path == old.path && m.bias.value == old.bias.value && m.build_id == old.build_id;
+    });
+    if (still_there) continue;
+    callers_.Forget(old.start, old.end);
+    if (sites_ != nullptr) sites_->Forget(old.start, old.end);
+    for (auto& [id, active] : active_) {
+      const auto gone = [&](const auto& probe) {
+        return probe->module().bias.value == old.bias.value && probe->module().path == old.path;
+      };
+      if (std::none_of(active.probes.begin(), active.probes.end(), gone)) continue;
+      for (auto& probe : active.probes) {
+        if (gone(probe)) probe->ForgetSites();
+      }
+      TakeOut(active);
+      SetState(active, model::State::kPending,
+               Status(Code::kModuleUnloaded, old.FileName() + " was unloaded"));
+    }
+  }
+}
+
+void TracepointStore::RefreshModules() {
+  module_generation_ = ModuleGeneration();
+  std::vector<LoadedModule> now = ListLoadedModules();
+  ForgetUnloaded(now);
+  modules_ = std::move(now);
+  unwind_.Refresh(modules_, *symbolizer_);
+}
+
+void TracepointStore::SetDesired(const std::vector<model::DesiredTracepoint>& desired) {
+  std::set<std::string> wanted;
+  for (const auto& tracepoint : desired) wanted.insert(tracepoint.id);
+  for (auto it = active_.begin(); it != active_.end();) {
+    if (wanted.contains(it->first)) {
+      ++it;
+      continue;
+    }
+    TakeOut(it->second);
+    it = active_.erase(it);
+    ++status_version_;
+  }
+  bool refreshed = modules_.size() > 0 && module_generation_ == ModuleGeneration();
+  for (const auto& tracepoint : desired) {
+    const auto [entry, is_new] = active_.try_emplace(tracepoint.id);
+    Active& active = entry->second;
+    if (!is_new && active.desired.revision == tracepoint.revision) continue;
+    if (!is_new) {
+      TakeOut(active);
+      active.captured_before = Sums(active).count[hit::kCaptured];
+      active.admitted = 0;
+    }
+    active.desired = tracepoint;
+    if (!refreshed) RefreshModules();
+    refreshed = true;
+    Arm(active);
+  }
+  callers_.Publish();
+}
+
+Status TracepointStore::CompileEverywhere(const Active& active, Plans& plans) {
+  const PlanRequest request = MakeRequest(active.desired.spec, options_.bytes_per_snapshot);
+  Status worst;
+  for (const LoadedModule& module : modules_) {
+    if (module.is_agent || module.is_vdso || module.text.empty()) continue;
+    auto opened = symbolizer_->OpenModule(module.path, module.build_id);
+    Status status = opened.status();
+    if (opened.ok()) {
+      auto plan = (*opened)->Compile(request);
+      status = plan.status();
+      if (plan.ok()) plans.emplace_back(&module, std::move(*plan));
+    }
+    // The executable comes first, so its word stands among equals.
+    if (!status.ok() && (worst.ok() || Weight(status.code()) > Weight(worst.code()))) {
+      worst = status.WithContext(module.FileName());
+    }
+  }
+  return plans.empty() ? worst : Status();
+}
+
+void TracepointStore::Arm(Active& active) {
+  active.sites.clear();
+  if (Status status = CheckSupported(active.desired.spec); !status.ok()) {
+    return SetState(active, model::State::kError, status);
+  }
+  if (Status status = Prepare(); !status.ok()) {
+    return SetState(active, model::State::kError, status);
+  }
+  Plans plans;
+  if (Status status = CompileEverywhere(active, plans); !status.ok()) {
+    // The file may come with a library that is not loaded yet.
+    const bool may_come = status.code() == Code::kFileNotFound;
+    return SetState(active, may_come ? model::State::kPending : model::State::kError, status);
+  }
+  for (auto& [module, plan] : plans) {
+    if (!plan.sites.empty()) {
+      callers_.Prepare(*module, plan.sites[0].address, kCallerLevels, kMaxPreparedCallers);
+    }
+  }
+  callers_.Publish();
+  for (auto& [module, plan] : plans) ArmIn(active, *module, std::move(plan));
+  size_t armed = 0;
+  Status refusal;
+  for (const auto& probe : active.probes) {
+    armed += probe->armed_sites();
+    if (refusal.ok()) refusal = probe->refusal();
+    active.sites.insert(active.sites.end(), probe->sites().begin(), probe->sites().end());
+  }
+  if (armed == 0) {
+    TakeOut(active);
+    SetState(active, model::State::kError,
+             refusal.ok() ? Status(Code::kLineHasNoCode, "no site to arm") : refusal);
+  } else {
+    SetState(active, model::State::kArmed, Status());
+  }
+}
+
+void TracepointStore::ArmIn(Active& active, const LoadedModule& module, ProbePlan plan) {
+  auto probe = std::make_unique<ModuleProbe>(active.desired.id, next_probe_id_++, std::move(plan),
+                                             module, active.desired.spec.limits,
+                                             options_.ticks_per_second);
+  by_id_[probe->id()] = probe.get();
+  probe->Arm(*sites_);
+  active.probes.push_back(std::move(probe));
+}
+
+void TracepointStore::TakeOut(Active& active) {
+  for (auto& probe : active.probes) {
+    if (sites_ != nullptr) probe->Disarm(*sites_);
+    // Its counters go on until quiescence: FreeRetired takes the sums.
+    retired_.push_back(std::move(probe));
+  }
+  active.probes.clear();
+}
+
+void TracepointStore::SetState(Active& active, model::State state, const Status& why) {
+  const std::string reason = why.ok() ? "" : std::string(CodeName(why.code()));
+  if (active.state == state && active.reason == reason && active.message == why.message()) return;
+  active.state = state;
+  active.reason = reason;
+  active.message = why.message();
+  ++status_version_;
+  LogInfo("tracepoint " + active.desired.id + ": " + std::string(model::StateName(state)) +
+          (why.ok() ? "" : " (" + why.ToString() + ")"));
+}
+
+hit::CounterSums TracepointStore::Sums(const Active& active) const {
+  hit::CounterSums sums = active.retired_sums;
+  for (const auto& probe : active.probes) AddSums(sums, hit::SumCounters(probe->runtime()));
+  for (const auto& probe : retired_) {
+    if (probe->tracepoint_id() == active.desired.id) {
+      AddSums(sums, hit::SumCounters(probe->runtime()));
+    }
+  }
+  return sums;
+}
+
+void TracepointStore::Tick(uint64_t unix_ms) {
+  if (active_.empty()) return;
+  const bool modules_changed = module_generation_ != ModuleGeneration();
+  if (modules_changed) RefreshModules();
+  for (auto& [id, active] : active_) {
+    using model::State;
+    const uint64_t expires = active.desired.expires_unix_ms;
+    if (expires != 0 && unix_ms >= expires && active.state != State::kExpired) {
+      TakeOut(active);
+      SetState(active, State::kExpired, Status());
+      continue;
+    }
+    const bool waits = active.state == State::kPending || active.state == State::kError;
+    if (modules_changed && waits) {
+      Arm(active);
+      continue;
+    }
+    if (active.state != State::kArmed && active.state != State::kEmitting) continue;
+    const uint64_t captured = Sums(active).count[hit::kCaptured] - active.captured_before;
+    if (captured >= active.desired.spec.limits.max_hits) {
+      TakeOut(active);
+      SetState(active, State::kCompleted, Status());
+    } else if (captured > 0) {
+      SetState(active, State::kEmitting, Status());
+    }
+  }
+  callers_.Publish();
+}
+
+const ModuleProbe* TracepointStore::FindProbe(uint64_t probe_id) const {
+  const auto found = by_id_.find(probe_id);
+  return found == by_id_.end() ? nullptr : found->second;
+}
+
+bool TracepointStore::AdmitSnapshot(const std::string& tracepoint_id) {
+  const auto found = active_.find(tracepoint_id);
+  if (found == active_.end()) return true;  // removed meanwhile: the capture is still wanted
+  Active& active = found->second;
+  if (active.admitted >= active.desired.spec.limits.max_hits) {
+    ++active.over_limit;
+    return false;
+  }
+  ++active.admitted;
+  return true;
+}
+
+std::vector<model::TracepointReport> TracepointStore::Reports() const {
+  std::vector<model::TracepointReport> reports;
+  for (const auto& [id, active] : active_) {
+    const hit::CounterSums sums = Sums(active);
+    model::TracepointReport report;
+    report.id = id;
+    model::AgentStatus& status = report.status;
+    status.state = active.state;
+    status.reason = active.reason;
+    status.message = active.message;
+    status.sites = active.sites;
+    status.revision = active.desired.revision;
+    model::Counters& counters = status.counters;
+    counters.hits = sums.count[hit::kHits];
+    counters.condition_false = sums.count[hit::kConditionFalse];
+    counters.condition_error = sums.count[hit::kConditionError];
+    counters.rate_limited = sums.count[hit::kRateLimited];
+    counters.budget_stopped = sums.count[hit::kBudgetStopped];
+    counters.reentrant = sums.count[hit::kReentrant];
+    counters.ring_full = sums.count[hit::kRingFull];
+    counters.unsafe_context = sums.count[hit::kUnsafeContext];
+    counters.captured = sums.count[hit::kCaptured];
+    if (active.over_limit > 0) counters.dropped["overHitLimit"] = active.over_limit;
+    status.hit_nanos_p50 = HitNanos(sums, 0.5, options_.ticks_per_second);
+    status.hit_nanos_p99 = HitNanos(sums, 0.99, options_.ticks_per_second);
+    reports.push_back(std::move(report));
+  }
+  return reports;
+}
+
+bool TracepointStore::active() const {
+  return NeedsCollection() || std::any_of(active_.begin(), active_.end(), [](const auto& entry) {
+           return !entry.second.probes.empty();
+         });
+}
+
+bool TracepointStore::NeedsCollection() const {
+  return !retired_.empty() || callers_.has_retired() || (sites_ != nullptr && sites_->has_retired());
+}
+
+void TracepointStore::FreeRetired() {
+  for (const auto& probe : retired_) {
+    by_id_.erase(probe->id());
+    const auto found = active_.find(probe->tracepoint_id());
+    if (found != active_.end()) {
+      AddSums(found->second.retired_sums, hit::SumCounters(probe->runtime()));
+    }
+  }
+  retired_.clear();
+  callers_.FreeRetired();
+  unwind_.FreeRetired();
+  if (sites_ != nullptr) sites_->FreeRetired();
+}
+
+}  // namespace stillframe::agent

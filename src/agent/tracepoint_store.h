@@ -1,0 +1,109 @@
+// From the desired set to probes in force, and back to a status for each tracepoint.
+//
+// Agent thread only. Convergent: SetDesired may be called with any set at any time; what is gone
+// is taken out, what is new or changed is (re)armed, the rest is left alone.
+#ifndef STILLFRAME_AGENT_TRACEPOINT_STORE_H_
+#define STILLFRAME_AGENT_TRACEPOINT_STORE_H_
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agent/caller_plans.h"
+#include "agent/loaded_modules.h"
+#include "agent/module_probe.h"
+#include "agent/site_table.h"
+#include "agent/unwind_modules.h"
+#include "model/agent_info.h"
+#include "symbolizer/symbolizer.h"
+
+namespace stillframe::agent {
+
+struct StoreOptions {
+  std::vector<std::string> debug_path;
+  const RedactionPolicy* redaction = nullptr;
+  uint64_t ticks_per_second = 0;
+  uint32_t bytes_per_snapshot = 65536;
+};
+
+class TracepointStore {
+ public:
+  explicit TracepointStore(StoreOptions options);
+  ~TracepointStore();
+
+  void SetDesired(const std::vector<model::DesiredTracepoint>& desired);
+  // Looks at loaded modules (retrying what is PENDING), expiry and hit limits. Cheap when nothing
+  // changed. `unix_ms` is the wall clock.
+  void Tick(uint64_t unix_ms);
+  // Takes everything out.
+  void Clear() { SetDesired({}); }
+
+  // The live or retired probe that a record names; nullptr when it was freed.
+  const ModuleProbe* FindProbe(uint64_t probe_id) const;
+  // A snapshot of the tracepoint was made: counts it against the tracepoint's own hit limit, which
+  // spans modules. False = over the limit, throw it away (counted as dropped).
+  bool AdmitSnapshot(const std::string& tracepoint_id);
+
+  // One per desired tracepoint, counters included (acked, in flight and dropped are the outbox's).
+  std::vector<model::TracepointReport> Reports() const;
+  // Changes whenever a state or reason does.
+  uint64_t status_version() const { return status_version_; }
+  // Whether anything is armed or waiting for the ring to drain.
+  bool active() const;
+  // Frees what is retired, if no hit is running. The ring must have been drained since the probes
+  // were taken out: the caller drains after `quiescent` turned true and then calls Free.
+  bool NeedsCollection() const;
+  void FreeRetired();
+
+  CallerPlans& callers() { return callers_; }
+  const std::vector<LoadedModule>& modules() const { return modules_; }
+  Symbolizer& symbolizer() { return *symbolizer_; }
+
+ private:
+  struct Active {
+    model::DesiredTracepoint desired;
+    std::vector<std::unique_ptr<ModuleProbe>> probes;
+    model::State state = model::State::kReceived;
+    std::string reason, message;
+    std::vector<model::SiteStatus> sites;  // of the last arming, also when it is over
+    hit::CounterSums retired_sums{};       // of probes freed already
+    uint64_t captured_before = 0;          // captures of earlier revisions
+    uint64_t admitted = 0;                 // snapshots of this revision let through
+    uint64_t over_limit = 0;               // and thrown away
+  };
+
+  using Plans = std::vector<std::pair<const LoadedModule*, ProbePlan>>;
+
+  Status Prepare();  // installer, unwind tables; once, at the first tracepoint
+  void RefreshModules();
+  void ForgetUnloaded(const std::vector<LoadedModule>& now);
+  void Arm(Active& active);
+  void ArmIn(Active& active, const LoadedModule& module, ProbePlan plan);
+  Status CompileEverywhere(const Active& active, Plans& plans);
+  void TakeOut(Active& active);
+  void SetState(Active& active, model::State state, const Status& why);
+  // Live, retired and freed probes of the tracepoint together.
+  hit::CounterSums Sums(const Active& active) const;
+
+  StoreOptions options_;
+  std::unique_ptr<Symbolizer> symbolizer_;
+  CallerPlans callers_;
+  UnwindModules unwind_;
+  std::unique_ptr<probe::ProbeInstaller> installer_;
+  std::unique_ptr<SiteTable> sites_;
+  Status installer_status_;
+  bool prepared_ = false;
+
+  std::vector<LoadedModule> modules_;
+  uint64_t module_generation_ = 0;
+  std::map<std::string, Active> active_;
+  std::vector<std::unique_ptr<ModuleProbe>> retired_;
+  std::map<uint64_t, const ModuleProbe*> by_id_;
+  uint64_t next_probe_id_ = 1;
+  uint64_t status_version_ = 0;
+};
+
+}  // namespace stillframe::agent
+
+#endif  // STILLFRAME_AGENT_TRACEPOINT_STORE_H_

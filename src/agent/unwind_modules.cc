@@ -1,0 +1,59 @@
+#include "agent/unwind_modules.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+
+namespace stillframe::agent {
+
+void UnwindModules::Refresh(const std::vector<LoadedModule>& modules, Symbolizer& symbolizer) {
+  auto next = std::make_unique<Published>();
+  for (const LoadedModule& module : modules) {
+    if (module.is_vdso || module.text.empty()) continue;
+    auto [entry, is_new] = tables_.try_emplace(module.path + '\n' + module.build_id);
+    if (is_new) {
+      // A module without a table is not an error: frames end there, and the snapshot says so.
+      auto opened = symbolizer.OpenModule(module.path, module.build_id);
+      if (opened.ok()) {
+        if (auto table = (*opened)->BuildUnwindTable(); table.ok()) {
+          entry->second = std::make_unique<UnwindTable>(std::move(*table));
+        } else {
+          LogInfo("no unwind table for " + module.path + ": " + table.status().ToString());
+        }
+      }
+    }
+    const UnwindTable* table = entry->second.get();
+    if (table == nullptr || table->pcs.empty()) continue;
+    const RuntimeAddress base = module.bias.ToRuntime(table->base);
+    next->modules.push_back(hit::UnwindModule{
+        .start = base.value,
+        .end = base.value + table->size_bytes,
+        .load_bias = module.bias.value,
+        .table_base = base.value,
+        .pcs = table->pcs.data(),
+        .row_rules = table->row_rules.data(),
+        .rules = table->rules.data(),
+        .row_count = static_cast<uint32_t>(table->pcs.size()),
+        .rule_count = static_cast<uint32_t>(table->rules.size()),
+    });
+  }
+  std::sort(next->modules.begin(), next->modules.end(),
+            [](const auto& a, const auto& b) { return a.start < b.start; });
+  next->head.count = static_cast<uint32_t>(next->modules.size());
+  next->head.modules = next->modules.data();
+  hit::PublishUnwindModules(&next->head);
+  if (current_ != nullptr) retired_.push_back(std::move(current_));
+  current_ = std::move(next);
+}
+
+uint64_t UnwindModules::bytes() const {
+  uint64_t bytes = 0;
+  for (const auto& [key, table] : tables_) {
+    if (table == nullptr) continue;
+    bytes += table->pcs.capacity() * 4 + table->row_rules.capacity() * 2 +
+             table->rules.capacity() * sizeof(UnwindRule);
+  }
+  return bytes;
+}
+
+}  // namespace stillframe::agent
