@@ -66,9 +66,8 @@ Status Agent::Start() {
   }
   if (options_.start_wait_ms > 0) {
     std::unique_lock lock(mutex_);
-    const bool settled =
-        changed_.wait_for(lock, std::chrono::milliseconds(options_.start_wait_ms),
-                          [this] { return shared_.settled; });
+    const bool settled = changed_.wait_for(lock, std::chrono::milliseconds(options_.start_wait_ms),
+                                           [this] { return shared_.settled; });
     if (!settled) LogError("STILLFRAME_START_WAIT is over before the tracepoints are armed");
   }
   return Status();
@@ -83,9 +82,8 @@ bool Agent::Flush(uint32_t timeout_ms) {
   if (shared_.finished) return true;
   const uint64_t mine = ++shared_.flush_wanted;
   Wake();
-  return changed_.wait_for(lock, std::chrono::milliseconds(timeout_ms), [this, mine] {
-    return shared_.flush_done >= mine || shared_.finished;
-  });
+  return changed_.wait_for(lock, std::chrono::milliseconds(timeout_ms),
+                           [this, mine] { return shared_.flush_done >= mine || shared_.finished; });
 }
 
 void Agent::Stop(uint32_t timeout_ms, bool at_exit) {

@@ -34,8 +34,8 @@ class Agent {
 
   // What the loop is asked and tells; under mutex_.
   struct Shared {
-    Link* link = nullptr;      // to wake; nullptr before and after the loop
-    bool settled = false;      // the first desired set is armed or refused
+    Link* link = nullptr;  // to wake; nullptr before and after the loop
+    bool settled = false;  // the first desired set is armed or refused
     bool stop = false;
     bool at_exit = false;
     bool finished = false;

@@ -14,8 +14,8 @@
 namespace stillframe::agent {
 namespace {
 
-constexpr uint32_t kActiveWaitMs = 10;     // how often the ring is looked at while probes are in
-constexpr uint32_t kIdleWaitMs = 10'000;   // the link wakes us earlier when it has something
+constexpr uint32_t kActiveWaitMs = 10;    // how often the ring is looked at while probes are in
+constexpr uint32_t kIdleWaitMs = 10'000;  // the link wakes us earlier when it has something
 constexpr int64_t kReportEveryNs = 1'000'000'000;   // counters that changed
 constexpr int64_t kKeepSymbolsNs = 10'000'000'000;  // debug information stays open this long
 constexpr uint32_t kDrainAtOnce = 64;
@@ -47,8 +47,8 @@ void AgentLoop::Run() {
 Status AgentLoop::SetUp() {
   clock_.Start();
   identity_ = MakeIdentity(options_);
-  auto link = options_.server.empty() ? MakeFileLink(options_)
-                                      : MakeServerLink(options_, identity_);
+  auto link =
+      options_.server.empty() ? MakeFileLink(options_) : MakeServerLink(options_, identity_);
   SF_ASSIGN_OR_RETURN(link_, std::move(link));
   const std::lock_guard lock(agent_.mutex_);
   agent_.shared_.link = link_.get();
@@ -73,8 +73,7 @@ void AgentLoop::MakeStore() {
                    .redaction = &redaction_,
                    .ticks_per_second = ticks_per_second,
                    .bytes_per_snapshot = options_.limits.bytes_per_snapshot});
-  collector_ =
-      std::make_unique<Collector>(*store_, outbox_, clock_, identity_, &redaction_);
+  collector_ = std::make_unique<Collector>(*store_, outbox_, clock_, identity_, &redaction_);
 }
 
 void AgentLoop::ApplyDesired() {
@@ -139,7 +138,8 @@ std::vector<model::TracepointReport> AgentLoop::Reports() {
     model::Counters& counters = report.status.counters;
     counters.acked = outbox_.acked(report.id);
     counters.in_flight = outbox_.in_flight(report.id);
-    for (const auto& [reason, count] : outbox_.dropped(report.id)) counters.dropped[reason] += count;
+    for (const auto& [reason, count] : outbox_.dropped(report.id))
+      counters.dropped[reason] += count;
     // The ring's share of the second identity: captured, but not decoded yet.
     uint64_t known = counters.acked + counters.in_flight;
     for (const auto& [reason, count] : counters.dropped) known += count;

@@ -22,10 +22,10 @@ class AgentLoop {
 
  private:
   Status SetUp();
-  void Turn();               // once around
+  void Turn();  // once around
   void ApplyDesired();
   void AnswerQueries();
-  void MakeStore();          // at the first tracepoint: an idle agent has none of this
+  void MakeStore();  // at the first tracepoint: an idle agent has none of this
   void CollectGarbage();
   void ReportStatuses();
   void TellWaiters();

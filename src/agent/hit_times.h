@@ -9,8 +9,7 @@
 namespace stillframe::agent {
 
 // Upper bound in nanoseconds of the bucket that holds the quantile; 0 when there were no hits.
-inline uint32_t HitNanos(const hit::CounterSums& sums, double quantile,
-                         uint64_t ticks_per_second) {
+inline uint32_t HitNanos(const hit::CounterSums& sums, double quantile, uint64_t ticks_per_second) {
   uint64_t total = 0;
   for (uint64_t count : sums.histogram) total += count;
   if (total == 0 || ticks_per_second == 0) return 0;

@@ -56,8 +56,7 @@ void ReadSegments(const dl_phdr_info& info, LoadedModule& module) {
         module.text.push_back({RuntimeAddress(start), RuntimeAddress(start + segment.p_memsz)});
       }
     } else if (segment.p_type == PT_NOTE && module.build_id.empty()) {
-      module.build_id =
-          BuildIdFromNotes(reinterpret_cast<const char*>(start), segment.p_memsz);
+      module.build_id = BuildIdFromNotes(reinterpret_cast<const char*>(start), segment.p_memsz);
     }
   }
   if (low < high) {

@@ -95,11 +95,13 @@ Status CheckServer(const std::string& server) {
   }
   if (rest.ends_with('/')) rest.remove_suffix(1);
   const bool odd = rest.find_first_of("/?#@ \t\r\n\"'<>\\") != std::string_view::npos;
-  if (rest.empty() || rest.front() == ':' || odd) return Bad("STILLFRAME_SERVER", server, kExpected);
+  if (rest.empty() || rest.front() == ':' || odd)
+    return Bad("STILLFRAME_SERVER", server, kExpected);
   const size_t colon = rest.rfind(':');
   if (colon == std::string_view::npos || rest.ends_with(']')) return Status();
   uint32_t port = 0;
-  const auto [end, error] = std::from_chars(rest.data() + colon + 1, rest.data() + rest.size(), port);
+  const auto [end, error] =
+      std::from_chars(rest.data() + colon + 1, rest.data() + rest.size(), port);
   if (error != std::errc() || end != rest.data() + rest.size() || port == 0 || port > 65535) {
     return Bad("STILLFRAME_SERVER", server, kExpected);
   }
@@ -124,8 +126,8 @@ Status ReadKey(const Environment& environment, std::string& key) {
 void ReadIdentity(const Environment& environment, const std::string& program_name,
                   Options& options) {
   Pairs resource;
-  if (auto pairs = ReadPairs("OTEL_RESOURCE_ATTRIBUTES",
-                             Get(environment, "OTEL_RESOURCE_ATTRIBUTES"));
+  if (auto pairs =
+          ReadPairs("OTEL_RESOURCE_ATTRIBUTES", Get(environment, "OTEL_RESOURCE_ATTRIBUTES"));
       pairs.ok()) {
     resource = *pairs;  // somebody else's variable: a bad value is not our error to report
   }
@@ -144,15 +146,16 @@ void ReadIdentity(const Environment& environment, const std::string& program_nam
   options.service = first({Get(environment, "STILLFRAME_SERVICE"),
                            Get(environment, "OTEL_SERVICE_NAME"), from_resource("service.name"),
                            Get(environment, "AWS_LAMBDA_FUNCTION_NAME"), program_name});
-  options.version =
-      first({Get(environment, "STILLFRAME_VERSION"), from_resource("service.version"),
-             Get(environment, "AWS_LAMBDA_FUNCTION_VERSION")});
+  options.version = first({Get(environment, "STILLFRAME_VERSION"), from_resource("service.version"),
+                           Get(environment, "AWS_LAMBDA_FUNCTION_VERSION")});
   options.environment =
       first({Get(environment, "STILLFRAME_ENVIRONMENT"), from_resource("deployment.environment"),
              from_resource("deployment.environment.name")});
   for (const auto& [variable, label] :
-       {std::pair{"KUBERNETES_NAMESPACE", "k8s.namespace.name"}, {"POD_NAME", "k8s.pod.name"},
-        {"NODE_NAME", "k8s.node.name"}, {"AWS_REGION", "cloud.region"},
+       {std::pair{"KUBERNETES_NAMESPACE", "k8s.namespace.name"},
+        {"POD_NAME", "k8s.pod.name"},
+        {"NODE_NAME", "k8s.node.name"},
+        {"AWS_REGION", "cloud.region"},
         {"ECS_CONTAINER_METADATA_URI_V4", "aws.ecs.metadata_uri"}}) {
     const std::string value = Get(environment, variable);
     if (!value.empty()) options.labels.emplace_back(label, value);

@@ -20,8 +20,8 @@ struct ProcessLimitOptions {
 };
 
 struct Options {
-  bool enabled = false;     // neither variable set, or STILLFRAME_DISABLE: nothing happens at all
-  std::string server;       // "" in file mode
+  bool enabled = false;  // neither variable set, or STILLFRAME_DISABLE: nothing happens at all
+  std::string server;    // "" in file mode
   std::string api_key;
   std::string service, version, environment;
   std::vector<std::pair<std::string, std::string>> labels;

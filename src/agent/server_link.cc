@@ -137,9 +137,8 @@ class ServerLink final : public Link {
     }
     if (poll_retry_.failing()) LogInfo("the server answers again");
     poll_retry_.Succeeded();
-    answers_.erase(answers_.begin(),
-                   answers_.begin() + static_cast<std::ptrdiff_t>(
-                                          std::min(sent_answers_, answers_.size())));
+    answers_.erase(answers_.begin(), answers_.begin() + static_cast<std::ptrdiff_t>(std::min(
+                                                            sent_answers_, answers_.size())));
     sent_answers_ = 0;
     model::PollResponse& response = **outcome;
     queries_.insert(queries_.end(), response.queries.begin(), response.queries.end());

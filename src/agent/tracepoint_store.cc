@@ -59,9 +59,8 @@ int Weight(Code code) {
 
 TracepointStore::TracepointStore(StoreOptions options)
     : options_(std::move(options)),
-      symbolizer_(Symbolizer::Create(SymbolizerOptions{.debug_path = options_.debug_path,
-                                                       .redaction = options_.redaction,
-                                                       .max_sites = 1000})),
+      symbolizer_(Symbolizer::Create(SymbolizerOptions{
+          .debug_path = options_.debug_path, .redaction = options_.redaction, .max_sites = 1000})),
       callers_(*symbolizer_) {}
 
 TracepointStore::~TracepointStore() = default;
@@ -69,10 +68,9 @@ TracepointStore::~TracepointStore() = default;
 Status TracepointStore::Prepare() {
   if (prepared_) return installer_status_;
   prepared_ = true;
-  auto installer = probe::ProbeInstaller::Create(
-      [](hit::SiteRuntime* site, void* registers) {
-        hit::stillframe_hit(site, static_cast<RegisterFile*>(registers));
-      });
+  auto installer = probe::ProbeInstaller::Create([](hit::SiteRuntime* site, void* registers) {
+    hit::stillframe_hit(site, static_cast<RegisterFile*>(registers));
+  });
   if (!installer.ok()) {
     installer_status_ = installer.status();
     return installer_status_;
@@ -201,9 +199,9 @@ void TracepointStore::Arm(Active& active) {
 }
 
 void TracepointStore::ArmIn(Active& active, const LoadedModule& module, ProbePlan plan) {
-  auto probe = std::make_unique<ModuleProbe>(active.desired.id, next_probe_id_++, std::move(plan),
-                                             module, active.desired.spec.limits,
-                                             options_.ticks_per_second);
+  auto probe =
+      std::make_unique<ModuleProbe>(active.desired.id, next_probe_id_++, std::move(plan), module,
+                                    active.desired.spec.limits, options_.ticks_per_second);
   by_id_[probe->id()] = probe.get();
   probe->Arm(*sites_);
   active.probes.push_back(std::move(probe));
@@ -323,7 +321,8 @@ bool TracepointStore::active() const {
 }
 
 bool TracepointStore::NeedsCollection() const {
-  return !retired_.empty() || callers_.has_retired() || (sites_ != nullptr && sites_->has_retired());
+  return !retired_.empty() || callers_.has_retired() ||
+         (sites_ != nullptr && sites_->has_retired());
 }
 
 void TracepointStore::FreeRetired() {
