@@ -1,0 +1,190 @@
+"""What the end-to-end tests share: real processes, real sockets, no sleeping for luck."""
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("STILLFRAME_BUILD", SOURCE / "build" / "release"))
+AGENT = BUILD / "lib" / "libstillframe.so"
+CLI = BUILD / "bin" / "stillframe"
+SERVER = BUILD / "bin" / "stillframe-server"
+TARGETS = SOURCE / "tests" / "targets" / "e2e"
+
+
+def wait_for(what, condition, seconds=20):
+    """Polls until condition() is truthy and returns it; fails by name after the deadline."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(0.01)
+
+
+def line_of(source, mark):
+    """Number of the one line of a target's source that holds `// mark`."""
+    lines = (TARGETS / source).read_text().splitlines()
+    found = [n for n, text in enumerate(lines, 1) if re.search(rf"//.*\b{mark}\b", text)]
+    assert len(found) == 1, f"{source}: {mark} is on lines {found}"
+    return found[0]
+
+
+_compiled = {}
+
+
+def compile_target(source, compiler="g++", flags=("-O2", "-g"), extra=()):
+    """Compiles a target once per (source, compiler, flags); returns the executable's path."""
+    key = (source, compiler, tuple(flags), tuple(extra))
+    if key not in _compiled:
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="sf-target-"))
+        out = folder / pathlib.Path(source).stem
+        subprocess.run([compiler, "-std=c++20", *flags, "-o", str(out), str(TARGETS / source),
+                        "-pthread", *extra], check=True)
+        _compiled[key] = out
+    return _compiled[key]
+
+
+def cleanup_targets():
+    for path in _compiled.values():
+        shutil.rmtree(path.parent, ignore_errors=True)
+    _compiled.clear()
+
+
+def agent_env(**extra):
+    env = {k: v for k, v in os.environ.items() if not k.startswith("STILLFRAME_")}
+    env["LD_PRELOAD"] = str(AGENT)
+    env.update({k: str(v) for k, v in extra.items()})
+    return env
+
+
+def run_with_file(program, tracepoints, args=(), timeout=60, check=True, env=None, stdin=None):
+    """Runs a program in file mode; returns (completed process, snapshots)."""
+    with tempfile.TemporaryDirectory(prefix="sf-file-") as folder:
+        wanted = pathlib.Path(folder) / "tracepoints.json"
+        output = pathlib.Path(folder) / "snapshots.jsonl"
+        wanted.write_text(json.dumps({"tracepoints": tracepoints}))
+        full = agent_env(STILLFRAME_TRACEPOINTS=wanted, STILLFRAME_OUTPUT=output,
+                         STILLFRAME_START_WAIT="20s", **(env or {}))
+        done = subprocess.run([str(program), *args], env=full, capture_output=True, text=True,
+                              timeout=timeout, stdin=stdin)
+        if check and done.returncode != 0:
+            raise AssertionError(f"{program} ended with {done.returncode}: {done.stderr[-2000:]}")
+        lines = output.read_text().splitlines() if output.exists() else []
+        return done, [json.loads(line) for line in lines]
+
+
+def variable(frame, name):
+    """The variable (or dotted path of children) of a frame, or None."""
+    items = frame["variables"]
+    found = None
+    for part in re.findall(r"\[[^\]]*\]|[^.\[\]]+", name):
+        found = next((v for v in items if v.get("name") == part), None)
+        if found is None:
+            return None
+        items = found.get("children", [])
+    return found
+
+
+class Server:
+    """A real stillframe-server with a store in a folder of its own."""
+
+    def __init__(self, folder=None, args=()):
+        self.folder = pathlib.Path(folder or tempfile.mkdtemp(prefix="sf-server-"))
+        self.args = list(args)
+        self.store = f"sqlite:{self.folder / 'store.db'}"
+        self.port = 0
+        self.admin_key = None
+        self.process = None
+        self.start()
+
+    def start(self):
+        log = open(self.folder / "server.log", "ab")
+        self.process = subprocess.Popen(
+            [str(SERVER), "--listen", f"127.0.0.1:{self.port}", "--store", self.store, *self.args],
+            stdout=subprocess.PIPE, stderr=log, text=True)
+        os.set_blocking(self.process.stdout.fileno(), False)
+        text = ""
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            text += self.process.stdout.read() or ""
+            port = re.search(r"127\.0\.0\.1:(\d+)", text)
+            if port and self.healthy(int(port.group(1))):
+                break
+            if self.process.poll() is not None:
+                raise AssertionError(f"the server ended with {self.process.returncode}: "
+                                     + (self.folder / "server.log").read_text()[-2000:])
+            time.sleep(0.01)
+        else:
+            raise AssertionError("the server did not start: " + text)
+        text += self.process.stdout.read() or ""
+        self.port = int(port.group(1))
+        self.url = f"http://127.0.0.1:{self.port}"
+        key = re.search(r"admin key: (\S+)", text)
+        if key:
+            self.admin_key = key.group(1)
+
+    def healthy(self, port):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1) as answer:
+                return answer.status == 200
+        except (urllib.error.URLError, ConnectionError, OSError):
+            return False
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            assert self.process.wait(timeout=20) == 0, "the server did not end with 0"
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def key(self, role, *scope):
+        done = subprocess.run([str(SERVER), "keys", "create", "--store", self.store, "--role", role,
+                               *scope], capture_output=True, text=True, check=True)
+        return re.search(r"sfk_\S+", done.stdout).group(0)
+
+    def call(self, method, path, body=None, key=None):
+        """Returns (status, parsed body)."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data=data, method=method)
+        request.add_header("Authorization", f"Bearer {key or self.admin_key}")
+        if data is not None:
+            request.add_header("Content-Type", "application/json")
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                text = answer.read()
+                return answer.status, json.loads(text) if text else None
+        except urllib.error.HTTPError as error:
+            text = error.read()
+            return error.code, json.loads(text) if text else None
+
+    def cli(self, *args, key=None, check=True, timeout=60):
+        done = subprocess.run([str(CLI), "--server", self.url, "--key", key or self.admin_key,
+                               *args], capture_output=True, text=True, timeout=timeout)
+        if check and done.returncode != 0:
+            raise AssertionError(f"stillframe {args} ended with {done.returncode}: "
+                                 f"{done.stdout}{done.stderr}")
+        return done
+
+    def agent_env(self, key, service, **extra):
+        return agent_env(STILLFRAME_SERVER=self.url, STILLFRAME_API_KEY=key,
+                         STILLFRAME_SERVICE=service, **extra)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
