@@ -188,3 +188,34 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def text_differences(pid):
+    """Compares the executable segments of the main program in memory with its file; returns the
+    number of bytes that differ."""
+    import struct
+    path = os.readlink(f"/proc/{pid}/exe")
+    data = pathlib.Path(path).read_bytes()
+    phoff, = struct.unpack_from("<Q", data, 32)
+    phentsize, phnum = struct.unpack_from("<HH", data, 54)
+    base = None
+    for line in pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines():
+        if line.endswith(path):
+            base = int(line.split("-")[0], 16)
+            break
+    first = None
+    different = 0
+    with open(f"/proc/{pid}/mem", "rb") as memory:
+        for i in range(phnum):
+            kind, flags, offset, vaddr, _, filesz = struct.unpack_from(
+                "<IIQQQQ", data, phoff + i * phentsize)
+            if kind != 1:
+                continue
+            if first is None:
+                first = vaddr & ~0xfff
+            if not flags & 1:
+                continue
+            memory.seek(base - first + vaddr)
+            live = memory.read(filesz)
+            different += sum(a != b for a, b in zip(live, data[offset:offset + filesz]))
+    return different
