@@ -52,16 +52,16 @@ struct UnitView {
 
 // A tracepoint in one module, in force. Immutable after publication but for the atomics.
 struct ProbeRuntime {
-  uint64_t probe_id = 0;   // never reused in the process
+  uint64_t probe_id = 0;  // never reused in the process
   UnitView unit{};
   const SitePlan* sites = nullptr;
   uint64_t load_bias = 0;
   CaptureLimits limits;
-  uint64_t max_hits = 0;         // captures, then silent; 0 = no limit
-  uint64_t ticks_per_permit = 0; // rate limit: one capture every so many ticks; 0 = none
-  std::atomic<uint64_t> captures_left{0};   // partner: itself (fetch_sub by hits)
-  std::atomic<uint64_t> next_permit{0};     // time stamp before which a capture is rate limited
-  std::atomic<uint32_t> stopped{0};         // 1: the agent stopped it (budget); partner: agent thread
+  uint64_t max_hits = 0;                   // captures, then silent; 0 = no limit
+  uint64_t ticks_per_permit = 0;           // rate limit: one capture every so many ticks; 0 = none
+  std::atomic<uint64_t> captures_left{0};  // partner: itself (fetch_sub by hits)
+  std::atomic<uint64_t> next_permit{0};    // time stamp before which a capture is rate limited
+  std::atomic<uint32_t> stopped{0};  // 1: the agent stopped it (budget); partner: agent thread
   CounterShard shards[kShardCount];
 };
 
@@ -89,10 +89,10 @@ extern "C" void stillframe_hit(SiteRuntime* site, RegisterFile* registers);
 
 // A loaded module for the unwinder. Arrays must outlive their publication.
 struct UnwindModule {
-  uint64_t start;      // runtime range of its text
+  uint64_t start;  // runtime range of its text
   uint64_t end;
   uint64_t load_bias;
-  uint64_t table_base; // runtime address of row 0
+  uint64_t table_base;  // runtime address of row 0
   const uint32_t* pcs;
   const uint16_t* row_rules;
   const UnwindRule* rules;
@@ -100,28 +100,32 @@ struct UnwindModule {
   uint32_t rule_count;
 };
 struct UnwindModules {
-  uint32_t count;             // sorted by start
+  uint32_t count;  // sorted by start
   const UnwindModule* modules;
 };
 
 // Caller plans by return address, an open-addressing table (power of two; key 0 = empty).
 struct CallerEntry {
-  uint64_t return_address;    // runtime
-  uint64_t caller_plan_id;    // goes into FrameRecord
+  uint64_t return_address;  // runtime
+  uint64_t caller_plan_id;  // goes into FrameRecord
   uint64_t load_bias;
-  UnitView unit;              // frames[0] is the plan
+  UnitView unit;  // frames[0] is the plan
 };
+// Where a key's search begins (linear probing from there).
+inline uint32_t CallerHash(uint64_t return_address) {
+  return static_cast<uint32_t>((return_address * 0x9e3779b97f4a7c15u) >> 32);
+}
 struct CallerTable {
-  uint32_t mask;              // entries - 1
+  uint32_t mask;  // entries - 1
   const CallerEntry* entries;
 };
 
 enum class ReadMethod : uint8_t { kProcessVmReadv, kProcSelfMem, kNone };
 
 struct ProcessLimits {
-  uint64_t ticks_per_second;       // of the time stamp counter
-  uint32_t snapshots_per_second;   // per process; 0 = no limit
-  uint32_t cpu_permille;           // of one core, for all hits together; 0 = no limit
+  uint64_t ticks_per_second;      // of the time stamp counter
+  uint32_t snapshots_per_second;  // per process; 0 = no limit
+  uint32_t cpu_permille;          // of one core, for all hits together; 0 = no limit
 };
 
 // Sets up the ring and self-tests the read methods. Agent thread, once per process (again in no

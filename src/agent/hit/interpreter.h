@@ -18,13 +18,13 @@ struct StringRef {
 
 // The machine frame that a program looks at.
 struct FrameContext {
-  const uint64_t* registers;      // kRegisterCount cells in DWARF order
-  uint32_t valid_registers;       // bit i: registers[i] is known in this frame
+  const uint64_t* registers;  // kRegisterCount cells in DWARF order
+  uint32_t valid_registers;   // bit i: registers[i] is known in this frame
   uint8_t cfa_known;
   uint8_t pad[3];
   uint64_t cfa;
-  uint64_t load_bias;             // of the module whose unit this is
-  const uint8_t (*xmm)[16];       // nullptr: not available in this frame
+  uint64_t load_bias;        // of the module whose unit this is
+  const uint8_t (*xmm)[16];  // nullptr: not available in this frame
 };
 
 // Copies size_bytes from the target; false = it cannot be read. Never faults.
@@ -41,6 +41,12 @@ struct EvalResult {
 // `code` points at the first instruction of a verified program of `count` instructions.
 EvalResult Evaluate(const Insn* code, uint32_t count, const FrameContext& frame,
                     const MemoryReader& memory, const StringRef* strings);
+
+// The same on a stack of kMaxStack cells that the caller owns, so that the hit path can keep it off
+// the application's stack.
+EvalResult EvaluateWithStack(uint64_t* cells, const Insn* code, uint32_t count,
+                             const FrameContext& frame, const MemoryReader& memory,
+                             const StringRef* strings);
 
 }  // namespace stillframe::hit
 

@@ -18,7 +18,7 @@ inline constexpr uint32_t kSlotCount = 32;
 inline constexpr uint32_t kSlotBytes = 96 * 1024;  // 64 KiB of record at most, and scratch
 
 struct Slot {
-  uint8_t* data = nullptr;    // kSlotBytes, 64-aligned
+  uint8_t* data = nullptr;  // kSlotBytes, 64-aligned
   uint32_t index = 0;
 };
 

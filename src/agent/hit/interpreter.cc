@@ -1,0 +1,287 @@
+// Hit-path contract: no allocation, lock, lazy TLS, logging, exception; no call out of hit/; at
+// most `count` steps, because jumps only go forward; errno untouched; general registers only.
+//
+// Programs are verified (plan/verifier.h): stack depth, jump targets, operand sizes and string
+// indices are not checked again here.
+#include "agent/hit/interpreter.h"
+
+#include "agent/hit/float_ops.h"
+#include "agent/ring/hit_path.h"
+
+namespace stillframe::hit {
+SF_HIT_PATH_BEGIN
+namespace {
+
+// Strings are compared in pieces of this size that never cross a page, so that a short string at
+// the end of a mapping is not taken for unreadable.
+constexpr uint32_t kPieceBytes = 64;
+constexpr uint64_t kPageBytes = 4096;
+
+SF_HIT_INLINE uint64_t Extend(uint64_t value, uint8_t size_bytes, bool is_signed) {
+  if (size_bytes >= 8) return value;
+  const int shift = 64 - 8 * size_bytes;
+  value <<= shift;
+  return is_signed ? static_cast<uint64_t>(static_cast<int64_t>(value) >> shift) : value >> shift;
+}
+
+SF_HIT_INLINE uint64_t ShiftLeft(uint64_t value, uint64_t count) {
+  return count >= 64 ? 0 : value << count;
+}
+SF_HIT_INLINE uint64_t ShiftRight(uint64_t value, uint64_t count) {
+  return count >= 64 ? 0 : value >> count;
+}
+SF_HIT_INLINE uint64_t ShiftRightSigned(uint64_t value, uint64_t count) {
+  return static_cast<uint64_t>(static_cast<int64_t>(value) >> (count >= 64 ? 63 : count));
+}
+
+// kDivS, kDivU, kModS, kModU; false where x86 would trap.
+SF_HIT_INLINE bool Divide(Op op, uint64_t left, uint64_t right, uint64_t& out) {
+  if (right == 0) return false;
+  if (op == Op::kDivU || op == Op::kModU) {
+    out = op == Op::kDivU ? left / right : left % right;
+    return true;
+  }
+  const auto l = static_cast<int64_t>(left);
+  const auto r = static_cast<int64_t>(right);
+  if (r == -1 && left == uint64_t{1} << 63) return false;
+  out = static_cast<uint64_t>(op == Op::kDivS ? l / r : l % r);
+  return true;
+}
+
+// Compares target memory with `size_bytes` of `data`. kOk and `equal`, or kUnreadable. With
+// `terminated`, a NUL must follow, and a NUL before the end is a difference like any other.
+__attribute__((noinline)) Code CompareBytes(const MemoryReader& memory, uint64_t address,
+                                            const StringRef& literal, bool terminated,
+                                            uint64_t& equal) {
+  const uint64_t total = literal.size_bytes + (terminated ? 1 : 0);
+  uint8_t piece[kPieceBytes];
+  equal = 0;
+  for (uint64_t done = 0; done < total;) {
+    const uint64_t to_page_end = kPageBytes - ((address + done) & (kPageBytes - 1));
+    uint64_t size = total - done < kPieceBytes ? total - done : kPieceBytes;
+    if (size > to_page_end) size = to_page_end;
+    if (!memory.read(memory.self, address + done, piece, static_cast<uint32_t>(size))) {
+      return Code::kUnreadable;
+    }
+    for (uint64_t i = 0; i < size; ++i, ++done) {
+      const bool at_end = done == literal.size_bytes;
+      const uint8_t expected = at_end ? 0 : static_cast<uint8_t>(literal.data[done]);
+      if (piece[i] != expected) return Code::kOk;
+      if (terminated && expected == 0 && !at_end) return Code::kOk;  // NUL inside the literal
+    }
+  }
+  equal = 1;
+  return Code::kOk;
+}
+
+SF_HIT_INLINE bool LoadXmm(const FrameContext& frame, const Insn& insn, uint64_t& out) {
+  if (frame.xmm == nullptr) return false;
+  const uint8_t* bytes = frame.xmm[insn.a];
+  out = 0;
+  for (int i = 0; i < insn.b; ++i) out |= static_cast<uint64_t>(bytes[i]) << (8 * i);
+  return true;
+}
+
+}  // namespace
+
+EvalResult EvaluateWithStack(uint64_t* cells, const Insn* code, uint32_t count,
+                             const FrameContext& frame, const MemoryReader& memory,
+                             const StringRef* strings) {
+  // `top` points at the top cell; cells[-1] is never touched by a verified program.
+  uint64_t* top = cells - 1;
+  uint64_t result = 0;
+  const Insn* const end = code + count;
+  // The right operand is popped into `right`; the left one is the new top.
+#define SF_BINARY(expression)      \
+  {                                \
+    const uint64_t right = *top--; \
+    const uint64_t left = *top;    \
+    *top = (expression);           \
+  }                                \
+  break
+#define SF_SIGNED(x) static_cast<int64_t>(x)
+  for (const Insn* insn = code; insn < end; ++insn) {
+    switch (insn->op) {
+      case Op::kReturn:
+        return {*top, Code::kOk};
+      case Op::kFail:
+        return {0, static_cast<Code>(insn->a)};
+      case Op::kConst:
+        *++top = static_cast<uint64_t>(insn->imm);
+        break;
+      case Op::kRegister:
+        if ((frame.valid_registers >> insn->a & 1) == 0) return {0, Code::kNotSaved};
+        *++top = frame.registers[insn->a];
+        break;
+      case Op::kCfa:
+        if (frame.cfa_known == 0) return {0, Code::kNotSaved};
+        *++top = frame.cfa;
+        break;
+      case Op::kModuleAddress:
+        *++top = static_cast<uint64_t>(insn->imm) + frame.load_bias;
+        break;
+      case Op::kXmm:
+        if (!LoadXmm(frame, *insn, *++top)) return {0, Code::kNotSaved};
+        break;
+      case Op::kLoad:
+        result = 0;
+        if (!memory.read(memory.self, *top, &result, insn->a)) return {0, Code::kUnreadable};
+        *top = Extend(result, insn->a, insn->b != 0);
+        break;
+      case Op::kDup:
+        result = *top;
+        *++top = result;
+        break;
+      case Op::kDrop:
+        --top;
+        break;
+      case Op::kSwap:
+        result = *top;
+        *top = top[-1];
+        top[-1] = result;
+        break;
+      case Op::kOver:
+        result = top[-1];
+        *++top = result;
+        break;
+      case Op::kRot:  // DWARF 5 §2.5.1.3: the top becomes the third, the second becomes the top
+        result = *top;
+        *top = top[-1];
+        top[-1] = top[-2];
+        top[-2] = result;
+        break;
+      case Op::kPick:
+        result = *(top - insn->a);
+        *++top = result;
+        break;
+      case Op::kAddImm:
+        *top += static_cast<uint64_t>(insn->imm);
+        break;
+      case Op::kAdd:
+        SF_BINARY(left + right);
+      case Op::kSub:
+        SF_BINARY(left - right);
+      case Op::kMul:
+        SF_BINARY(left * right);
+      case Op::kDivS:
+      case Op::kDivU:
+      case Op::kModS:
+      case Op::kModU:
+        --top;
+        if (!Divide(insn->op, top[0], top[1], *top)) return {0, Code::kBadExpression};
+        break;
+      case Op::kAnd:
+        SF_BINARY(left & right);
+      case Op::kOr:
+        SF_BINARY(left | right);
+      case Op::kXor:
+        SF_BINARY(left ^ right);
+      case Op::kShl:
+        SF_BINARY(ShiftLeft(left, right));
+      case Op::kShrU:
+        SF_BINARY(ShiftRight(left, right));
+      case Op::kShrS:
+        SF_BINARY(ShiftRightSigned(left, right));
+      case Op::kNeg:
+        *top = uint64_t{0} - *top;
+        break;
+      case Op::kNot:
+        *top = ~*top;
+        break;
+      case Op::kLogicalNot:
+        *top = *top == 0 ? 1 : 0;
+        break;
+      case Op::kBool:
+        *top = *top != 0 ? 1 : 0;
+        break;
+      case Op::kExtend:
+        *top = Extend(*top, insn->a, insn->b != 0);
+        break;
+      case Op::kEq:
+        SF_BINARY(left == right ? 1 : 0);
+      case Op::kNe:
+        SF_BINARY(left != right ? 1 : 0);
+      case Op::kLtS:
+        SF_BINARY(SF_SIGNED(left) < SF_SIGNED(right) ? 1 : 0);
+      case Op::kLtU:
+        SF_BINARY(left < right ? 1 : 0);
+      case Op::kLeS:
+        SF_BINARY(SF_SIGNED(left) <= SF_SIGNED(right) ? 1 : 0);
+      case Op::kLeU:
+        SF_BINARY(left <= right ? 1 : 0);
+      case Op::kFAdd:
+        SF_BINARY(stillframe_f64_add(left, right));
+      case Op::kFSub:
+        SF_BINARY(stillframe_f64_sub(left, right));
+      case Op::kFMul:
+        SF_BINARY(stillframe_f64_mul(left, right));
+      case Op::kFDiv:
+        SF_BINARY(stillframe_f64_div(left, right));
+      case Op::kFNeg:
+        *top ^= kF64Sign;
+        break;
+      case Op::kFEq:
+        SF_BINARY(F64Equal(left, right) ? 1 : 0);
+      case Op::kFNe:
+        SF_BINARY(F64Equal(left, right) ? 0 : 1);
+      case Op::kFLt:
+        SF_BINARY(F64Less(left, right) ? 1 : 0);
+      case Op::kFLe:
+        SF_BINARY(F64LessEqual(left, right) ? 1 : 0);
+      case Op::kF32ToF64:
+        *top = stillframe_f32_to_f64(*top);
+        break;
+      case Op::kF64ToF32:
+        *top = stillframe_f64_to_f32(*top);
+        break;
+      case Op::kS64ToF64:
+        *top = stillframe_s64_to_f64(*top);
+        break;
+      case Op::kU64ToF64:
+        *top = stillframe_u64_to_f64(*top);
+        break;
+      case Op::kF64ToS64:
+        if (!F64ToS64(*top, *top)) return {0, Code::kBadExpression};
+        break;
+      case Op::kF64ToU64:
+        if (!F64ToU64(*top, *top)) return {0, Code::kBadExpression};
+        break;
+      case Op::kJump:
+        insn += insn->imm - 1;
+        break;
+      case Op::kJumpIfZero:
+        if (*top-- == 0) insn += insn->imm - 1;
+        break;
+      case Op::kJumpIfNonZero:
+        if (*top-- != 0) insn += insn->imm - 1;
+        break;
+      case Op::kStringEq: {
+        const StringRef& literal = strings[insn->imm];
+        const uint64_t length = *top--;
+        const uint64_t address = *top;
+        *top = 0;
+        if (length != literal.size_bytes) break;
+        const Code code_or_ok = CompareBytes(memory, address, literal, false, *top);
+        if (code_or_ok != Code::kOk) return {0, code_or_ok};
+        break;
+      }
+      case Op::kCStringEq: {
+        const Code code_or_ok = CompareBytes(memory, *top, strings[insn->imm], true, *top);
+        if (code_or_ok != Code::kOk) return {0, code_or_ok};
+        break;
+      }
+    }
+  }
+#undef SF_BINARY
+#undef SF_SIGNED
+  return {0, Code::kCorrupt};  // ran off the end: the program was not verified
+}
+
+EvalResult Evaluate(const Insn* code, uint32_t count, const FrameContext& frame,
+                    const MemoryReader& memory, const StringRef* strings) {
+  uint64_t cells[kMaxStack];
+  return EvaluateWithStack(cells, code, count, frame, memory, strings);
+}
+
+SF_HIT_PATH_END
+}  // namespace stillframe::hit
