@@ -7,6 +7,7 @@
 
 #include "agent/dw_stubs/dw_stubs.h"
 #include "agent/identity.h"
+#include "agent/loader_guard.h"
 #include "agent/queries.h"
 #include "agent/ring/ring.h"
 #include "base/log.h"
@@ -57,8 +58,11 @@ Status AgentLoop::SetUp() {
 
 void AgentLoop::MakeStore() {
   const uint64_t ticks_per_second = clock_.Calibrate();
-  if (Status status = LoadDw(); !status.ok()) {
-    LogError("no debug information can be read: " + status.ToString());
+  {
+    const LoaderGuard guard;
+    if (Status status = LoadDw(); !status.ok()) {
+      LogError("no debug information can be read: " + status.ToString());
+    }
   }
   const hit::ProcessLimits limits{
       .ticks_per_second = ticks_per_second,

@@ -9,6 +9,7 @@
 #include "agent/agent.h"
 #include "agent/hit/hit.h"
 #include "agent/identity.h"
+#include "agent/loader_guard.h"
 #include "agent/options.h"
 #include "base/log.h"
 #include "stillframe/stillframe.h"
@@ -27,6 +28,7 @@ pthread_mutex_t g_start_mutex = PTHREAD_MUTEX_INITIALIZER;
 // The child has this thread only: no agent thread, and locks in unknown states. It forgets the
 // agent, and its probes (still in its text) return at once. It never reports as the parent.
 void OnForkChild() {
+  LoaderGuard::Unlock();
   hit::DisableInChild();
   g_in_child.store(true, std::memory_order_relaxed);
   g_agent.store(nullptr, std::memory_order_relaxed);
@@ -44,7 +46,7 @@ int StartWith(Options options) {
   static bool registered = false;
   if (!registered) {
     registered = true;
-    pthread_atfork(nullptr, nullptr, &OnForkChild);
+    pthread_atfork(&LoaderGuard::Lock, &LoaderGuard::Unlock, &OnForkChild);
     atexit(&OnExit);
   }
   g_agent.store(agent, std::memory_order_release);

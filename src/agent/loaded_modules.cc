@@ -9,6 +9,8 @@
 #include <climits>
 #include <cstring>
 
+#include "agent/loader_guard.h"
+
 namespace stillframe::agent {
 namespace {
 
@@ -88,12 +90,14 @@ int ReadGeneration(dl_phdr_info* info, size_t, void* out) {
 
 uint64_t ModuleGeneration() {
   uint64_t generation = 0;
+  const LoaderGuard guard;
   dl_iterate_phdr(ReadGeneration, &generation);
   return generation;
 }
 
 std::vector<LoadedModule> ListLoadedModules() {
   std::vector<LoadedModule> modules;
+  const LoaderGuard guard;
   dl_iterate_phdr(AddModule, &modules);
   return modules;
 }

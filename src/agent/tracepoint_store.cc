@@ -11,6 +11,7 @@ namespace {
 
 constexpr uint32_t kCallerLevels = 4;  // frames 1 to 4 are those that show variables by default
 constexpr uint32_t kMaxPreparedCallers = 32;
+constexpr uint64_t kLookForModulesMs = 40;
 
 // What this agent does not do yet is refused by name.
 Status CheckSupported(const model::TracepointSpec& spec) {
@@ -240,7 +241,12 @@ hit::CounterSums TracepointStore::Sums(const Active& active) const {
 
 void TracepointStore::Tick(uint64_t unix_ms) {
   if (active_.empty()) return;
-  const bool modules_changed = module_generation_ != ModuleGeneration();
+  // A library that arrives is looked at within 100 ms; asking takes the loader's lock, so not more.
+  bool modules_changed = false;
+  if (unix_ms - looked_at_ms_ >= kLookForModulesMs || unix_ms < looked_at_ms_) {
+    looked_at_ms_ = unix_ms;
+    modules_changed = module_generation_ != ModuleGeneration();
+  }
   if (modules_changed) RefreshModules();
   for (auto& [id, active] : active_) {
     using model::State;

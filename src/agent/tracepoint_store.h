@@ -97,6 +97,7 @@ class TracepointStore {
 
   std::vector<LoadedModule> modules_;
   uint64_t module_generation_ = 0;
+  uint64_t looked_at_ms_ = 0;
   std::map<std::string, Active> active_;
   std::vector<std::unique_ptr<ModuleProbe>> retired_;
   std::map<uint64_t, const ModuleProbe*> by_id_;
