@@ -1,0 +1,49 @@
+// The agent thread's side of the ring.
+#include <sys/mman.h>
+
+#include <bit>
+#include <cerrno>
+
+#include "agent/ring/ring.h"
+#include "agent/ring/ring_state.h"
+
+namespace stillframe::ring {
+
+Status Initialize() {
+  if (g_ring.slots.load(std::memory_order_relaxed) != nullptr) return {};
+  void* map = mmap(nullptr, size_t{kSlotCount} * kSlotBytes, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (map == MAP_FAILED) return ErrnoStatus("mapping the ring", errno);
+  // Without huge pages a slot costs what was written to it, not 2 MiB. Advice: may be refused.
+  madvise(map, size_t{kSlotCount} * kSlotBytes, MADV_NOHUGEPAGE);
+  g_ring.free.store(~uint32_t{0}, std::memory_order_relaxed);
+  g_ring.slots.store(static_cast<uint8_t*>(map), std::memory_order_release);
+  return {};
+}
+
+bool Take(Slot& slot) {
+  const uint32_t ready = g_ring.ready.load(std::memory_order_acquire);
+  if (ready == 0) return false;
+  uint32_t oldest = kSlotCount;
+  uint64_t oldest_sequence = 0;
+  for (uint32_t left = ready; left != 0; left &= left - 1) {
+    const auto index = static_cast<uint32_t>(std::countr_zero(left));
+    const uint64_t sequence = g_ring.sequence[index].load(std::memory_order_relaxed);
+    if (oldest == kSlotCount || sequence < oldest_sequence) {
+      oldest = index;
+      oldest_sequence = sequence;
+    }
+  }
+  g_ring.ready.fetch_and(~(uint32_t{1} << oldest), std::memory_order_relaxed);
+  slot.index = oldest;
+  slot.data = g_ring.slots.load(std::memory_order_relaxed) + size_t{oldest} * kSlotBytes;
+  return true;
+}
+
+void Release(const Slot& slot) {
+  g_ring.free.fetch_or(uint32_t{1} << (slot.index % kSlotCount), std::memory_order_release);
+}
+
+uint64_t committed() { return g_ring.committed.load(std::memory_order_acquire); }
+
+}  // namespace stillframe::ring
