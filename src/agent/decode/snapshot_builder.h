@@ -19,9 +19,9 @@ struct FrameMeaning {
   const PlanUnit* unit = nullptr;  // nullptr: no debug information, `function` alone is shown
   uint32_t frame = 0;              // index into unit->frames
   uint64_t load_bias = 0;
-  std::string module;              // file name without folders
+  std::string module;  // file name without folders
   std::string build_id;
-  std::string function;            // from the symbol table, used when unit is nullptr
+  std::string function;  // from the symbol table, used when unit is nullptr
 };
 
 struct BuildInput {

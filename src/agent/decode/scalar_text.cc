@@ -1,0 +1,202 @@
+#include "agent/decode/scalar_text.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstring>
+
+namespace stillframe::decode {
+namespace {
+
+template <typename Float>
+std::string ShortestText(Float value) {
+  if (std::isnan(value)) return std::signbit(value) ? "-nan" : "nan";
+  char buffer[64];
+  const auto result = std::to_chars(buffer, buffer + sizeof buffer, value);
+  return std::string(buffer, result.ptr);
+}
+
+// Length of the valid UTF-8 sequence at the start (RFC 3629: no overlong forms, no surrogates, up
+// to U+10FFFF); 0 when there is none.
+size_t Utf8Length(std::string_view text) {
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned char first = byte(0);
+  const size_t length = first >= 0xf0 && first <= 0xf4   ? 4
+                        : first >= 0xe0 && first <= 0xef ? 3
+                        : first >= 0xc2 && first <= 0xdf ? 2
+                                                         : 0;
+  if (length == 0 || text.size() < length) return 0;
+  for (size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xc0) != 0x80) return 0;
+  }
+  const unsigned char second = byte(1);
+  if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f) ||
+      (first == 0xf0 && second < 0x90) || (first == 0xf4 && second > 0x8f)) {
+    return 0;
+  }
+  return length;
+}
+
+std::string Octal(unsigned char c) {
+  char text[8];
+  snprintf(text, sizeof text, "\\%03o", c);
+  return text;
+}
+
+// An ASCII character inside a literal with the given quote.
+std::string Escaped(unsigned char c, char quote) {
+  switch (c) {
+    case '\a':
+      return "\\a";
+    case '\b':
+      return "\\b";
+    case '\f':
+      return "\\f";
+    case '\n':
+      return "\\n";
+    case '\r':
+      return "\\r";
+    case '\t':
+      return "\\t";
+    case '\v':
+      return "\\v";
+    case '\\':
+      return "\\\\";
+    default:
+      break;
+  }
+  if (c == static_cast<unsigned char>(quote)) return std::string("\\") + quote;
+  if (c < 0x20 || c >= 0x7f) return Octal(c);
+  return std::string(1, static_cast<char>(c));
+}
+
+void AppendUtf8(std::string& out, uint32_t point) {
+  if (point < 0x80) {
+    out += Escaped(static_cast<unsigned char>(point), '"');
+  } else if (point < 0x800) {
+    out += static_cast<char>(0xc0 | point >> 6);
+    out += static_cast<char>(0x80 | (point & 0x3f));
+  } else if (point < 0x10000) {
+    out += static_cast<char>(0xe0 | point >> 12);
+    out += static_cast<char>(0x80 | (point >> 6 & 0x3f));
+    out += static_cast<char>(0x80 | (point & 0x3f));
+  } else {
+    out += static_cast<char>(0xf0 | point >> 18);
+    out += static_cast<char>(0x80 | (point >> 12 & 0x3f));
+    out += static_cast<char>(0x80 | (point >> 6 & 0x3f));
+    out += static_cast<char>(0x80 | (point & 0x3f));
+  }
+}
+
+}  // namespace
+
+Uint128 ReadUnsigned(std::span<const uint8_t> bytes) {
+  Uint128 value = 0;
+  std::memcpy(&value, bytes.data(), std::min(bytes.size(), sizeof value));
+  return value;
+}
+
+Int128 ReadSigned(std::span<const uint8_t> bytes) {
+  if (bytes.empty() || bytes.size() >= 16) return static_cast<Int128>(ReadUnsigned(bytes));
+  const int shift = static_cast<int>(128 - 8 * bytes.size());
+  return static_cast<Int128>(ReadUnsigned(bytes) << shift) >> shift;
+}
+
+std::string UnsignedText(Uint128 value) {
+  std::string digits;
+  do {
+    digits += static_cast<char>('0' + static_cast<int>(value % 10));
+    value /= 10;
+  } while (value != 0);
+  std::reverse(digits.begin(), digits.end());
+  return digits;
+}
+
+std::string DecimalText(Int128 value) {
+  if (value >= 0) return UnsignedText(static_cast<Uint128>(value));
+  return "-" + UnsignedText(-static_cast<Uint128>(value));
+}
+
+std::string HexText(uint64_t value) {
+  char text[20];
+  snprintf(text, sizeof text, "0x%llx", static_cast<unsigned long long>(value));
+  return text;
+}
+
+std::string FloatText(std::span<const uint8_t> bytes) {
+  if (bytes.size() == 4) {
+    float value;
+    std::memcpy(&value, bytes.data(), 4);
+    return ShortestText(value);
+  }
+  if (bytes.size() == 8) {
+    double value;
+    std::memcpy(&value, bytes.data(), 8);
+    return ShortestText(value);
+  }
+  if (bytes.size() >= 10 && bytes.size() <= 16) {
+    long double value = 0;
+    std::memcpy(&value, bytes.data(), 10);  // the rest is padding
+    return ShortestText(value);
+  }
+  return "";
+}
+
+std::string CharText(int64_t value, uint32_t code_unit, std::string_view prefix) {
+  std::string text = std::to_string(value) + " " + std::string(prefix) + "'";
+  if (code_unit < 0x80) {
+    text += Escaped(static_cast<unsigned char>(code_unit), '\'');
+  } else if (prefix.empty() || prefix == "u8") {
+    text += Octal(static_cast<unsigned char>(code_unit));
+  } else if (code_unit >= 0xd800 && (code_unit <= 0xdfff || code_unit > 0x10ffff)) {
+    char hex[16];
+    snprintf(hex, sizeof hex, "\\x%x", code_unit);
+    text += hex;
+  } else {
+    AppendUtf8(text, code_unit);
+  }
+  return text + "'";
+}
+
+std::string StringText(std::string_view bytes) {
+  std::string text = "\"";
+  for (size_t i = 0; i < bytes.size();) {
+    const auto c = static_cast<unsigned char>(bytes[i]);
+    const size_t length = c < 0x80 ? 0 : Utf8Length(bytes.substr(i));
+    if (length > 0) {
+      text += bytes.substr(i, length);
+      i += length;
+      continue;
+    }
+    // A digit after \0 would read as part of the escape, so it always has three digits.
+    text += Escaped(c, '"');
+    ++i;
+  }
+  return text + "\"";
+}
+
+std::string WideStringText(std::span<const uint8_t> bytes, uint32_t unit_bytes,
+                           std::string_view prefix) {
+  std::string text = std::string(prefix) + "\"";
+  const auto unit = [&](size_t i) {
+    return static_cast<uint32_t>(ReadUnsigned(bytes.subspan(i * unit_bytes, unit_bytes)));
+  };
+  const size_t count = bytes.size() / unit_bytes;
+  for (size_t i = 0; i < count; ++i) {
+    uint32_t point = unit(i);
+    const bool high = unit_bytes == 2 && point >= 0xd800 && point < 0xdc00 && i + 1 < count;
+    if (high && unit(i + 1) >= 0xdc00 && unit(i + 1) < 0xe000) {
+      point = 0x10000 + ((point - 0xd800) << 10) + (unit(++i) - 0xdc00);
+    }
+    if ((point >= 0xd800 && point < 0xe000) || point > 0x10ffff) {
+      char hex[16];
+      snprintf(hex, sizeof hex, "\\x%x", point);
+      text += hex;
+    } else {
+      AppendUtf8(text, point);
+    }
+  }
+  return text + "\"";
+}
+
+}  // namespace stillframe::decode

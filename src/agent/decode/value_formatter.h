@@ -1,0 +1,73 @@
+// (object, type) -> model::Value tree. All limits are the tracepoint's; the target is hostile.
+#ifndef STILLFRAME_AGENT_DECODE_VALUE_FORMATTER_H_
+#define STILLFRAME_AGENT_DECODE_VALUE_FORMATTER_H_
+
+#include <functional>
+#include <string>
+
+#include "agent/decode/object.h"
+#include "model/snapshot.h"
+#include "plan/plan.h"
+
+namespace stillframe::decode {
+
+struct FormatContext {
+  const RecordView* record = nullptr;
+  CaptureLimits limits;
+  std::function<std::string(uint64_t address)> symbol_name;
+  uint32_t values_left = 5000;  // of the whole snapshot, shared by its formatters
+};
+
+// A Value that says why there is none.
+model::Value Unavailable(std::string name, std::string type, Code reason);
+
+// Formats values whose types are in one unit. Levels: a variable is 0; members, elements, pointees
+// and payloads are +1; references, bases and anonymous members +0; values at level `depth` are not
+// expanded. The hit path walks by the same rule.
+class ValueFormatter {
+ public:
+  ValueFormatter(const PlanUnit& unit, FormatContext& context) : unit_(unit), context_(context) {}
+
+  model::Value Format(std::string name, TypeId type, const Object& object, uint32_t level);
+
+ private:
+  using Value = model::Value;
+  // By kind; each fills value and children.
+  void FormatKind(Value& value, const TypeNode& node, const Object& object, uint32_t level);
+  void FormatScalar(Value& value, const TypeNode& node, std::span<const uint8_t> bytes);
+  void FormatEnum(Value& value, const TypeNode& node, std::span<const uint8_t> bytes);
+  void FormatPointer(Value& value, const TypeNode& node, const Object& object, uint32_t level);
+  void FormatReference(Value& value, const TypeNode& node, const Object& object, uint32_t level);
+  void FormatArray(Value& value, const TypeNode& node, const Object& object, uint32_t level);
+  void FormatMembers(Value& value, const TypeNode& node, const Object& object, uint32_t level);
+  void FormatBitField(Value& value, const Member& member, const Object& object);
+  void AddPointee(Value& value, TypeId target, uint64_t address, uint32_t level);
+  void AddCString(Value& value, const TypeNode& character, uint64_t address);
+  void AddElements(Value& value, TypeId element, const Object& first, uint64_t count,
+                   uint32_t level);
+  // Library types; false when their own fields contradict each other.
+  bool FormatView(Value& value, const TypeNode& node, const Object& object, uint32_t level);
+  bool FormatString(Value& value, const View& view, const Object& object);
+  bool FormatSequence(Value& value, const View& view, const Object& object, uint32_t level);
+  bool FormatTree(Value& value, const View& view, const Object& object, uint32_t level);
+  bool FormatHash(Value& value, const View& view, const Object& object, uint32_t level);
+  bool FormatOptional(Value& value, const View& view, const Object& object, uint32_t level);
+  bool FormatVariant(Value& value, const View& view, const Object& object, uint32_t level);
+  bool FormatSmartPointer(Value& value, const View& view, const Object& object, uint32_t level);
+  bool FormatTuple(Value& value, const View& view, const Object& object, uint32_t level);
+  Value FormatEntry(const View& view, uint64_t index, uint64_t address, uint32_t level);
+
+  const TypeNode& Node(TypeId type) const;
+  const std::string& Text(StringId id) const;
+  std::string EnumeratorName(const TypeNode& node, const Enumerator& enumerator) const;
+  bool ReadWord(Value& value, const Object& object, uint64_t offset, uint64_t& out);
+  std::string PointerText(uint64_t address) const;
+  bool Expands(Value& value, uint32_t level) const;
+
+  const PlanUnit& unit_;
+  FormatContext& context_;
+};
+
+}  // namespace stillframe::decode
+
+#endif  // STILLFRAME_AGENT_DECODE_VALUE_FORMATTER_H_
