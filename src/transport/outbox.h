@@ -34,6 +34,8 @@ class Outbox {
   void Acked(const std::vector<uint64_t>& sequences);
   // The server refuses these for good (4xx): dropped "refused".
   void Reject(const std::vector<uint64_t>& sequences);
+  // A capture that never became a snapshot: counted as dropped for `reason`.
+  void Lost(const std::string& tracepoint_id, const std::string& reason);
   // At exit: what is left is dropped "shutdownDeadline".
   void DropAll(const std::string& reason);
 
@@ -51,6 +53,10 @@ class Outbox {
     uint64_t in_flight = 0, acked = 0;
     std::map<std::string, uint64_t> dropped;
   };
+  // Takes the entries with these sequences out and lets `count` book each.
+  template <typename Count>
+  void Remove(const std::vector<uint64_t>& sequences, const Count& count);
+
   OutboxLimits limits_;
   std::deque<Entry> entries_;
   uint64_t bytes_ = 0;

@@ -1,0 +1,276 @@
+// Connection over libcurl's multi interface: both transfers run on the caller's thread, inside
+// Wait(). In the agent libcurl is a private static copy (cmake/PrivateCurl.cmake).
+#include <curl/curl.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <mutex>
+
+#include "transport/transport.h"
+
+// OpenSSL's start, without its exit handler: it would tear OpenSSL down before our last flush.
+// Declared here so that this room does not depend on OpenSSL's headers.
+extern "C" int OPENSSL_init_crypto(uint64_t options, const void* settings) __attribute__((weak));
+
+namespace stillframe::transport {
+namespace {
+
+constexpr size_t kMaxAnswerBytes = 8u << 20;
+constexpr size_t kCompressFromBytes = 1024;
+constexpr long kConnectTimeoutMs = 5'000;
+constexpr long kPublishTimeoutMs = 15'000;
+constexpr long kPollGraceMs = 10'000;  // over the time that the server may hold a poll
+constexpr uint32_t kMaxRetryAfterMs = 300'000;
+
+// The first bundle that is there; nullptr: libcurl's own default. A missing bundle fails closed.
+const char* FindCaBundle() {
+  for (const char* variable : {"STILLFRAME_CA_FILE", "SSL_CERT_FILE"}) {
+    const char* path = getenv(variable);
+    if (path != nullptr && *path != '\0') return path;
+  }
+  for (const char* path : {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
+                           "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"}) {
+    if (access(path, R_OK) == 0) return path;
+  }
+  return nullptr;
+}
+
+// gzip; "" when it fails, and the body then goes as it is.
+std::string Compress(const std::string& body) {
+  z_stream stream{};
+  constexpr int kGzip = 15 + 16;
+  if (deflateInit2(&stream, 1, Z_DEFLATED, kGzip, 8, Z_DEFAULT_STRATEGY) != Z_OK) return "";
+  std::string out(deflateBound(&stream, body.size()), '\0');
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(body.data()));
+  stream.avail_in = static_cast<uInt>(body.size());
+  stream.next_out = reinterpret_cast<Bytef*>(out.data());
+  stream.avail_out = static_cast<uInt>(out.size());
+  const int result = deflate(&stream, Z_FINISH);
+  out.resize(stream.total_out);
+  deflateEnd(&stream);
+  return result == Z_STREAM_END ? out : "";
+}
+
+void InitializeOnce() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    constexpr uint64_t kNoAtExit = 0x00080000;      // OPENSSL_INIT_NO_ATEXIT
+    constexpr uint64_t kNoLoadConfig = 0x00000080;  // the host's OpenSSL configuration is its own
+    if (OPENSSL_init_crypto != nullptr) OPENSSL_init_crypto(kNoAtExit | kNoLoadConfig, nullptr);
+    curl_global_init(CURL_GLOBAL_NOTHING);
+  });
+}
+
+// One request at a time on an easy handle that keeps its connection.
+class Transfer {
+ public:
+  Transfer() : easy_(curl_easy_init()) {}
+  ~Transfer() {
+    curl_slist_free_all(headers_);
+    if (easy_ != nullptr) curl_easy_cleanup(easy_);
+  }
+  Transfer(const Transfer&) = delete;
+  Transfer& operator=(const Transfer&) = delete;
+
+  bool ok() const { return easy_ != nullptr; }
+  CURL* easy() const { return easy_; }
+  bool running() const { return running_; }
+
+  void Start(CURLM* multi, const Endpoint& endpoint, const char* path, const std::string& body,
+             long timeout_ms) {
+    answer_.clear();
+    error_[0] = '\0';
+    result_.reset();
+    body_ = body.size() >= kCompressFromBytes ? Compress(body) : "";
+    const bool compressed = !body_.empty();
+    if (!compressed) body_ = body;
+    SetOptions(endpoint, path, timeout_ms);
+    SetHeaders(endpoint, compressed);
+    running_ = curl_multi_add_handle(multi, easy_) == CURLM_OK;
+    if (!running_) result_ = CURLE_FAILED_INIT;
+  }
+  void Cancel(CURLM* multi) {
+    if (running_) curl_multi_remove_handle(multi, easy_);
+    running_ = false;
+    result_.reset();
+  }
+  void Done(CURLM* multi, CURLcode result) {
+    curl_multi_remove_handle(multi, easy_);
+    running_ = false;
+    result_ = result;
+  }
+
+  // The finished answer's body, once.
+  std::optional<Result<std::string>> Take(uint32_t& retry_after_ms) {
+    if (!result_) return std::nullopt;
+    const CURLcode code = *result_;
+    result_.reset();
+    retry_after_ms = 0;
+    if (code == CURLE_WRITE_ERROR) {
+      return Result<std::string>(Status(Code::kCorrupt, "the server's answer is too large"));
+    }
+    if (code != CURLE_OK) {
+      const char* text = error_[0] != '\0' ? error_ : curl_easy_strerror(code);
+      return Result<std::string>(Status(Code::kUnavailable, text));
+    }
+    long http = 0;
+    curl_off_t retry_after_s = 0;
+    curl_easy_getinfo(easy_, CURLINFO_RESPONSE_CODE, &http);
+    curl_easy_getinfo(easy_, CURLINFO_RETRY_AFTER, &retry_after_s);
+    retry_after_ms =
+        static_cast<uint32_t>(std::clamp<curl_off_t>(retry_after_s * 1000, 0, kMaxRetryAfterMs));
+    if (http == 200) return Result<std::string>(std::move(answer_));
+    return Result<std::string>(HttpStatus(http));
+  }
+
+ private:
+  Status HttpStatus(long http) const {
+    std::string message = "the server answers " + std::to_string(http);
+    if (!answer_.empty()) message += ": " + answer_.substr(0, 300);
+    if (http == 401 || http == 403) return Status(Code::kUnauthorized, message);
+    if (http == 429 || http >= 500 || http < 400) return Status(Code::kUnavailable, message);
+    return Status(Code::kInvalidArgument, message);
+  }
+
+  static size_t Receive(char* data, size_t, size_t count, void* self) {
+    std::string& answer = static_cast<Transfer*>(self)->answer_;
+    if (answer.size() + count > kMaxAnswerBytes) return 0;
+    answer.append(data, count);
+    return count;
+  }
+
+  void SetOptions(const Endpoint& endpoint, const char* path, long timeout_ms) {
+    std::string url = endpoint.server;
+    if (url.ends_with('/')) url.pop_back();
+    url += path;
+    curl_easy_setopt(easy_, CURLOPT_URL, url.c_str());
+    curl_easy_setopt(easy_, CURLOPT_NOSIGNAL, 1L);  // no SIGALRM, and SIGPIPE is not touched
+    curl_easy_setopt(easy_, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy_, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(easy_, CURLOPT_PROXY, "");
+    curl_easy_setopt(easy_, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
+    curl_easy_setopt(easy_, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
+    curl_easy_setopt(easy_, CURLOPT_SSL_VERIFYPEER, 1L);
+    curl_easy_setopt(easy_, CURLOPT_SSL_VERIFYHOST, 2L);
+    if (const char* bundle = FindCaBundle()) curl_easy_setopt(easy_, CURLOPT_CAINFO, bundle);
+    curl_easy_setopt(easy_, CURLOPT_CONNECTTIMEOUT_MS, kConnectTimeoutMs);
+    curl_easy_setopt(easy_, CURLOPT_TIMEOUT_MS, timeout_ms);
+    curl_easy_setopt(easy_, CURLOPT_ACCEPT_ENCODING, nullptr);
+    curl_easy_setopt(easy_, CURLOPT_TCP_NODELAY, 1L);
+    curl_easy_setopt(easy_, CURLOPT_ERRORBUFFER, error_);
+    curl_easy_setopt(easy_, CURLOPT_WRITEFUNCTION, &Transfer::Receive);
+    curl_easy_setopt(easy_, CURLOPT_WRITEDATA, this);
+    curl_easy_setopt(easy_, CURLOPT_PRIVATE, this);
+    curl_easy_setopt(easy_, CURLOPT_POST, 1L);
+    curl_easy_setopt(easy_, CURLOPT_POSTFIELDS, body_.data());
+    curl_easy_setopt(easy_, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body_.size()));
+  }
+
+  void SetHeaders(const Endpoint& endpoint, bool compressed) {
+    curl_slist_free_all(headers_);
+    headers_ = curl_slist_append(nullptr, "Content-Type: application/x-protobuf");
+    headers_ = curl_slist_append(headers_, "Expect:");
+    headers_ = curl_slist_append(headers_, "Accept: application/x-protobuf");
+    if (compressed) headers_ = curl_slist_append(headers_, "Content-Encoding: gzip");
+    if (!endpoint.api_key.empty()) {
+      headers_ = curl_slist_append(headers_, ("Authorization: Bearer " + endpoint.api_key).c_str());
+    }
+    curl_easy_setopt(easy_, CURLOPT_HTTPHEADER, headers_);
+  }
+
+  CURL* easy_;
+  curl_slist* headers_ = nullptr;
+  std::string body_, answer_;
+  char error_[CURL_ERROR_SIZE] = {};
+  bool running_ = false;
+  std::optional<CURLcode> result_;
+};
+
+class CurlConnection final : public Connection {
+ public:
+  CurlConnection(const Endpoint& endpoint, CURLM* multi) : endpoint_(endpoint), multi_(multi) {}
+  ~CurlConnection() override {
+    poll_.Cancel(multi_);
+    publish_.Cancel(multi_);
+    curl_multi_cleanup(multi_);
+  }
+  bool ok() const { return poll_.ok() && publish_.ok(); }
+
+  void StartPoll(const model::PollRequest& request) override {
+    if (poll_.running()) return;
+    poll_.Start(multi_, endpoint_, "/v1/agent/poll", EncodePollRequest(request),
+                static_cast<long>(request.hold_ms) + kPollGraceMs);
+    Progress();
+  }
+  void CancelPoll() override { poll_.Cancel(multi_); }
+  bool poll_running() const override { return poll_.running(); }
+  std::optional<Result<model::PollResponse>> TakePoll() override {
+    auto body = poll_.Take(retry_after_ms_);
+    if (!body) return std::nullopt;
+    if (!body->ok()) return Result<model::PollResponse>(body->status());
+    return DecodePollResponse(**body);
+  }
+
+  void StartPublish(const model::PublishRequest& request) override {
+    if (publish_.running()) return;
+    publish_.Start(multi_, endpoint_, "/v1/agent/publish", EncodePublishRequest(request),
+                   kPublishTimeoutMs);
+    Progress();
+  }
+  bool publish_running() const override { return publish_.running(); }
+  std::optional<Result<model::PublishResponse>> TakePublish() override {
+    auto body = publish_.Take(retry_after_ms_);
+    if (!body) return std::nullopt;
+    if (!body->ok()) return Result<model::PublishResponse>(body->status());
+    return DecodePublishResponse(**body);
+  }
+  uint32_t retry_after_ms() const override { return retry_after_ms_; }
+
+  void Wait(uint32_t timeout_ms) override {
+    curl_multi_poll(multi_, nullptr, 0, static_cast<int>(timeout_ms), nullptr);
+    Progress();
+  }
+  void Wake() override { curl_multi_wakeup(multi_); }
+  void DropConnections() override {
+    // libcurl closes what it may not keep.
+    curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, 1L);
+    poll_.Cancel(multi_);
+    publish_.Cancel(multi_);
+    for (Transfer* transfer : {&poll_, &publish_}) {
+      curl_easy_setopt(transfer->easy(), CURLOPT_FRESH_CONNECT, 1L);
+    }
+  }
+
+ private:
+  void Progress() {
+    int running = 0;
+    curl_multi_perform(multi_, &running);
+    int left = 0;
+    while (const CURLMsg* message = curl_multi_info_read(multi_, &left)) {
+      if (message->msg != CURLMSG_DONE) continue;
+      const CURLcode result = message->data.result;  // the message dies with the removal
+      Transfer& done = message->easy_handle == poll_.easy() ? poll_ : publish_;
+      done.Done(multi_, result);
+    }
+  }
+
+  const Endpoint endpoint_;
+  CURLM* multi_;
+  Transfer poll_, publish_;
+  uint32_t retry_after_ms_ = 0;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Connection>> Connection::Create(const Endpoint& endpoint) {
+  InitializeOnce();
+  CURLM* multi = curl_multi_init();
+  if (multi == nullptr) return Status(Code::kUnavailable, "libcurl does not start");
+  auto connection = std::make_unique<CurlConnection>(endpoint, multi);
+  if (!connection->ok()) return Status(Code::kUnavailable, "libcurl has no memory");
+  return std::unique_ptr<Connection>(std::move(connection));
+}
+
+}  // namespace stillframe::transport

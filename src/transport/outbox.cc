@@ -1,0 +1,114 @@
+#include "transport/outbox.h"
+
+#include <algorithm>
+
+namespace stillframe::transport {
+namespace {
+
+constexpr double kBaseMs = 500;
+constexpr double kCapMs = 30'000;
+
+// Roughly what a value costs in memory and on the wire: enough for limits.
+uint64_t Size(const std::vector<model::Value>& values) {
+  uint64_t bytes = 0;
+  for (const model::Value& value : values) {
+    bytes += 24 + value.name.size() + value.type.size() + value.value.size() + value.reason.size() +
+             Size(value.children);
+  }
+  return bytes;
+}
+
+uint64_t Size(const model::Snapshot& snapshot) {
+  uint64_t bytes = 256 + Size(snapshot.expressions);
+  for (const model::Frame& frame : snapshot.frames) {
+    bytes += 64 + frame.function.size() + frame.file.size() + frame.module.size() +
+             frame.build_id.size() + Size(frame.variables);
+  }
+  return bytes;
+}
+
+}  // namespace
+
+uint32_t BackoffMs(uint32_t attempt, uint32_t retry_after_ms, double random) {
+  const uint32_t doublings = std::min(attempt == 0 ? 0 : attempt - 1, 16u);
+  const double ceiling = std::min(kCapMs, kBaseMs * static_cast<double>(1u << doublings));
+  return std::max(retry_after_ms, static_cast<uint32_t>(ceiling * random));
+}
+
+bool Outbox::Add(model::Snapshot snapshot) {
+  const uint64_t bytes = Size(snapshot);
+  if (bytes_ + bytes > limits_.bytes) {
+    ++totals_[snapshot.tracepoint_id].dropped["outboxFull"];
+    return false;
+  }
+  bytes_ += bytes;
+  ++totals_[snapshot.tracepoint_id].in_flight;
+  entries_.push_back({std::move(snapshot), bytes});
+  return true;
+}
+
+std::vector<model::Snapshot> Outbox::Batch() const {
+  std::vector<model::Snapshot> batch;
+  uint64_t bytes = 0;
+  for (const Entry& entry : entries_) {
+    const bool full =
+        batch.size() == limits_.batch_snapshots || bytes + entry.bytes > limits_.batch_bytes;
+    if (full && !batch.empty()) break;  // one that is larger than a batch goes alone
+    bytes += entry.bytes;
+    batch.push_back(entry.snapshot);
+  }
+  return batch;
+}
+
+template <typename Count>
+void Outbox::Remove(const std::vector<uint64_t>& sequences, const Count& count) {
+  std::erase_if(entries_, [&](const Entry& entry) {
+    if (std::find(sequences.begin(), sequences.end(), entry.snapshot.sequence) == sequences.end()) {
+      return false;
+    }
+    bytes_ -= entry.bytes;
+    Totals& totals = totals_[entry.snapshot.tracepoint_id];
+    --totals.in_flight;
+    count(totals);
+    return true;
+  });
+}
+
+void Outbox::Acked(const std::vector<uint64_t>& sequences) {
+  Remove(sequences, [](Totals& totals) { ++totals.acked; });
+}
+
+void Outbox::Reject(const std::vector<uint64_t>& sequences) {
+  Remove(sequences, [](Totals& totals) { ++totals.dropped["refused"]; });
+}
+
+void Outbox::Lost(const std::string& tracepoint_id, const std::string& reason) {
+  ++totals_[tracepoint_id].dropped[reason];
+}
+
+void Outbox::DropAll(const std::string& reason) {
+  for (const Entry& entry : entries_) {
+    Totals& totals = totals_[entry.snapshot.tracepoint_id];
+    --totals.in_flight;
+    ++totals.dropped[reason];
+  }
+  entries_.clear();
+  bytes_ = 0;
+}
+
+uint64_t Outbox::in_flight(const std::string& tracepoint_id) const {
+  const auto found = totals_.find(tracepoint_id);
+  return found == totals_.end() ? 0 : found->second.in_flight;
+}
+
+uint64_t Outbox::acked(const std::string& tracepoint_id) const {
+  const auto found = totals_.find(tracepoint_id);
+  return found == totals_.end() ? 0 : found->second.acked;
+}
+
+std::map<std::string, uint64_t> Outbox::dropped(const std::string& tracepoint_id) const {
+  const auto found = totals_.find(tracepoint_id);
+  return found == totals_.end() ? std::map<std::string, uint64_t>() : found->second.dropped;
+}
+
+}  // namespace stillframe::transport

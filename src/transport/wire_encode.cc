@@ -1,0 +1,169 @@
+// model -> proto/stillframe/v1/agent.proto, by protozero: the agent holds no protobuf runtime. The
+// tests decode with libprotobuf.
+#include <protozero/pbf_writer.hpp>
+
+#include "transport/transport.h"
+
+namespace stillframe::transport {
+namespace {
+
+using protozero::pbf_writer;
+
+void AddString(pbf_writer& out, uint32_t field, const std::string& text) {
+  if (!text.empty()) out.add_string(field, text);
+}
+
+void EncodeValue(pbf_writer& out, const model::Value& value) {
+  AddString(out, 1, value.name);
+  AddString(out, 2, value.type);
+  AddString(out, 3, value.value);
+  if (value.has_value) out.add_bool(4, true);
+  out.add_enum(5, static_cast<int32_t>(value.status));
+  AddString(out, 6, value.reason);
+  for (const model::Value& child : value.children) {
+    pbf_writer nested(out, 7);
+    EncodeValue(nested, child);
+  }
+}
+
+void EncodeFrame(pbf_writer& out, const model::Frame& frame) {
+  AddString(out, 1, frame.function);
+  AddString(out, 2, frame.file);
+  out.add_uint32(3, frame.line);
+  AddString(out, 4, frame.module);
+  AddString(out, 5, frame.build_id);
+  out.add_uint64(6, frame.pc);
+  out.add_bool(7, frame.inlined);
+  for (const model::Value& variable : frame.variables) {
+    pbf_writer nested(out, 8);
+    EncodeValue(nested, variable);
+  }
+  AddString(out, 9, frame.variables_reason);
+}
+
+void EncodeSnapshot(pbf_writer& out, const model::Snapshot& snapshot) {
+  AddString(out, 1, snapshot.id);
+  AddString(out, 2, snapshot.tracepoint_id);
+  AddString(out, 3, snapshot.service);
+  AddString(out, 4, snapshot.instance);
+  out.add_sfixed64(5, snapshot.time_unix_nanos);
+  out.add_uint32(6, snapshot.thread_id);
+  AddString(out, 7, snapshot.thread_name);
+  AddString(out, 8, snapshot.trace.trace_id);
+  AddString(out, 9, snapshot.trace.span_id);
+  out.add_bool(10, snapshot.trace.sampled);
+  for (const model::Frame& frame : snapshot.frames) {
+    pbf_writer nested(out, 11);
+    EncodeFrame(nested, frame);
+  }
+  for (const model::Value& value : snapshot.expressions) {
+    pbf_writer nested(out, 12);
+    EncodeValue(nested, value);
+  }
+  out.add_uint32(13, snapshot.capture_nanos);
+  out.add_bool(14, snapshot.truncated);
+  out.add_uint64(15, snapshot.sequence);
+}
+
+using Pairs = std::vector<std::pair<std::string, std::string>>;
+
+void EncodePairs(pbf_writer& out, uint32_t field, const Pairs& pairs) {
+  for (const auto& [key, value] : pairs) {
+    pbf_writer nested(out, field);
+    nested.add_string(1, key);
+    nested.add_string(2, value);
+  }
+}
+
+void EncodeIdentity(pbf_writer& out, const model::AgentIdentity& identity) {
+  AddString(out, 1, identity.instance);
+  AddString(out, 2, identity.service);
+  AddString(out, 3, identity.version);
+  AddString(out, 4, identity.environment);
+  EncodePairs(out, 5, identity.labels);
+  AddString(out, 6, identity.host);
+  out.add_uint32(7, identity.pid);
+  AddString(out, 8, identity.program);
+  AddString(out, 9, identity.agent_version);
+  EncodePairs(out, 10, identity.modules);
+  out.add_sfixed64(11, identity.start_unix_nanos);
+  out.add_double(12, identity.cpu_seconds);
+  out.add_uint64(13, identity.rss_bytes);
+}
+
+void EncodeCounters(pbf_writer& out, const model::Counters& counters) {
+  const uint64_t values[] = {
+      counters.hits,         counters.condition_false, counters.condition_error,
+      counters.rate_limited, counters.budget_stopped,  counters.reentrant,
+      counters.ring_full,    counters.unsafe_context,  counters.captured,
+      counters.acked,        counters.in_flight};
+  for (uint32_t i = 0; i < std::size(values); ++i) out.add_uint64(i + 1, values[i]);
+  for (const auto& [reason, count] : counters.dropped) {
+    pbf_writer nested(out, 12);
+    nested.add_string(1, reason);
+    nested.add_uint64(2, count);
+  }
+}
+
+void EncodeReport(pbf_writer& out, const model::TracepointReport& report) {
+  const model::AgentStatus& status = report.status;
+  AddString(out, 1, report.id);
+  out.add_uint64(2, status.revision);
+  out.add_enum(3, static_cast<int32_t>(status.state));
+  AddString(out, 4, status.reason);
+  AddString(out, 5, status.message);
+  for (const model::SiteStatus& site : status.sites) {
+    pbf_writer nested(out, 6);
+    AddString(nested, 1, site.module);
+    AddString(nested, 2, site.build_id);
+    AddString(nested, 3, site.function);
+    nested.add_uint64(4, site.address);
+    AddString(nested, 5, site.method);
+    AddString(nested, 6, site.reason);
+  }
+  pbf_writer counters(out, 7);
+  EncodeCounters(counters, status.counters);
+  counters.commit();
+  out.add_uint32(8, status.hit_nanos_p50);
+  out.add_uint32(9, status.hit_nanos_p99);
+}
+
+}  // namespace
+
+std::string EncodePollRequest(const model::PollRequest& request) {
+  std::string bytes;
+  pbf_writer out(bytes);
+  {
+    pbf_writer nested(out, 1);
+    EncodeIdentity(nested, request.identity);
+  }
+  out.add_uint64(2, request.known_revision);
+  out.add_uint32(3, request.hold_ms);
+  for (const model::TracepointReport& report : request.reports) {
+    pbf_writer nested(out, 4);
+    EncodeReport(nested, report);
+  }
+  for (const model::Answer& answer : request.answers) {
+    pbf_writer nested(out, 5);
+    AddString(nested, 1, answer.query_id);
+    AddString(nested, 2, answer.json);
+    AddString(nested, 3, answer.error_code);
+    AddString(nested, 4, answer.error_message);
+  }
+  return bytes;
+}
+
+std::string EncodePublishRequest(const model::PublishRequest& request) {
+  std::string bytes;
+  pbf_writer out(bytes);
+  AddString(out, 1, request.instance);
+  AddString(out, 2, request.service);
+  out.add_uint64(3, request.epoch);
+  for (const model::Snapshot& snapshot : request.snapshots) {
+    pbf_writer nested(out, 4);
+    EncodeSnapshot(nested, snapshot);
+  }
+  return bytes;
+}
+
+}  // namespace stillframe::transport
