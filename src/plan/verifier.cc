@@ -1,0 +1,167 @@
+#include "plan/verifier.h"
+
+#include <array>
+#include <string>
+
+namespace stillframe {
+namespace {
+
+Status Corrupt(const std::string& what) { return Status(Code::kCorrupt, what); }
+
+bool IsAccessSize(uint8_t size_bytes) {
+  return size_bytes == 1 || size_bytes == 2 || size_bytes == 4 || size_bytes == 8;
+}
+
+// What an instruction needs on the stack and what it leaves there instead.
+struct Effect {
+  uint32_t pops;
+  uint32_t pushes;
+};
+
+Effect EffectOf(const Insn& insn) {
+  switch (insn.op) {
+    case Op::kReturn:
+      return {1, 0};
+    case Op::kFail:
+    case Op::kJump:
+      return {0, 0};
+    case Op::kConst:
+    case Op::kRegister:
+    case Op::kCfa:
+    case Op::kModuleAddress:
+    case Op::kXmm:
+      return {0, 1};
+    case Op::kDup:
+      return {1, 2};
+    case Op::kPick:
+      return {uint32_t{insn.a} + 1, uint32_t{insn.a} + 2};
+    case Op::kDrop:
+    case Op::kJumpIfZero:
+    case Op::kJumpIfNonZero:
+      return {1, 0};
+    case Op::kSwap:
+      return {2, 2};
+    case Op::kOver:
+      return {2, 3};
+    case Op::kRot:
+      return {3, 3};
+    case Op::kLoad:
+    case Op::kAddImm:
+    case Op::kNeg:
+    case Op::kNot:
+    case Op::kLogicalNot:
+    case Op::kBool:
+    case Op::kExtend:
+    case Op::kFNeg:
+    case Op::kF32ToF64:
+    case Op::kF64ToF32:
+    case Op::kS64ToF64:
+    case Op::kU64ToF64:
+    case Op::kF64ToS64:
+    case Op::kF64ToU64:
+    case Op::kCStringEq:
+      return {1, 1};
+    default:
+      return {2, 1};  // the binary operators and kStringEq
+  }
+}
+
+bool IsKnownCode(uint8_t value) {
+  return value != 0 && value <= static_cast<uint8_t>(Code::kNotPermitted);
+}
+
+// Operands that do not depend on the stack. nullptr when they are legal, else what is wrong.
+const char* OperandFault(const Insn& insn, size_t string_count) {
+  if (insn.op > Op::kCStringEq) return "unknown operation";
+  switch (insn.op) {
+    case Op::kFail:
+      return IsKnownCode(insn.a) ? nullptr : "not an error code";
+    case Op::kRegister:
+      return insn.a < kRegisterCount ? nullptr : "no such register";
+    case Op::kXmm:
+      if (insn.a >= kXmmCount) return "no such register";
+      return insn.b == 4 || insn.b == 8 ? nullptr : "bad size";
+    case Op::kLoad:
+    case Op::kExtend:
+      return IsAccessSize(insn.a) ? nullptr : "bad size";
+    case Op::kStringEq:
+    case Op::kCStringEq:
+      return insn.imm >= 0 && static_cast<uint64_t>(insn.imm) < string_count ? nullptr
+                                                                             : "no such string";
+    default:
+      return nullptr;
+  }
+}
+
+// Follows every path at once: jumps only go forward, so each instruction is met after all that can
+// lead to it.
+class ProgramVerifier {
+ public:
+  ProgramVerifier(std::span<const Insn> code, size_t string_count)
+      : code_(code), string_count_(string_count) {
+    depth_.fill(kUnreached);
+  }
+
+  Status Run() {
+    depth_[0] = 0;
+    for (uint32_t i = 0; i < code_.size(); ++i) SF_RETURN_IF_ERROR(Step(i));
+    return Status();
+  }
+
+ private:
+  static constexpr uint8_t kUnreached = 0xff;
+
+  static Status Fault(uint32_t index, const char* what) {
+    return Corrupt("instruction " + std::to_string(index) + ": " + what);
+  }
+
+  Status Step(uint32_t index) {
+    const Insn& insn = code_[index];
+    if (const char* fault = OperandFault(insn, string_count_)) return Fault(index, fault);
+    // No path leads here, so it never runs; compilers of programs may leave such tails.
+    if (depth_[index] == kUnreached) return Status();
+    const Effect effect = EffectOf(insn);
+    if (effect.pops > depth_[index]) return Fault(index, "stack underflow");
+    const uint32_t depth = depth_[index] - effect.pops + effect.pushes;
+    if (depth > kMaxStack) return Fault(index, "stack overflow");
+    return Flow(index, depth);
+  }
+
+  Status Flow(uint32_t index, uint32_t depth) {
+    const Insn& insn = code_[index];
+    if (insn.op == Op::kReturn || insn.op == Op::kFail) return Status();
+    const bool always = insn.op == Op::kJump;
+    if (always || insn.op == Op::kJumpIfZero || insn.op == Op::kJumpIfNonZero) {
+      if (insn.imm <= 0) return Fault(index, "jump that does not go forward");
+      SF_RETURN_IF_ERROR(Reach(index, static_cast<uint64_t>(insn.imm), depth));
+    }
+    return always ? Status() : Reach(index, 1, depth);
+  }
+
+  Status Reach(uint32_t from, uint64_t distance, uint32_t depth) {
+    if (distance >= code_.size() - from) return Fault(from, "control leaves the program");
+    uint8_t& known = depth_[from + distance];
+    if (known != kUnreached && known != depth) {
+      return Fault(static_cast<uint32_t>(from + distance), "stack depth differs between paths");
+    }
+    known = static_cast<uint8_t>(depth);
+    return Status();
+  }
+
+  std::span<const Insn> code_;
+  size_t string_count_;
+  std::array<uint8_t, kMaxProgramLength> depth_;
+};
+
+}  // namespace
+
+Status VerifyProgram(std::span<const Insn> code, const Program& program, size_t string_count) {
+  if (program.empty()) return Corrupt("empty program");
+  if (program.count > kMaxProgramLength) return Corrupt("program too long");
+  if (program.first > code.size() || program.count > code.size() - program.first) {
+    return Corrupt("program outside the code");
+  }
+  return ProgramVerifier(code.subspan(program.first, program.count), string_count).Run();
+}
+
+}  // namespace stillframe
