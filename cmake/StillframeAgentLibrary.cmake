@@ -7,7 +7,7 @@ file(GLOB stub_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/dw_stubs/*.
 add_library(stillframe_dw_stubs STATIC ${stub_sources} ${empty})
 target_link_libraries(stillframe_dw_stubs PUBLIC stillframe_base PRIVATE stillframe_warnings)
 
-set(agent_rooms stillframe_core stillframe_decode stillframe_probe stillframe_hit_control
+set(agent_rooms stillframe_decode stillframe_probe stillframe_hit_control
     stillframe_hit_path stillframe_symbolizer stillframe_transport stillframe_dw_stubs
     stillframe_model stillframe_plan stillframe_base)
 
@@ -43,14 +43,14 @@ endif()
 # libraries of their own there.
 set(mri ${CMAKE_CURRENT_BINARY_DIR}/libstillframe.mri)
 set(script "CREATE ${CMAKE_BINARY_DIR}/lib/libstillframe.a\n")
-foreach(room IN LISTS agent_rooms)
+foreach(room stillframe_core ${agent_rooms})
   string(APPEND script "ADDLIB $<TARGET_FILE:${room}>\n")
 endforeach()
 file(GENERATE OUTPUT ${mri} CONTENT "${script}SAVE\nEND\n")
 add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/lib/libstillframe.a
   COMMAND ${CMAKE_COMMAND} -E rm -f ${CMAKE_BINARY_DIR}/lib/libstillframe.a
   COMMAND ${CMAKE_AR} -M < ${mri}
-  DEPENDS ${agent_rooms} ${mri} VERBATIM)
+  DEPENDS stillframe_core ${agent_rooms} ${mri} VERBATIM)
 add_custom_target(stillframe_archive ALL DEPENDS ${CMAKE_BINARY_DIR}/lib/libstillframe.a)
 add_library(stillframe_agent_static INTERFACE)
 add_library(Stillframe::agent_static ALIAS stillframe_agent_static)

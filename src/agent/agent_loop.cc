@@ -163,6 +163,7 @@ void AgentLoop::ReportStatuses() {
   }
   reported_at_ns_ = now;
   if (!urgent && activity == reported_activity_) return;
+  identity_.cpu_seconds = ThreadCpuSeconds();
   reported_version_ = store_->status_version();
   reported_activity_ = activity;
   link_->Report(std::move(reports), urgent);
