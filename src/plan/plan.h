@@ -111,11 +111,20 @@ struct CaptureLimits {
   uint32_t bytes = 65536;
 };
 
+// A site of the line that is left out because the condition cannot be evaluated there.
+struct RefusedSite {
+  LinkAddress address;
+  std::string function;
+  Code code = Code::kOk;
+  std::string message;
+};
+
 struct ProbePlan {
   std::string module_path;  // as loaded
   std::string build_id;     // lower-case hex; "" when the file has none
   PlanUnit unit;
   std::vector<SitePlan> sites;
+  std::vector<RefusedSite> refused;  // never empty sites because of these: then Compile fails
   CaptureLimits limits;
 };
 

@@ -1,0 +1,142 @@
+#include "symbolizer/line_sites.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include "symbolizer/path_match.h"
+#include "symbolizer/prologue.h"
+
+namespace stillframe {
+namespace {
+
+constexpr size_t kMaxNamed = 5;  // files or lines named in a message
+
+// Whether two paths are one file under two names: the same content by the compiler's checksum, or
+// the same inode where the sources are at hand.
+bool SameFile(const SourceFile& a, const SourceFile& b) {
+  if (a.md5 && b.md5) return *a.md5 == *b.md5;
+  struct stat info_a, info_b;
+  return stat(a.path.c_str(), &info_a) == 0 && stat(b.path.c_str(), &info_b) == 0 &&
+         info_a.st_dev == info_b.st_dev && info_a.st_ino == info_b.st_ino;
+}
+
+LinkAddress SkipPrologue(ModuleDebug& debug, Dwarf_Die* unit, const Statement& statement) {
+  const FunctionEntry* function = debug.units.FindFunction(unit, statement.address);
+  if (function == nullptr || function->entry != statement.address) return statement.address;
+  Dwarf_Die die = function->die;
+  if (!NeedsPrologueSkip(unit, &die)) return statement.address;
+  return debug.lines.AfterPrologue(statement.unit_offset, function->entry, function->entry_end);
+}
+
+void AppendSites(ModuleDebug& debug, const std::vector<Statement>& statements,
+                 std::vector<LineSite>& sites) {
+  for (const Statement& statement : statements) {
+    Dwarf_Die* unit = debug.units.FindByLineProgram(statement.unit_offset, statement.address);
+    if (unit == nullptr) continue;  // code that no unit claims: nothing could be shown there
+    sites.push_back({SkipPrologue(debug, unit, statement), unit});
+  }
+}
+
+void SortUnique(std::vector<LineSite>& sites) {
+  std::sort(sites.begin(), sites.end(),
+            [](const LineSite& a, const LineSite& b) { return a.address < b.address; });
+  const auto same = [](const LineSite& a, const LineSite& b) { return a.address == b.address; };
+  sites.erase(std::unique(sites.begin(), sites.end(), same), sites.end());
+}
+
+std::string Join(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+struct Candidate {
+  const SourceFile* file;
+  FileStatements statements;
+};
+
+Status LineHasNoCode(const std::vector<Candidate>& candidates, uint32_t line) {
+  std::string text;
+  for (const Candidate& candidate : candidates) {
+    if (candidate.statements.empty()) continue;
+    const auto after = candidate.statements.upper_bound(line);
+    std::vector<std::string> near;
+    if (after != candidate.statements.begin()) {
+      near.push_back(std::to_string(std::prev(after)->first));
+    }
+    if (after != candidate.statements.end()) near.push_back(std::to_string(after->first));
+    if (!text.empty()) text += "; ";
+    text += "no code at " + candidate.file->path + ":" + std::to_string(line) +
+            ", nearest lines with code: " + Join(near);
+  }
+  if (text.empty()) {
+    text = "no code at " + candidates[0].file->path + ":" + std::to_string(line) +
+           ": no line of this file has code here";
+  }
+  return Status(Code::kLineHasNoCode, text);
+}
+
+// The candidates that have code on the line, when they are one file; else why not.
+Status Disambiguate(const std::vector<const Candidate*>& with_code, uint32_t line) {
+  std::vector<std::string> names;
+  bool same = true;
+  for (const Candidate* candidate : with_code) {
+    same = same && SameFile(*with_code[0]->file, *candidate->file);
+    if (names.size() < kMaxNamed) names.push_back(candidate->file->path);
+  }
+  if (same || with_code.size() < 2) return Status();
+  return Status(Code::kAmbiguousFile, std::to_string(with_code.size()) +
+                                          " files of that name have code on line " +
+                                          std::to_string(line) + ": " + Join(names));
+}
+
+}  // namespace
+
+Status FileNotFound(const ModuleDebug& debug, std::string_view file) {
+  std::string text = "no file '" + std::string(file) + "' in the debug information";
+  const std::vector<std::string> near = NearestPaths(file, debug.lines.Paths(""), kMaxNamed);
+  if (!near.empty()) text += "; near: " + Join(near);
+  return Status(Code::kFileNotFound, text);
+}
+
+Result<std::vector<LineSite>> FindLineSites(ModuleDebug& debug, std::string_view file,
+                                            uint32_t line) {
+  SF_ASSIGN_OR_RETURN(std::vector<SourceFile> files, debug.lines.Find(file));
+  if (files.empty()) return FileNotFound(debug, file);
+  // A full path names one file, whatever else ends like it.
+  const std::string exact = NormalizePath(file);
+  if (std::any_of(files.begin(), files.end(),
+                  [&](const SourceFile& f) { return f.path == exact; })) {
+    std::erase_if(files, [&](const SourceFile& f) { return f.path != exact; });
+  }
+  std::vector<Candidate> candidates;
+  for (const SourceFile& f : files) candidates.push_back({&f, debug.lines.Statements(f)});
+  std::vector<const Candidate*> with_code;
+  for (const Candidate& candidate : candidates) {
+    if (candidate.statements.count(line) != 0) with_code.push_back(&candidate);
+  }
+  SF_RETURN_IF_ERROR(Disambiguate(with_code, line));
+  std::vector<LineSite> sites;
+  for (const Candidate* candidate : with_code) {
+    AppendSites(debug, candidate->statements.at(line), sites);
+  }
+  if (sites.empty()) return LineHasNoCode(candidates, line);
+  SortUnique(sites);
+  return sites;
+}
+
+std::map<uint32_t, std::vector<LineSite>> AllLineSites(ModuleDebug& debug, const SourceFile& file,
+                                                       uint32_t first, uint32_t last) {
+  std::map<uint32_t, std::vector<LineSite>> lines;
+  for (const auto& [line, statements] : debug.lines.Statements(file)) {
+    if ((first != 0 && line < first) || (last != 0 && line > last)) continue;
+    std::vector<LineSite> sites;
+    AppendSites(debug, statements, sites);
+    SortUnique(sites);
+    if (!sites.empty()) lines.emplace(line, std::move(sites));
+  }
+  return lines;
+}
+
+}  // namespace stillframe

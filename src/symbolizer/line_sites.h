@@ -1,0 +1,36 @@
+// From file:line to the addresses to probe.
+#ifndef STILLFRAME_SYMBOLIZER_LINE_SITES_H_
+#define STILLFRAME_SYMBOLIZER_LINE_SITES_H_
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/address.h"
+#include "base/status.h"
+#include "symbolizer/module_debug.h"
+
+namespace stillframe {
+
+struct LineSite {
+  LinkAddress address;
+  Dwarf_Die* unit = nullptr;  // that covers the address; never nullptr; lives as long as the debug
+};
+
+// The sites of one line of the file that `file` (a path suffix) names: every statement address in
+// every unit, ascending; in unoptimized functions the entry is replaced by the address after the
+// prologue, as debuggers do. Errors: kFileNotFound, kAmbiguousFile, kLineHasNoCode, kCorrupt.
+Result<std::vector<LineSite>> FindLineSites(ModuleDebug& debug, std::string_view file,
+                                            uint32_t line);
+
+// The same for all lines first..last (0, 0 = all) of one file.
+std::map<uint32_t, std::vector<LineSite>> AllLineSites(ModuleDebug& debug, const SourceFile& file,
+                                                       uint32_t first, uint32_t last);
+
+// kFileNotFound with the nearest names.
+Status FileNotFound(const ModuleDebug& debug, std::string_view file);
+
+}  // namespace stillframe
+
+#endif  // STILLFRAME_SYMBOLIZER_LINE_SITES_H_

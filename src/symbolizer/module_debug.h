@@ -1,0 +1,37 @@
+// The opened debug information of one module: what Compile and its kin share.
+#ifndef STILLFRAME_SYMBOLIZER_MODULE_DEBUG_H_
+#define STILLFRAME_SYMBOLIZER_MODULE_DEBUG_H_
+
+#include <memory>
+
+#include "base/status.h"
+#include "symbolizer/dwarf_file.h"
+#include "symbolizer/elf_file.h"
+#include "symbolizer/line_index.h"
+#include "symbolizer/unit_index.h"
+
+namespace stillframe {
+
+struct ModuleDebug {
+  // `module` is what runs (it tells which addresses are code); `file` holds the DWARF. Both must
+  // outlive the result.
+  static Result<std::unique_ptr<ModuleDebug>> Open(const ElfFile& module, const ElfFile& file) {
+    SF_ASSIGN_OR_RETURN(std::unique_ptr<DwarfFile> opened, DwarfFile::Open(file));
+    return std::unique_ptr<ModuleDebug>(new ModuleDebug(module, std::move(opened)));
+  }
+
+  std::unique_ptr<DwarfFile> file;
+  UnitIndex units;
+  LineIndex lines;
+
+ private:
+  ModuleDebug(const ElfFile& module, std::unique_ptr<DwarfFile> opened)
+      : file(std::move(opened)),
+        units(file->dwarf()),
+        lines(file->line_sections(), module,
+              [this](uint64_t unit_offset) { return units.CompilationFolder(unit_offset); }) {}
+};
+
+}  // namespace stillframe
+
+#endif  // STILLFRAME_SYMBOLIZER_MODULE_DEBUG_H_

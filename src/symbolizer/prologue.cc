@@ -1,0 +1,57 @@
+#include "symbolizer/prologue.h"
+
+#include <dwarf.h>
+
+#include <optional>
+#include <string_view>
+
+namespace stillframe {
+namespace {
+
+// GCC records its options in DW_AT_producer ("GNU C++17 12.2.0 -mtune=generic -O2 -g"); nullopt
+// when the producer says nothing about optimization.
+std::optional<bool> OptimizedByProducer(Dwarf_Die* unit) {
+  Dwarf_Attribute attribute;
+  if (dwarf_attr(unit, DW_AT_producer, &attribute) == nullptr) return std::nullopt;
+  const char* text = dwarf_formstring(&attribute);
+  if (text == nullptr) return std::nullopt;
+  const std::string_view producer(text);
+  if (producer.substr(0, 4) != "GNU " || producer.find(" -") == std::string_view::npos) {
+    return std::nullopt;
+  }
+  // The last -O wins.
+  const size_t option = producer.rfind(" -O");
+  return option != std::string_view::npos && producer.substr(option + 3, 1) != "0";
+}
+
+bool HasAttribute(Dwarf_Die* die, unsigned name) { return dwarf_hasattr_integrate(die, name) != 0; }
+
+}  // namespace
+
+bool NeedsPrologueSkip(Dwarf_Die* unit, Dwarf_Die* function) {
+  if (const std::optional<bool> optimized = OptimizedByProducer(unit)) return !*optimized;
+  // Clang and GCC write these only when they optimize.
+  for (const unsigned name : {DW_AT_call_all_calls, DW_AT_call_all_tail_calls,
+                              DW_AT_GNU_all_call_sites, DW_AT_GNU_all_tail_call_sites}) {
+    if (HasAttribute(function, name)) return false;
+  }
+  Dwarf_Die child;
+  if (dwarf_child(function, &child) != 0) return true;
+  do {
+    Dwarf_Attribute location;
+    if (dwarf_tag(&child) != DW_TAG_formal_parameter ||
+        dwarf_attr(&child, DW_AT_location, &location) == nullptr) {
+      continue;
+    }
+    const unsigned form = dwarf_whatform(&location);
+    if (form == DW_FORM_loclistx || form == DW_FORM_sec_offset) return false;
+    Dwarf_Op* expression = nullptr;
+    size_t length = 0;
+    if (dwarf_getlocation(&location, &expression, &length) == 0 && length > 0) {
+      return expression[0].atom == DW_OP_fbreg;
+    }
+  } while (dwarf_siblingof(&child, &child) == 0);
+  return true;
+}
+
+}  // namespace stillframe

@@ -1,0 +1,16 @@
+// Whether a function's parameters can be read at its very first instruction.
+#ifndef STILLFRAME_SYMBOLIZER_PROLOGUE_H_
+#define STILLFRAME_SYMBOLIZER_PROLOGUE_H_
+
+#include <elfutils/libdw.h>
+
+namespace stillframe {
+
+// True for code built without optimization: its parameters have one location for the whole
+// function, the stack slot that the prologue stores them to, and are garbage before it has run.
+// Optimized code describes each address by location lists, which hold at the entry too.
+bool NeedsPrologueSkip(Dwarf_Die* unit, Dwarf_Die* function);
+
+}  // namespace stillframe
+
+#endif  // STILLFRAME_SYMBOLIZER_PROLOGUE_H_

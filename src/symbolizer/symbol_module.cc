@@ -1,0 +1,220 @@
+#include "symbolizer/symbol_module.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "plan/verifier.h"
+#include "symbolizer/call_sites.h"
+#include "symbolizer/cfi_table.h"
+#include "symbolizer/debug_file.h"
+#include "symbolizer/expression.h"
+#include "symbolizer/frame_compiler.h"
+#include "symbolizer/line_sites.h"
+#include "symbolizer/module_debug.h"
+#include "symbolizer/plan_builder.h"
+#include "symbolizer/symbol_table.h"
+
+namespace stillframe {
+namespace {
+
+constexpr uint32_t kMaxCallers = 4096;
+
+class DwarfModule : public SymbolModule {
+ public:
+  DwarfModule(std::string path, std::unique_ptr<ElfFile> elf, const SymbolizerOptions& options)
+      : path_(std::move(path)), elf_(std::move(elf)), options_(options) {}
+
+  const std::string& path() const override { return path_; }
+  const std::string& build_id() const override { return elf_->build_id(); }
+  Status debug_status() const override { return Located().status; }
+  const std::string& debug_file() const override { return Located().path; }
+
+  Result<ProbePlan> Compile(const PlanRequest& request) override;
+  Result<CallerPlan> CompileCaller(LinkAddress return_address, bool pc_is_exact,
+                                   const CaptureLimits& limits) override;
+  std::vector<LinkAddress> LikelyCallers(LinkAddress address, uint32_t max) override;
+  std::vector<SourceFrame> Symbolize(LinkAddress pc) override;
+  std::string SymbolName(LinkAddress address) override;
+  Result<std::vector<std::string>> Files(std::string_view suffix) override;
+  Result<std::vector<LineInfo>> Lines(std::string_view file, uint32_t first,
+                                      uint32_t last) override;
+  Result<std::vector<LinkAddress>> StatementAddresses(uint64_t max) override;
+  Result<UnwindTable> BuildUnwindTable() override {
+    return BuildModuleUnwindTable(*elf_, Located().separate.get());
+  }
+
+ private:
+  const DebugFile& Located() const {
+    if (!located_) located_ = FindDebugFile(*elf_, path_, options_.debug_path);
+    return *located_;
+  }
+  Result<ModuleDebug*> Debug();
+  const SymbolTable& Symbols();
+  // A plan with the symbol's name and nothing else.
+  CallerPlan PlanFromSymbol(LinkAddress return_address, LinkAddress lookup);
+  LineInfo MakeLineInfo(const std::string& file, uint32_t line, const std::vector<LineSite>& sites);
+
+  std::string path_;
+  std::unique_ptr<ElfFile> elf_;
+  const SymbolizerOptions& options_;
+  mutable std::optional<DebugFile> located_;  // looked for at the first question
+  Status open_status_;
+  std::unique_ptr<ModuleDebug> debug_;
+  std::optional<SymbolTable> symbols_;
+};
+
+Result<ModuleDebug*> DwarfModule::Debug() {
+  if (debug_ != nullptr) return debug_.get();
+  SF_RETURN_IF_ERROR(Located().status);
+  SF_RETURN_IF_ERROR(open_status_);
+  auto opened = ModuleDebug::Open(*elf_, Located().separate ? *Located().separate : *elf_);
+  if (!opened.ok()) {
+    open_status_ = opened.status();  // broken now is broken at the next question too
+    return open_status_;
+  }
+  debug_ = std::move(opened).value();
+  return debug_.get();
+}
+
+const SymbolTable& DwarfModule::Symbols() {
+  if (!symbols_) symbols_ = SymbolTable::Read(*elf_, Located().separate.get());
+  return *symbols_;
+}
+
+Status CheckRequest(const PlanRequest& request) {
+  if (request.file.empty() || request.line == 0) {
+    return Status(Code::kInvalidArgument, "a location needs a file and a line from 1");
+  }
+  // Mistakes in the text come before any search: they are the same for every module.
+  if (!request.condition.empty()) {
+    SF_RETURN_IF_ERROR(CheckExpressionSyntax(request.condition).WithContext("condition"));
+  }
+  for (const std::string& text : request.expressions) {
+    SF_RETURN_IF_ERROR(CheckExpressionSyntax(text).WithContext("expression '" + text + "'"));
+  }
+  return Status();
+}
+
+Result<ProbePlan> DwarfModule::Compile(const PlanRequest& request) {
+  SF_RETURN_IF_ERROR(CheckRequest(request));
+  SF_ASSIGN_OR_RETURN(ModuleDebug* const debug, Debug());
+  SF_ASSIGN_OR_RETURN(const std::vector<LineSite> sites,
+                      FindLineSites(*debug, request.file, request.line));
+  if (sites.size() > options_.max_sites) {
+    return Status(Code::kTooManySites, request.file + ":" + std::to_string(request.line) + " is " +
+                                           std::to_string(sites.size()) +
+                                           " places in the program, more than the limit of " +
+                                           std::to_string(options_.max_sites));
+  }
+  ProbePlan plan;
+  plan.module_path = path_;
+  plan.build_id = build_id();
+  plan.limits = request.limits;
+  SF_RETURN_IF_ERROR(BuildSites(debug->file->dwarf(), sites, request, options_.redaction, plan));
+  SF_RETURN_IF_ERROR(VerifyPlan(plan).WithContext("plan for " + path_));
+  return plan;
+}
+
+CallerPlan DwarfModule::PlanFromSymbol(LinkAddress return_address, LinkAddress lookup) {
+  CallerPlan plan;
+  plan.build_id = build_id();
+  VirtualFrame frame;
+  if (const auto symbol = Symbols().Find(lookup)) {
+    frame.function = static_cast<StringId>(plan.unit.strings.size());
+    plan.unit.strings.push_back(symbol->name);
+  }
+  plan.unit.virtual_frames.push_back(frame);
+  plan.unit.frames.push_back({return_address, 0, 1});
+  return plan;
+}
+
+Result<CallerPlan> DwarfModule::CompileCaller(LinkAddress return_address, bool pc_is_exact,
+                                              const CaptureLimits&) {
+  const LinkAddress lookup = pc_is_exact ? return_address : return_address - 1;
+  const auto debug = Debug();
+  Dwarf_Die* unit = debug.ok() ? (*debug)->units.FindByAddress(lookup) : nullptr;
+  if (unit == nullptr) return PlanFromSymbol(return_address, lookup);
+  CallerPlan plan;
+  plan.build_id = build_id();
+  const auto frames = FrameCompiler::Create((*debug)->file->dwarf(), options_.redaction, plan.unit);
+  // Never innermost: even at an exact pc (under a signal handler) only what the unwinder recovers
+  // is known.
+  const auto frame = frames->AddFrame(unit, return_address, lookup, false);
+  if (!frame.ok()) return PlanFromSymbol(return_address, lookup);
+  SF_RETURN_IF_ERROR(VerifyUnit(plan.unit).WithContext("caller plan for " + path_));
+  return plan;
+}
+
+std::vector<LinkAddress> DwarfModule::LikelyCallers(LinkAddress address, uint32_t max) {
+  const auto debug = Debug();
+  if (!debug.ok()) return {};
+  return FindCallers((*debug)->units, address, std::min(max, kMaxCallers));
+}
+
+std::vector<SourceFrame> DwarfModule::Symbolize(LinkAddress pc) {
+  std::vector<SourceFrame> frames;
+  if (const auto debug = Debug(); debug.ok()) {
+    Dwarf_Die* unit = (*debug)->units.FindByAddress(pc);
+    if (unit != nullptr) frames = InlineChain(unit, pc);
+  }
+  if (frames.empty()) frames.emplace_back();
+  if (frames.back().function.empty()) {
+    if (const auto symbol = Symbols().Find(pc)) frames.back().function = symbol->name;
+  }
+  return frames;
+}
+
+std::string DwarfModule::SymbolName(LinkAddress address) {
+  const auto symbol = Symbols().Find(address);
+  if (!symbol) return "";
+  return symbol->offset == 0 ? symbol->name : symbol->name + "+" + std::to_string(symbol->offset);
+}
+
+Result<std::vector<std::string>> DwarfModule::Files(std::string_view suffix) {
+  SF_ASSIGN_OR_RETURN(const ModuleDebug* const debug, Debug());
+  return debug->lines.Paths(suffix);
+}
+
+LineInfo DwarfModule::MakeLineInfo(const std::string& file, uint32_t line,
+                                   const std::vector<LineSite>& sites) {
+  LineInfo info;
+  info.file = file;
+  info.line = line;
+  for (const LineSite& site : sites) {
+    info.addresses.push_back(site.address);
+    const std::vector<SourceFrame> chain = InlineChain(site.unit, site.address);
+    if (!chain.empty()) info.functions.push_back(chain[0].function);
+  }
+  std::sort(info.functions.begin(), info.functions.end());
+  info.functions.erase(std::unique(info.functions.begin(), info.functions.end()),
+                       info.functions.end());
+  return info;
+}
+
+Result<std::vector<LineInfo>> DwarfModule::Lines(std::string_view file, uint32_t first,
+                                                 uint32_t last) {
+  SF_ASSIGN_OR_RETURN(ModuleDebug* const debug, Debug());
+  SF_ASSIGN_OR_RETURN(const std::vector<SourceFile> files, debug->lines.Find(file));
+  if (files.empty()) return FileNotFound(*debug, file);
+  std::vector<LineInfo> lines;
+  for (const SourceFile& source : files) {
+    for (const auto& [line, sites] : AllLineSites(*debug, source, first, last)) {
+      lines.push_back(MakeLineInfo(source.path, line, sites));
+    }
+  }
+  return lines;
+}
+
+Result<std::vector<LinkAddress>> DwarfModule::StatementAddresses(uint64_t max) {
+  SF_ASSIGN_OR_RETURN(const ModuleDebug* const debug, Debug());
+  return debug->lines.AllStatements(max);
+}
+
+}  // namespace
+
+std::unique_ptr<SymbolModule> MakeSymbolModule(std::string path, std::unique_ptr<ElfFile> elf,
+                                               const SymbolizerOptions& options) {
+  return std::make_unique<DwarfModule>(std::move(path), std::move(elf), options);
+}
+
+}  // namespace stillframe

@@ -1,0 +1,134 @@
+#include "symbolizer/symbol_table.h"
+
+#include <cxxabi.h>
+#include <elf.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+
+#include "symbolizer/byte_reader.h"
+#include "symbolizer/plt_symbols.h"
+
+namespace stillframe {
+namespace {
+
+// __cxa_demangle's time is not bounded by a small factor of the length for hostile names.
+constexpr size_t kMaxMangledBytes = 4096;
+
+bool IsNamedCodeOrData(const Elf64_Sym& symbol) {
+  const int type = ELF64_ST_TYPE(symbol.st_info);
+  return symbol.st_shndx != SHN_UNDEF && symbol.st_shndx != SHN_ABS && symbol.st_value != 0 &&
+         (type == STT_FUNC || type == STT_OBJECT || type == STT_GNU_IFUNC || type == STT_NOTYPE);
+}
+
+uint8_t RankOf(const Elf64_Sym& symbol) {
+  const int type = ELF64_ST_TYPE(symbol.st_info);
+  const int binding = ELF64_ST_BIND(symbol.st_info);
+  const int binding_rank = binding == STB_GLOBAL ? 0 : binding == STB_WEAK ? 1 : 2;
+  return static_cast<uint8_t>((type == STT_NOTYPE ? 4 : 0) + binding_rank);
+}
+
+// The end of the section that holds the address; 0 when none does.
+uint64_t SectionEnd(const ElfFile& module, uint64_t address) {
+  for (const ElfSection& section : module.sections()) {
+    if ((section.flags & SHF_ALLOC) != 0 && (section.flags & SHF_TLS) == 0 &&
+        address >= section.address.value && address - section.address.value < section.size_bytes) {
+      return section.address.value + section.size_bytes;
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::string Demangle(const std::string& name) {
+  if (name.substr(0, 2) != "_Z" || name.size() > kMaxMangledBytes) return name;
+  int status = 0;
+  const std::unique_ptr<char, void (*)(void*)> text(
+      abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &status), free);
+  return status == 0 && text != nullptr ? std::string(text.get()) : name;
+}
+
+SymbolTable SymbolTable::Read(const ElfFile& module, const ElfFile* separate) {
+  SymbolTable table;
+  bool has_full_table = false;
+  for (const ElfFile* file : {&module, separate}) {
+    if (file == nullptr) continue;
+    const ElfSection* section = file->FindSection(".symtab");
+    if (section == nullptr || section->type != SHT_SYMTAB) continue;
+    table.AddTable(*file, *section, module);
+    has_full_table = true;
+  }
+  // .symtab of a linked file repeats .dynsym.
+  const ElfSection* dynamic = module.FindSection(".dynsym");
+  if (!has_full_table && dynamic != nullptr) table.AddTable(module, *dynamic, module);
+  table.AddPlt(module);
+  table.Finish(module);
+  return table;
+}
+
+void SymbolTable::AddTable(const ElfFile& file, const ElfSection& table, const ElfFile& module) {
+  if (table.link >= file.sections().size()) return;
+  const auto symbols = file.ReadSection(table);
+  const auto strings = file.ReadSection(file.sections()[table.link]);
+  if (!symbols.ok() || !strings.ok()) return;
+  for (size_t at = 0; at + sizeof(Elf64_Sym) <= symbols->size(); at += sizeof(Elf64_Sym)) {
+    Elf64_Sym raw;
+    memcpy(&raw, symbols->data() + at, sizeof raw);
+    if (!IsNamedCodeOrData(raw)) continue;
+    const std::string_view name = ByteReader(*strings, raw.st_name).CString();
+    if (name.empty()) continue;
+    // Sizes past the address space or the section are not believed.
+    const uint64_t section_end = raw.st_size == 0 ? 0 : SectionEnd(module, raw.st_value);
+    uint64_t end = raw.st_value + raw.st_size;
+    if (end < raw.st_value || end > section_end) end = std::max(raw.st_value, section_end);
+    symbols_.push_back({raw.st_value, end, names_.size(), RankOf(raw)});
+    names_.append(name).push_back('\0');
+  }
+}
+
+void SymbolTable::AddPlt(const ElfFile& module) {
+  constexpr uint8_t kPltRank = 3;
+  for (const PltSymbol& slot : ReadPltSymbols(module)) {
+    symbols_.push_back(
+        {slot.start.value, slot.start.value + slot.size_bytes, names_.size(), kPltRank});
+    names_.append(slot.name).push_back('\0');
+  }
+}
+
+void SymbolTable::Finish(const ElfFile& module) {
+  std::stable_sort(symbols_.begin(), symbols_.end(), [](const Symbol& a, const Symbol& b) {
+    return a.address != b.address ? a.address < b.address : a.rank < b.rank;
+  });
+  symbols_.erase(
+      std::unique(symbols_.begin(), symbols_.end(),
+                  [](const Symbol& a, const Symbol& b) { return a.address == b.address; }),
+      symbols_.end());
+  for (size_t i = 0; i < symbols_.size(); ++i) {
+    if (symbols_[i].end != symbols_[i].address) continue;
+    const uint64_t section_end = SectionEnd(module, symbols_[i].address);
+    const uint64_t next = i + 1 < symbols_.size() ? symbols_[i + 1].address : section_end;
+    symbols_[i].end = std::min(next, section_end);
+  }
+  symbols_.shrink_to_fit();
+  names_.shrink_to_fit();
+}
+
+std::optional<SymbolMatch> SymbolTable::Find(LinkAddress address) const {
+  auto it = std::upper_bound(
+      symbols_.begin(), symbols_.end(), address.value,
+      [](uint64_t wanted, const Symbol& symbol) { return wanted < symbol.address; });
+  // Back over labels inside a larger symbol.
+  constexpr int kMaxSteps = 64;
+  for (int step = 0; step < kMaxSteps && it != symbols_.begin(); ++step) {
+    --it;
+    if (address.value < it->end) {
+      return SymbolMatch{Demangle(names_.c_str() + it->name), address.value - it->address};
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace stillframe
