@@ -1,0 +1,119 @@
+#include "symbolizer/container_fields.h"
+
+#include <span>
+#include <string>
+
+#include "symbolizer/dwarf_util.h"
+#include "symbolizer/type_builder.h"
+
+namespace stillframe::dwarf {
+namespace {
+
+// Library types nest their bases a handful deep; std::tuple one per element.
+constexpr int kMaxBaseDepth = 64;
+
+std::optional<Field> FindMember(const TypeBuilder& types, TypeId type, std::string_view name,
+                                int depth) {
+  if (depth > kMaxBaseDepth) return std::nullopt;
+  const std::span<const Member> members = types.Members(types.Node(types.Strip(type)));
+  for (const Member& member : members) {
+    if (types.String(member.name) == name && (member.flags & kMemberBase) == 0) {
+      return Field{member.offset_bytes, member.type};
+    }
+  }
+  for (const Member& member : members) {
+    if ((member.flags & (kMemberBase | kMemberAnonymous)) == 0) continue;
+    if ((member.flags & kMemberVirtualBase) != 0) continue;
+    if (auto found = FindMember(types, member.type, name, depth + 1)) {
+      found->offset += member.offset_bytes;
+      return found;
+    }
+  }
+  return std::nullopt;
+}
+
+// libstdc++ before 10: an empty element is a base class of its _Head_base.
+std::optional<Field> EmptyHead(const TypeBuilder& types, TypeId head) {
+  for (const Member& member : types.Members(types.Node(types.Strip(head)))) {
+    if ((member.flags & kMemberBase) != 0) return Field{member.offset_bytes, member.type};
+  }
+  return std::nullopt;
+}
+
+std::optional<Field> FindHead(const TypeBuilder& types, TypeId type, const std::string& head,
+                              int depth) {
+  if (depth > kMaxBaseDepth) return std::nullopt;
+  for (const Member& member : types.Members(types.Node(types.Strip(type)))) {
+    if ((member.flags & kMemberBase) == 0) continue;
+    std::optional<Field> found;
+    if (types.RawName(member.type).starts_with(head)) {
+      found = FindMember(types, member.type, "_M_head_impl", 0);
+      if (!found) found = EmptyHead(types, member.type);
+    } else {
+      found = FindHead(types, member.type, head, depth + 1);
+    }
+    if (!found) continue;
+    found->offset += member.offset_bytes;
+    return found;
+  }
+  return std::nullopt;
+}
+
+void CollectTypes(const Dwarf_Die& parent, int depth, std::vector<Dwarf_Die>& out) {
+  ForEachChild(parent, [&](const Dwarf_Die& child) {
+    const int tag = Tag(child);
+    if (tag == DW_TAG_GNU_template_parameter_pack && depth == 0) CollectTypes(child, 1, out);
+    if (tag != DW_TAG_template_type_parameter) return true;
+    if (const std::optional<Dwarf_Die> type = TypeOf(child)) out.push_back(*type);
+    return out.size() < 256;
+  });
+}
+
+}  // namespace
+
+std::optional<Field> FindField(const TypeBuilder& types, TypeId type,
+                               std::initializer_list<const char*> path) {
+  Field at{0, type};
+  for (const char* name : path) {
+    const std::optional<Field> next = FindMember(types, at.type, name, 0);
+    if (!next) return std::nullopt;
+    at = {at.offset + next->offset, next->type};
+  }
+  return at;
+}
+
+std::optional<Field> TupleElement(const TypeBuilder& types, TypeId tuple, uint32_t index) {
+  return FindHead(types, tuple, "std::_Head_base<" + std::to_string(index) + ",", 0);
+}
+
+std::vector<Dwarf_Die> TemplateTypes(const TypeBuilder& types, TypeId type) {
+  std::vector<Dwarf_Die> out;
+  if (const Dwarf_Die* die = types.DieOf(type)) CollectTypes(*die, 0, out);
+  return out;
+}
+
+bool IsPointer(const TypeBuilder& types, TypeId type) {
+  return types.Node(types.Strip(type)).kind == TypeKind::kPointer;
+}
+
+TypeId PointerTarget(const TypeBuilder& types, TypeId type) {
+  const TypeNode& node = types.Node(types.Strip(type));
+  return node.kind == TypeKind::kPointer ? node.target : kVoidType;
+}
+
+Member MemberOf(TypeBuilder& types, std::string_view name, const Field& field) {
+  Member member;
+  member.name = types.tables().Intern(name);
+  member.type = field.type;
+  member.offset_bytes = field.offset;
+  return member;
+}
+
+void AppendMembers(TypeBuilder& types, const std::vector<Member>& members, View& view) {
+  std::vector<Member>& all = types.unit().members;
+  view.first_member = static_cast<uint32_t>(all.size());
+  view.member_count = static_cast<uint32_t>(members.size());
+  all.insert(all.end(), members.begin(), members.end());
+}
+
+}  // namespace stillframe::dwarf

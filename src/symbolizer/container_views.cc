@@ -1,0 +1,303 @@
+#include "symbolizer/container_views.h"
+
+#include <array>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "symbolizer/container_fields.h"
+#include "symbolizer/dwarf_util.h"
+#include "symbolizer/type_builder.h"
+#include "symbolizer/type_builder_simplify.h"
+
+namespace stillframe::dwarf {
+namespace {
+
+using Detector = std::optional<View> (*)(TypeBuilder& types, TypeId id);
+
+View Make(ViewKind kind) {
+  View view;
+  view.kind = kind;
+  return view;
+}
+
+// libstdc++ bits/stl_tree.h: colour, parent, left, right.
+constexpr uint32_t kTreeNodeHeader = 32;
+// bits/hashtable_policy.h: next. bits/stl_list.h: next, previous.
+constexpr uint32_t kHashNodeHeader = 8;
+constexpr uint32_t kListNodeHeader = 16;
+
+// Where a value starts behind a node's header; nullopt when its type has no known layout.
+std::optional<uint32_t> ValueOffset(const TypeBuilder& types, TypeId value, uint32_t header) {
+  const TypeKind kind = types.Node(types.Strip(value)).kind;
+  if (kind == TypeKind::kIncomplete || kind == TypeKind::kUnsupported || kind == TypeKind::kVoid) {
+    return std::nullopt;
+  }
+  const uint32_t alignment = types.AlignOf(value);
+  return (header + alignment - 1) / alignment * alignment;
+}
+
+std::optional<View> DetectText(TypeBuilder& types, ViewKind kind, std::optional<Field> data,
+                               std::optional<Field> size) {
+  if (!data || !size) return std::nullopt;
+  View view = Make(kind);
+  view.a = data->offset;
+  view.b = size->offset;
+  view.element = PointerTarget(types, data->type);
+  if (view.element == kVoidType) return std::nullopt;
+  return view;
+}
+
+std::optional<View> DetectString(TypeBuilder& types, TypeId id) {
+  return DetectText(types, ViewKind::kString, FindField(types, id, {"_M_dataplus", "_M_p"}),
+                    FindField(types, id, {"_M_string_length"}));
+}
+
+std::optional<View> DetectStringView(TypeBuilder& types, TypeId id) {
+  return DetectText(types, ViewKind::kStringView, FindField(types, id, {"_M_str"}),
+                    FindField(types, id, {"_M_len"}));
+}
+
+// vector<bool> has iterators where vector has pointers: no view, shown raw.
+std::optional<View> DetectVector(TypeBuilder& types, TypeId id) {
+  const auto begin = FindField(types, id, {"_M_impl", "_M_start"});
+  const auto end = FindField(types, id, {"_M_impl", "_M_finish"});
+  if (!begin || !end || PointerTarget(types, begin->type) == kVoidType) return std::nullopt;
+  View view = Make(ViewKind::kSequence);
+  view.a = begin->offset;
+  view.b = end->offset;
+  view.element = PointerTarget(types, begin->type);
+  return view;
+}
+
+std::optional<View> DetectArray(TypeBuilder& types, TypeId id) {
+  const auto elements = FindField(types, id, {"_M_elems"});
+  if (!elements) return std::nullopt;
+  View view = Make(ViewKind::kInlineArray);
+  view.a = elements->offset;
+  const TypeNode& array = types.Node(types.Strip(elements->type));
+  if (array.kind == TypeKind::kArray) {  // array<T, 0> holds an empty struct instead
+    view.element = array.target;
+    view.count = array.count;
+  }
+  return view;
+}
+
+// Fills in element, its offset in a node and the key-value mark.
+bool SetNodeValue(TypeBuilder& types, TypeId user, const Dwarf_Die& value, uint32_t header,
+                  View& view) {
+  view.element = types.Complete(value, user);
+  const auto offset = ValueOffset(types, view.element, header);
+  view.c = offset.value_or(0);
+  return offset.has_value();
+}
+
+template <bool kKeyValue>
+std::optional<View> DetectTree(TypeBuilder& types, TypeId id) {
+  const auto tree = FindField(types, id, {"_M_t"});
+  if (!tree) return std::nullopt;
+  const auto header = FindField(types, tree->type, {"_M_impl", "_M_header"});
+  const auto count = FindField(types, tree->type, {"_M_impl", "_M_node_count"});
+  const std::vector<Dwarf_Die> arguments = TemplateTypes(types, tree->type);  // key, value, ...
+  if (!header || !count || arguments.size() < 2) return std::nullopt;
+  View view = Make(ViewKind::kTree);
+  if (!SetNodeValue(types, id, arguments[1], kTreeNodeHeader, view)) return std::nullopt;
+  view.d = tree->offset + header->offset;
+  view.a = view.d + 8;
+  view.b = tree->offset + count->offset;
+  view.key_value = kKeyValue ? 1 : 0;
+  return view;
+}
+
+template <bool kKeyValue>
+std::optional<View> DetectHash(TypeBuilder& types, TypeId id) {
+  const auto table = FindField(types, id, {"_M_h"});
+  if (!table) return std::nullopt;
+  const auto first = FindField(types, table->type, {"_M_before_begin", "_M_nxt"});
+  const auto count = FindField(types, table->type, {"_M_element_count"});
+  const std::vector<Dwarf_Die> arguments = TemplateTypes(types, table->type);  // key, value, ...
+  if (!first || !count || arguments.size() < 2) return std::nullopt;
+  View view = Make(ViewKind::kHash);
+  if (!SetNodeValue(types, id, arguments[1], kHashNodeHeader, view)) return std::nullopt;
+  view.a = table->offset + first->offset;
+  view.b = table->offset + count->offset;
+  view.key_value = kKeyValue ? 1 : 0;
+  return view;
+}
+
+// A list is walked like a hash table's chain: first node, count, next pointer in the first word.
+std::optional<View> DetectList(TypeBuilder& types, TypeId id) {
+  const auto first = FindField(types, id, {"_M_impl", "_M_node", "_M_next"});
+  const auto count = FindField(types, id, {"_M_impl", "_M_node", "_M_size"});
+  const std::vector<Dwarf_Die> arguments = TemplateTypes(types, id);
+  if (!first || !count || arguments.empty()) return std::nullopt;
+  View view = Make(ViewKind::kHash);
+  if (!SetNodeValue(types, id, arguments[0], kListNodeHeader, view)) return std::nullopt;
+  view.a = first->offset;
+  view.b = count->offset;
+  return view;
+}
+
+std::optional<View> DetectOptional(TypeBuilder& types, TypeId id) {
+  const auto engaged = FindField(types, id, {"_M_payload", "_M_engaged"});
+  const auto payload = FindField(types, id, {"_M_payload", "_M_payload"});
+  const std::vector<Dwarf_Die> arguments = TemplateTypes(types, id);
+  if (!engaged || !payload || arguments.empty()) return std::nullopt;
+  View view = Make(ViewKind::kOptional);
+  view.a = engaged->offset;
+  view.b = payload->offset;
+  view.element = types.Complete(arguments[0], id);
+  return view;
+}
+
+std::optional<View> DetectVariant(TypeBuilder& types, TypeId id) {
+  const auto index = FindField(types, id, {"_M_index"});
+  const auto storage = FindField(types, id, {"_M_u"});
+  const std::vector<Dwarf_Die> arguments = TemplateTypes(types, id);
+  if (!index || !storage || arguments.empty()) return std::nullopt;
+  View view = Make(ViewKind::kVariant);
+  view.a = index->offset;
+  view.b = storage->offset;
+  view.size_bytes = static_cast<uint8_t>(types.Node(types.Strip(index->type)).size_bytes);
+  std::vector<Member> alternatives;
+  for (const Dwarf_Die& argument : arguments) {
+    Member member;
+    member.type = types.Complete(argument, id);
+    member.name = types.Node(member.type).name;
+    member.offset_bytes = storage->offset;
+    alternatives.push_back(member);
+  }
+  AppendMembers(types, alternatives, view);
+  return view;
+}
+
+// unique_ptr<T, D>: tuple<pointer, D> in _M_t; a stateful deleter is element 1 and of no interest.
+std::optional<View> DetectUniquePtr(TypeBuilder& types, TypeId id) {
+  const auto tuple = FindField(types, id, {"_M_t", "_M_t"});
+  if (!tuple) return std::nullopt;
+  const std::optional<Field> pointer = TupleElement(types, tuple->type, 0);
+  if (!pointer || !IsPointer(types, pointer->type)) return std::nullopt;
+  View view = Make(ViewKind::kUniquePtr);
+  view.a = tuple->offset + pointer->offset;
+  view.element = PointerTarget(types, pointer->type);
+  return view;
+}
+
+template <ViewKind kKind>
+std::optional<View> DetectCounted(TypeBuilder& types, TypeId id) {
+  const auto pointer = FindField(types, id, {"_M_ptr"});
+  const auto control = FindField(types, id, {"_M_refcount", "_M_pi"});
+  if (!pointer || !control || !IsPointer(types, pointer->type)) return std::nullopt;
+  View view = Make(kKind);
+  view.a = pointer->offset;
+  view.b = control->offset;
+  view.element = PointerTarget(types, pointer->type);
+  return view;
+}
+
+std::optional<View> DetectPair(TypeBuilder& types, TypeId id) {
+  View view = Make(ViewKind::kPair);
+  std::vector<Member> members;
+  for (const char* name : {"first", "second"}) {
+    const auto field = FindField(types, id, {name});
+    if (!field) return std::nullopt;
+    members.push_back(MemberOf(types, name, *field));
+  }
+  AppendMembers(types, members, view);
+  return view;
+}
+
+std::optional<View> DetectTuple(TypeBuilder& types, TypeId id) {
+  View view = Make(ViewKind::kTuple);
+  std::vector<Member> members;
+  const size_t count = TemplateTypes(types, id).size();
+  for (uint32_t i = 0; i < count; ++i) {
+    const std::optional<Field> field = TupleElement(types, id, i);
+    if (!field) return std::nullopt;
+    members.push_back(MemberOf(types, "[" + std::to_string(i) + "]", *field));
+  }
+  AppendMembers(types, members, view);
+  return view;
+}
+
+struct Rule {
+  std::string_view name;
+  Detector detect;
+};
+constexpr auto kRules = std::to_array<Rule>({
+    {"std::basic_string", DetectString},
+    {"std::basic_string_view", DetectStringView},
+    {"std::vector", DetectVector},
+    {"std::array", DetectArray},
+    {"std::map", DetectTree<true>},
+    {"std::multimap", DetectTree<true>},
+    {"std::set", DetectTree<false>},
+    {"std::multiset", DetectTree<false>},
+    {"std::unordered_map", DetectHash<true>},
+    {"std::unordered_multimap", DetectHash<true>},
+    {"std::unordered_set", DetectHash<false>},
+    {"std::unordered_multiset", DetectHash<false>},
+    {"std::list", DetectList},
+    {"std::optional", DetectOptional},
+    {"std::variant", DetectVariant},
+    {"std::unique_ptr", DetectUniquePtr},
+    {"std::shared_ptr", DetectCounted<ViewKind::kSharedPtr>},
+    {"std::weak_ptr", DetectCounted<ViewKind::kWeakPtr>},
+    {"std::pair", DetectPair},
+    {"std::tuple", DetectTuple},
+});
+
+// The first argument list runs to the end: "std::map<...>::node_type" is not a map.
+bool IsPlainInstance(std::string_view name) {
+  const size_t open = name.find('<');
+  if (open == std::string_view::npos) return false;
+  int depth = 0;
+  for (size_t i = open; i < name.size(); ++i) {
+    depth += name[i] == '<' ? 1 : name[i] == '>' ? -1 : 0;
+    if (depth == 0) return i + 1 == name.size();
+  }
+  return false;
+}
+
+const Rule* FindRule(std::string_view raw_name) {
+  if (!raw_name.starts_with("std::") || !IsPlainInstance(raw_name)) return nullptr;
+  const std::string base = TemplateBaseName(raw_name);
+  for (const Rule& rule : kRules) {
+    if (rule.name == base) return &rule;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+bool IsViewCandidate(std::string_view raw_name) { return FindRule(raw_name) != nullptr; }
+
+View DetectView(TypeBuilder& types, TypeId id) {
+  const Rule* rule = FindRule(types.RawName(id));
+  if (rule == nullptr) return {};
+  return rule->detect(types, id).value_or(View{});
+}
+
+// libstdc++ bits/basic_string.h: _M_dataplus (8), _M_string_length (8), a union of the local
+// buffer and the capacity (16).
+bool MakeStandardLayout(TypeBuilder& types, TypeId id) {
+  if (!types.RawName(id).starts_with("std::__cxx11::basic_string<char,")) return false;
+  TypeNode character;
+  character.kind = TypeKind::kChar;
+  character.name = types.tables().Intern("char");
+  character.size_bytes = 1;
+  View view = Make(ViewKind::kString);
+  view.a = 0;
+  view.b = 8;
+  view.element = types.Synthesize(character, 1);
+  const auto view_index = static_cast<uint32_t>(types.unit().views.size());
+  types.unit().views.push_back(view);
+  TypeNode& node = types.Mutable(id);
+  node.kind = TypeKind::kStruct;
+  node.size_bytes = 32;
+  node.view = view_index;
+  types.SetAlignment(id, 8);
+  return true;
+}
+
+}  // namespace stillframe::dwarf

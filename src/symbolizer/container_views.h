@@ -1,0 +1,26 @@
+// Library types by the members that are present: which fields of a libstdc++ container lead to its
+// elements. Every field is looked up by name in the type table; a container whose members are not
+// the expected ones gets no view and is shown raw.
+#ifndef STILLFRAME_SYMBOLIZER_CONTAINER_VIEWS_H_
+#define STILLFRAME_SYMBOLIZER_CONTAINER_VIEWS_H_
+
+#include <string_view>
+
+#include "plan/type_table.h"
+
+namespace stillframe::dwarf {
+
+class TypeBuilder;
+
+// `raw_name` is a standard library template that may have a view.
+bool IsViewCandidate(std::string_view raw_name);
+// The view of struct `id`, whose inline members are built already; kind kNone when there is none.
+// May request further types (elements).
+View DetectView(TypeBuilder& types, TypeId id);
+// Fills node `id` for a declared-only type whose layout its name fixes (std::__cxx11::basic_string:
+// the inline namespace names the ABI). False: no such type.
+bool MakeStandardLayout(TypeBuilder& types, TypeId id);
+
+}  // namespace stillframe::dwarf
+
+#endif  // STILLFRAME_SYMBOLIZER_CONTAINER_VIEWS_H_

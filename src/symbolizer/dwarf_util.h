@@ -1,0 +1,66 @@
+// Small readers over libdw for the variables part of the symbolizer: attributes of hostile DWARF
+// come back as optionals, never as errors that a caller may forget.
+//
+// Threads: the one that owns the Dwarf (libdw 0.188 is not thread-safe).
+#ifndef STILLFRAME_SYMBOLIZER_DWARF_UTIL_H_
+#define STILLFRAME_SYMBOLIZER_DWARF_UTIL_H_
+
+#include <dwarf.h>
+#include <elfutils/libdw.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace stillframe::dwarf {
+
+// Chains of references and of parents longer than this are taken for damage.
+inline constexpr int kMaxChain = 64;
+// Direct children of one DIE that are looked at; GCC's largest real scopes have a few thousand.
+inline constexpr uint32_t kMaxChildren = 200'000;
+
+// The attribute of the DIE itself, or of what it is an instance of when `integrate` (follows
+// DW_AT_abstract_origin and DW_AT_specification, DWARF 5 §2.13.2, §3.3.8).
+std::optional<uint64_t> Unsigned(Dwarf_Die die, unsigned attribute, bool integrate = true);
+bool Flag(Dwarf_Die die, unsigned attribute, bool integrate = true);
+std::optional<Dwarf_Die> Reference(Dwarf_Die die, unsigned attribute, bool integrate = true);
+// DW_AT_name, integrated; "" when there is none. Lives as long as the Dwarf.
+std::string_view Name(Dwarf_Die die);
+// DW_AT_linkage_name (or its MIPS predecessor), integrated; "" when none.
+std::string_view LinkageName(Dwarf_Die die);
+// DW_AT_type; nullopt is void.
+std::optional<Dwarf_Die> TypeOf(Dwarf_Die die);
+// The unit DIE that contains `die`.
+std::optional<Dwarf_Die> UnitOf(Dwarf_Die die);
+// What the DIE is finally an instance of: abstract origins and specifications followed to the end.
+Dwarf_Die Origin(Dwarf_Die die);
+int Line(Dwarf_Die die);                   // DW_AT_decl_line; 0 when unknown
+std::string_view DeclFile(Dwarf_Die die);  // "" when unknown
+// File number `index` of the unit's line table, joined with the compilation folder; "" when none.
+std::string FileName(Dwarf_Die unit, uint64_t index);
+// `path` made absolute with the unit's DW_AT_comp_dir.
+std::string AbsolutePath(Dwarf_Die unit, std::string_view path);
+
+int Tag(Dwarf_Die die);
+// Structure, class or interface.
+bool IsStructTag(int tag);
+// DW_TAG_const_type, volatile, restrict, atomic.
+bool IsQualifierTag(int tag);
+
+// Calls `visit(child)` for each direct child until it returns false.
+template <typename Visit>
+void ForEachChild(Dwarf_Die die, Visit visit) {
+  Dwarf_Die child;
+  if (dwarf_child(&die, &child) != 0) return;
+  for (uint32_t i = 0; i < kMaxChildren; ++i) {
+    if (!visit(child)) return;
+    Dwarf_Die next;
+    if (dwarf_siblingof(&child, &next) != 0) return;
+    child = next;
+  }
+}
+
+}  // namespace stillframe::dwarf
+
+#endif  // STILLFRAME_SYMBOLIZER_DWARF_UTIL_H_

@@ -1,0 +1,256 @@
+#include "symbolizer/frame_compiler.h"
+
+#include <string>
+#include <utility>
+
+#include "symbolizer/dwarf_util.h"
+#include "symbolizer/frame_compiler_scope.h"
+#include "symbolizer/frame_compiler_tables.h"
+#include "symbolizer/inline_chain_lines.h"
+#include "symbolizer/location_compiler.h"
+#include "symbolizer/scope_reader.h"
+#include "symbolizer/type_builder.h"
+
+namespace stillframe {
+namespace {
+
+using dwarf::LocalVariable;
+using dwarf::LocationContext;
+using dwarf::ScopeChain;
+
+constexpr uint64_t kLargestObject = 1u << 30;
+
+// Everything that one FrameCompiler and its Scopes share.
+struct Parts {
+  Parts(Dwarf* dwarf, const RedactionPolicy* redaction, PlanUnit& unit)
+      : tables(unit),
+        namer(units),
+        globals(dwarf, units, namer),
+        types(tables, namer, redaction, &globals),
+        locations(tables) {}
+
+  dwarf::UnitCache units;
+  dwarf::PlanTables tables;
+  dwarf::TypeNamer namer;
+  dwarf::GlobalNames globals;
+  dwarf::TypeBuilder types;
+  dwarf::LocationCompiler locations;
+
+  // Type and location of a variable or parameter.
+  std::pair<TypeId, Location> Describe(const Dwarf_Die& die, const LocationContext& context) {
+    const TypeId type = types.Type(dwarf::TypeOf(die));
+    const TypeNode& node = types.Node(type);
+    Location location;
+    if (node.kind == TypeKind::kUnsupported || node.kind == TypeKind::kIncomplete) {
+      // Its size decides how registers and constants are read; without it only memory is sure.
+      location = locations.Compile(die, context, {kLargestObject, false});
+    } else {
+      location = locations.Compile(die, context, {node.size_bytes, node.kind == TypeKind::kFloat});
+    }
+    if (location.kind == LocationKind::kMemory && dwarf::MayBePreempted(die)) {
+      location = Location{};
+      location.reason = Code::kUnsupportedLocation;
+    }
+    return {type, location};
+  }
+};
+
+class ScopeImpl : public Scope {
+ public:
+  ScopeImpl(Parts& parts, const Dwarf_Die& unit, LinkAddress pc, ScopeChain chain)
+      : parts_(parts), unit_(unit), chain_(std::move(chain)) {
+    context_.pc = pc;
+    context_.lookup_pc = pc;
+    if (chain_.functions.empty()) return;
+    context_.subprogram = chain_.subprogram();
+    const dwarf::SourceLine at = dwarf::LineAt(unit_, pc);
+    const auto& function = chain_.functions.front();
+    locals_ = dwarf::VisibleLocals(function, at.file, at.line);
+    enclosing_ = parts_.namer.ScopeName(function.function);
+  }
+
+  std::optional<ScopeVariable> Find(std::string_view name) override {
+    if (auto local = FindLocal(name, false)) return local;
+    if (IsMemberOfThis(name)) return std::nullopt;
+    if (const auto global = parts_.globals.FindVariable(unit_, enclosing_, name)) {
+      return FindGlobal(*global);
+    }
+    // Optimized code may stand a little before the line that declares what is asked for.
+    return FindLocal(name, true);
+  }
+
+  std::optional<EnumConstant> FindEnumerator(std::string_view name) override {
+    const auto hit = parts_.globals.FindEnumerator(unit_, enclosing_, name);
+    if (!hit) return std::nullopt;
+    const TypeId type = parts_.types.Type(hit->enumeration);
+    parts_.types.Finish();
+    const TypeNode& node = parts_.types.Node(type);
+    const TypeNode base = node;
+    if (base.kind != TypeKind::kEnum) return std::nullopt;
+    for (uint32_t i = 0; i < base.member_count; ++i) {
+      const Enumerator& e = parts_.tables.unit().enumerators[base.first_member + i];
+      if (parts_.tables.String(e.name) == hit->enumerator) return EnumConstant{type, e.value};
+    }
+    return std::nullopt;
+  }
+
+  std::vector<std::string> VisibleNames() override {
+    constexpr size_t kMaxGlobals = 1'000;
+    std::vector<std::string> names;
+    for (const LocalVariable& local : locals_) {
+      if (!local.later) names.push_back(local.name);
+    }
+    if (const dwarf::UnitIndex* index = parts_.units.For(unit_)) {
+      for (const std::string_view name : index->VariableNames(kMaxGlobals)) {
+        names.emplace_back(name);
+      }
+    }
+    return names;
+  }
+
+ private:
+  std::optional<ScopeVariable> FindLocal(std::string_view name, bool later) {
+    for (const LocalVariable& local : locals_) {
+      if (local.name != name || local.later != later) continue;
+      uint8_t flags = local.parameter ? kVariableParameter : 0;
+      if (local.artificial) flags |= kVariableArtificial;
+      return Make(local.die, name, flags, context_);
+    }
+    return std::nullopt;
+  }
+
+  std::optional<ScopeVariable> FindGlobal(const Dwarf_Die& die) {
+    LocationContext context = context_;
+    context.subprogram.reset();
+    return Make(die, dwarf::Name(die), 0, context);
+  }
+
+  ScopeVariable Make(const Dwarf_Die& die, std::string_view name, uint8_t flags,
+                     const LocationContext& context) {
+    ScopeVariable out;
+    std::tie(out.type, out.location) = parts_.Describe(die, context);
+    parts_.types.Finish();
+    out.flags = flags;
+    if (parts_.types.RedactsVariable(name, out.type)) out.flags |= kVariableRedacted;
+    return out;
+  }
+
+  // Members hide names outside the class (C++ [basic.lookup.unqual]); the caller finds them
+  // through `this`.
+  bool IsMemberOfThis(std::string_view name) {
+    const auto self = FindLocal("this", false);
+    if (!self) return false;
+    const TypeNode& pointer = parts_.types.Node(self->type);
+    return pointer.kind == TypeKind::kPointer && HasMember(pointer.target, name, 0);
+  }
+
+  bool HasMember(TypeId type, std::string_view name, int depth) {
+    if (depth > 16) return false;
+    for (const Member& member : parts_.types.Members(parts_.types.Node(type))) {
+      const bool nested = (member.flags & (kMemberBase | kMemberAnonymous)) != 0;
+      if (!nested && parts_.tables.String(member.name) == name) return true;
+      if (nested && HasMember(member.type, name, depth + 1)) return true;
+    }
+    return false;
+  }
+
+  Parts& parts_;
+  Dwarf_Die unit_;
+  ScopeChain chain_;
+  LocationContext context_;
+  std::vector<LocalVariable> locals_;
+  std::string enclosing_;
+};
+
+class FrameCompilerImpl : public FrameCompiler {
+ public:
+  FrameCompilerImpl(Dwarf* dwarf, const RedactionPolicy* redaction, PlanUnit& unit)
+      : parts_(dwarf, redaction, unit), unit_(unit) {}
+
+  Result<uint32_t> AddFrame(Dwarf_Die* cu, LinkAddress pc, LinkAddress lookup_pc,
+                            bool innermost) override {
+    if (cu == nullptr) return Status(Code::kInvalidArgument, "no unit for the frame");
+    const ScopeChain chain = ChainAt(*cu, lookup_pc);
+    if (chain.functions.empty()) {
+      return Status(Code::kNoDebugInfo, "no function in the debug information covers this address");
+    }
+    const std::vector<SourceFrame> sources =
+        dwarf::DescribeChain(*cu, chain, lookup_pc, parts_.namer);
+    const LocationContext context{pc, lookup_pc, innermost, chain.subprogram()};
+    FramePlan frame;
+    frame.pc = pc;
+    frame.first_virtual = static_cast<uint32_t>(unit_.virtual_frames.size());
+    frame.virtual_count = static_cast<uint32_t>(sources.size());
+    for (size_t i = 0; i < sources.size(); ++i) {
+      AddVirtual(chain.functions[i], sources[i], context);
+    }
+    parts_.types.Finish();
+    MarkRedacted(frame);
+    unit_.frames.push_back(frame);
+    return static_cast<uint32_t>(unit_.frames.size() - 1);
+  }
+
+  std::unique_ptr<Scope> OpenScope(Dwarf_Die* cu, LinkAddress pc) override {
+    const Dwarf_Die unit = cu == nullptr ? Dwarf_Die{} : *cu;
+    ScopeChain chain = cu == nullptr ? ScopeChain{} : ChainAt(unit, pc);
+    return std::make_unique<ScopeImpl>(parts_, unit, pc, std::move(chain));
+  }
+
+ private:
+  ScopeChain ChainAt(const Dwarf_Die& cu, LinkAddress pc) {
+    const dwarf::UnitIndex* index = parts_.units.For(cu);
+    const std::optional<Dwarf_Die> function =
+        index == nullptr ? std::nullopt : index->FunctionAt(pc);
+    return function ? dwarf::ReadScopes(*function, pc) : ScopeChain{};
+  }
+
+  void AddVirtual(const dwarf::FunctionScope& scope, const SourceFrame& source,
+                  const LocationContext& context) {
+    VirtualFrame frame;
+    frame.function = parts_.tables.Intern(source.function);
+    frame.file = parts_.tables.Intern(source.file);
+    frame.line = source.line;
+    frame.inlined = source.inlined ? 1 : 0;
+    frame.first_variable = static_cast<uint32_t>(unit_.variables.size());
+    for (const LocalVariable& local : dwarf::VisibleLocals(scope, source.file, source.line)) {
+      if (local.later || (local.artificial && local.name != "this")) continue;
+      AddVariable(local, context);
+    }
+    frame.variable_count = static_cast<uint32_t>(unit_.variables.size()) - frame.first_variable;
+    unit_.virtual_frames.push_back(frame);
+  }
+
+  void AddVariable(const LocalVariable& local, const LocationContext& context) {
+    Variable variable;
+    variable.name = parts_.tables.Intern(local.name);
+    std::tie(variable.type, variable.location) = parts_.Describe(local.die, context);
+    if (local.parameter) variable.flags |= kVariableParameter;
+    if (local.artificial) variable.flags |= kVariableArtificial;
+    unit_.variables.push_back(variable);
+  }
+
+  // After Finish(), when the types are final.
+  void MarkRedacted(const FramePlan& frame) {
+    for (uint32_t i = 0; i < frame.virtual_count; ++i) {
+      const VirtualFrame& source = unit_.virtual_frames[frame.first_virtual + i];
+      for (uint32_t j = 0; j < source.variable_count; ++j) {
+        Variable& variable = unit_.variables[source.first_variable + j];
+        if (parts_.types.RedactsVariable(parts_.tables.String(variable.name), variable.type)) {
+          variable.flags |= kVariableRedacted;
+        }
+      }
+    }
+  }
+
+  Parts parts_;
+  PlanUnit& unit_;
+};
+
+}  // namespace
+
+std::unique_ptr<FrameCompiler> FrameCompiler::Create(Dwarf* dwarf, const RedactionPolicy* redaction,
+                                                     PlanUnit& unit) {
+  return std::make_unique<FrameCompilerImpl>(dwarf, redaction, unit);
+}
+
+}  // namespace stillframe

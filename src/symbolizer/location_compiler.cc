@@ -1,0 +1,233 @@
+#include "symbolizer/location_compiler.h"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+#include "symbolizer/dwarf_util.h"
+#include "symbolizer/location_compiler_expression.h"
+
+namespace stillframe::dwarf {
+namespace {
+
+constexpr uint64_t kMaxPieces = 64;
+constexpr uint64_t kMaxConstantBytes = 65'536;
+
+Location Unavailable(Code reason) {
+  Location location;
+  location.reason = reason;
+  return location;
+}
+
+Piece MissingPiece(Code reason) {
+  Piece piece;
+  piece.reason = reason;
+  return piece;
+}
+
+bool IsPiece(const Dwarf_Op& op) { return op.atom == DW_OP_piece || op.atom == DW_OP_bit_piece; }
+
+// Bytes of a piece; nullopt when it does not start and end on bytes.
+std::optional<uint64_t> PieceSize(const Dwarf_Op& op) {
+  if (op.atom == DW_OP_piece) return op.number;
+  if (op.number % 8 != 0 || op.number2 != 0) return std::nullopt;
+  return op.number / 8;
+}
+
+std::optional<uint64_t> RegisterNumber(const Dwarf_Op& op) {
+  if (op.atom >= DW_OP_reg0 && op.atom <= DW_OP_reg31) return op.atom - DW_OP_reg0;
+  if (op.atom == DW_OP_regx) return op.number;
+  return std::nullopt;
+}
+
+Location AsLocation(const Piece& piece) {
+  Location location;
+  location.kind = piece.kind;
+  location.reg = piece.reg;
+  location.reason = piece.reason;
+  location.bytes = piece.bytes;
+  location.program = piece.program;
+  return location;
+}
+
+}  // namespace
+
+Location LocationCompiler::Compile(Dwarf_Die variable, const LocationContext& context,
+                                   const ValueShape& shape) {
+  Dwarf_Attribute attribute;
+  if (dwarf_attr_integrate(&variable, DW_AT_location, &attribute) != nullptr) {
+    Dwarf_Op* ops = nullptr;
+    size_t count = 0;
+    const int found = dwarf_getlocation_addr(&attribute, context.lookup_pc.value, &ops, &count, 1);
+    if (found < 0) return Unavailable(Code::kUnsupportedLocation);
+    if (found == 0) return Unavailable(Code::kOptimizedOut);
+    return CompileExpression(attribute, std::span<const Dwarf_Op>(ops, count), context, shape);
+  }
+  if (dwarf_attr_integrate(&variable, DW_AT_const_value, &attribute) != nullptr) {
+    return CompileConstant(attribute, shape);
+  }
+  return Unavailable(Code::kOptimizedOut);
+}
+
+Location LocationCompiler::CompileExpression(Dwarf_Attribute& attribute,
+                                             std::span<const Dwarf_Op> ops,
+                                             const LocationContext& context,
+                                             const ValueShape& shape) {
+  if (std::any_of(ops.begin(), ops.end(), IsPiece)) {
+    return CompilePieces(attribute, ops, context, shape);
+  }
+  return AsLocation(CompileSimple(attribute, ops, context, shape.size_bytes));
+}
+
+// DWARF 5 §2.6.1.2: simple locations, each followed by its size; nothing before a size is a hole.
+Location LocationCompiler::CompilePieces(Dwarf_Attribute& attribute, std::span<const Dwarf_Op> ops,
+                                         const LocationContext& context, const ValueShape& shape) {
+  std::vector<Piece> pieces;
+  uint64_t total = 0;
+  size_t start = 0;
+  for (size_t i = 0; i < ops.size(); ++i) {
+    if (!IsPiece(ops[i])) continue;
+    const std::optional<uint64_t> size = PieceSize(ops[i]);
+    if (!size || *size > kMaxConstantBytes || pieces.size() >= kMaxPieces) {
+      return Unavailable(Code::kUnsupportedLocation);
+    }
+    if (*size == 0) continue;
+    Piece piece = i == start
+                      ? MissingPiece(Code::kOptimizedOut)
+                      : CompileSimple(attribute, ops.subspan(start, i - start), context, *size);
+    piece.size_bytes = static_cast<uint32_t>(*size);
+    pieces.push_back(piece);
+    total += *size;
+    start = i + 1;
+  }
+  if (start != ops.size()) return Unavailable(Code::kUnsupportedLocation);
+  if (total < shape.size_bytes) {
+    pieces.push_back(MissingPiece(Code::kOptimizedOut));
+    pieces.back().size_bytes =
+        static_cast<uint32_t>(std::min<uint64_t>(shape.size_bytes - total, UINT32_MAX));
+  }
+  const auto present = [](const Piece& p) { return p.kind != LocationKind::kUnavailable; };
+  if (std::none_of(pieces.begin(), pieces.end(), present)) {
+    return Unavailable(pieces.empty() ? Code::kOptimizedOut : pieces.front().reason);
+  }
+  Location location;
+  location.kind = LocationKind::kPieces;
+  location.first_piece = static_cast<uint32_t>(tables_.unit().pieces.size());
+  location.piece_count = static_cast<uint32_t>(pieces.size());
+  tables_.unit().pieces.insert(tables_.unit().pieces.end(), pieces.begin(), pieces.end());
+  return location;
+}
+
+Piece LocationCompiler::CompileSimple(Dwarf_Attribute& attribute, std::span<const Dwarf_Op> ops,
+                                      const LocationContext& context, uint64_t size_bytes) {
+  if (ops.empty()) return MissingPiece(Code::kOptimizedOut);
+  if (ops.size() == 1) {
+    if (const auto reg = RegisterNumber(ops[0])) return CompileRegister(*reg, context, size_bytes);
+    if (ops[0].atom == DW_OP_implicit_value) {
+      return CompileImplicitValue(attribute, ops[0], size_bytes);
+    }
+  }
+  ExpressionCompiler compiler(context);
+  const Code code = compiler.Run(attribute, ops);
+  if (code != Code::kOk) return MissingPiece(code);
+  // A cell holds 8 bytes; what a wider object's other bytes are, nothing says.
+  if (compiler.is_value() && size_bytes > 8) return MissingPiece(Code::kUnsupportedLocation);
+  Piece piece;
+  piece.kind = compiler.is_value() ? LocationKind::kValue : LocationKind::kMemory;
+  piece.reason = Code::kOk;
+  piece.program = tables_.AddProgram(compiler.TakeProgram());
+  return piece;
+}
+
+Piece LocationCompiler::CompileRegister(uint64_t reg, const LocationContext& context,
+                                        uint64_t size_bytes) {
+  Piece piece;
+  piece.reason = Code::kOk;
+  if (reg >= 17 && reg <= 32) {  // psABI figure 3.36: xmm0-xmm15
+    if (!context.innermost) return MissingPiece(Code::kNotSaved);
+    if (size_bytes > 16) return MissingPiece(Code::kUnsupportedLocation);
+    piece.kind = LocationKind::kXmm;
+    piece.reg = static_cast<uint8_t>(reg - 17);
+    return piece;
+  }
+  const Code code = RegisterAvailability(reg, context);
+  if (code != Code::kOk) return MissingPiece(code);
+  if (size_bytes > 8) return MissingPiece(Code::kUnsupportedLocation);
+  Insn insns[2];
+  insns[0].op = reg < kRegisterCount ? Op::kRegister : Op::kModuleAddress;  // 16 is rip
+  if (reg < kRegisterCount) {
+    insns[0].a = static_cast<uint8_t>(reg);
+  } else {
+    insns[0].imm = static_cast<int64_t>(context.pc.value);
+  }
+  piece.kind = LocationKind::kValue;
+  piece.program = tables_.AddProgram(insns);
+  return piece;
+}
+
+Piece LocationCompiler::CompileImplicitValue(Dwarf_Attribute& attribute, const Dwarf_Op& op,
+                                             uint64_t size_bytes) {
+  Dwarf_Block block;
+  if (dwarf_getlocation_implicit_value(&attribute, &op, &block) != 0 ||
+      block.length > kMaxConstantBytes) {
+    return MissingPiece(Code::kUnsupportedLocation);
+  }
+  std::string bytes(reinterpret_cast<const char*>(block.data), block.length);
+  // An x87 long double is written as its 10 bytes; the other 6 of the object are padding.
+  if (bytes.size() == 10 && size_bytes == 16) bytes.resize(16);
+  if (bytes.size() < size_bytes) return MissingPiece(Code::kUnsupportedLocation);
+  Piece piece;
+  piece.reason = Code::kOk;
+  piece.kind = LocationKind::kBytes;
+  piece.bytes = tables_.Intern(bytes);
+  return piece;
+}
+
+// DW_AT_const_value, DWARF 5 §4.1: a number whose form tells how it is extended, or the object's
+// bytes in a block or string.
+Location LocationCompiler::CompileConstant(Dwarf_Attribute& attribute, const ValueShape& shape) {
+  Location location;
+  location.reason = Code::kOk;
+  location.kind = LocationKind::kBytes;
+  Dwarf_Block block;
+  if (const char* text = dwarf_formstring(&attribute)) {
+    std::string bytes(text);
+    if (bytes.size() > kMaxConstantBytes || shape.size_bytes > kMaxConstantBytes) {
+      return Unavailable(Code::kUnsupportedLocation);
+    }
+    if (bytes.size() < shape.size_bytes) bytes.resize(shape.size_bytes);
+    location.bytes = tables_.Intern(bytes);
+    return location;
+  }
+  if (dwarf_formblock(&attribute, &block) == 0) {
+    if (block.length < shape.size_bytes || block.length > kMaxConstantBytes) {
+      return Unavailable(Code::kUnsupportedLocation);
+    }
+    location.bytes =
+        tables_.Intern(std::string_view(reinterpret_cast<const char*>(block.data), block.length));
+    return location;
+  }
+  const unsigned form = dwarf_whatform(&attribute);
+  const bool is_signed = form == DW_FORM_sdata || form == DW_FORM_implicit_const;
+  Dwarf_Sword number = 0;
+  Dwarf_Word plain = 0;
+  const bool known = is_signed ? dwarf_formsdata(&attribute, &number) == 0
+                               : dwarf_formudata(&attribute, &plain) == 0;
+  if (!known) return Unavailable(Code::kUnsupportedLocation);
+  if (!is_signed) number = static_cast<Dwarf_Sword>(plain);
+  if (shape.size_bytes <= 8) {
+    Insn insns[2];
+    insns[0].op = Op::kConst;
+    insns[0].imm = number;
+    location.kind = LocationKind::kValue;
+    location.program = tables_.AddProgram(insns);
+    return location;
+  }
+  if (shape.is_float || shape.size_bytes > 16) return Unavailable(Code::kUnsupportedLocation);
+  std::string bytes(16, number < 0 && is_signed ? '\xff' : '\0');
+  std::memcpy(bytes.data(), &number, sizeof number);
+  location.bytes = tables_.Intern(bytes);
+  return location;
+}
+
+}  // namespace stillframe::dwarf

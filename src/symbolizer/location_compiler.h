@@ -1,0 +1,64 @@
+// DWARF locations (DWARF 5 §2.5, §2.6) -> plan locations and bytecode.
+//
+// Threads: the one that owns the Dwarf.
+#ifndef STILLFRAME_SYMBOLIZER_LOCATION_COMPILER_H_
+#define STILLFRAME_SYMBOLIZER_LOCATION_COMPILER_H_
+
+#include <elfutils/libdw.h>
+
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "base/address.h"
+#include "plan/plan.h"
+#include "symbolizer/frame_compiler_tables.h"
+
+namespace stillframe::dwarf {
+
+// The machine frame that a location is compiled for.
+struct LocationContext {
+  LinkAddress pc;         // of the frame: the site, or a return address
+  LinkAddress lookup_pc;  // where location lists are read
+  bool innermost = true;  // frame 0: every register holds its live value
+  // The concrete function, for its frame base; nullopt for globals.
+  std::optional<Dwarf_Die> subprogram;
+};
+
+// What a location must describe.
+struct ValueShape {
+  uint64_t size_bytes = 0;
+  bool is_float = false;
+};
+
+class LocationCompiler {
+ public:
+  // `tables` must outlive this.
+  explicit LocationCompiler(PlanTables& tables) : tables_(tables) {}
+
+  // Of a variable or parameter: DW_AT_location, else DW_AT_const_value, else kOptimizedOut. Never
+  // fails: what cannot be done is kUnavailable with its reason.
+  Location Compile(Dwarf_Die variable, const LocationContext& context, const ValueShape& shape);
+
+ private:
+  Location CompileExpression(Dwarf_Attribute& attribute, std::span<const Dwarf_Op> ops,
+                             const LocationContext& context, const ValueShape& shape);
+  Location CompilePieces(Dwarf_Attribute& attribute, std::span<const Dwarf_Op> ops,
+                         const LocationContext& context, const ValueShape& shape);
+  // One simple location (no pieces) of `size_bytes` bytes.
+  Piece CompileSimple(Dwarf_Attribute& attribute, std::span<const Dwarf_Op> ops,
+                      const LocationContext& context, uint64_t size_bytes);
+  Piece CompileRegister(uint64_t reg, const LocationContext& context, uint64_t size_bytes);
+  Piece CompileImplicitValue(Dwarf_Attribute& attribute, const Dwarf_Op& op, uint64_t size_bytes);
+  Location CompileConstant(Dwarf_Attribute& attribute, const ValueShape& shape);
+
+  PlanTables& tables_;
+};
+
+// A variable in a shared library whose symbol another module may define first (copy relocations,
+// inline variables): its own copy is then dead, so its address must not be read.
+bool MayBePreempted(Dwarf_Die variable);
+
+}  // namespace stillframe::dwarf
+
+#endif  // STILLFRAME_SYMBOLIZER_LOCATION_COMPILER_H_

@@ -1,0 +1,95 @@
+// One DWARF expression without pieces -> bytecode, by interpreting it over the types of its stack
+// cells (DWARF 5 §2.5.1: the generic type and base types).
+#ifndef STILLFRAME_SYMBOLIZER_LOCATION_COMPILER_EXPRESSION_H_
+#define STILLFRAME_SYMBOLIZER_LOCATION_COMPILER_EXPRESSION_H_
+
+#include <elfutils/libdw.h>
+
+#include <map>
+#include <span>
+#include <vector>
+
+#include "base/status.h"
+#include "plan/program.h"
+#include "symbolizer/location_compiler.h"
+
+namespace stillframe::dwarf {
+
+// Type of a stack cell. Integers are held extended to 64 bits, floats of both sizes as the bits of
+// a double.
+struct CellType {
+  uint8_t size_bytes = 0;  // 0: the generic type (an address)
+  bool is_signed = false;
+  bool is_float = false;
+  bool generic() const { return size_bytes == 0; }
+  friend bool operator==(const CellType&, const CellType&) = default;
+};
+
+class ExpressionCompiler {
+ public:
+  ExpressionCompiler(const LocationContext& context, int depth = 0)
+      : context_(context), depth_(depth) {}
+
+  // Compiles all of `ops`, which belong to `attribute`. kOk, or the reason why there is no value.
+  Code Run(Dwarf_Attribute& attribute, std::span<const Dwarf_Op> ops);
+  // After kOk: the program, ended by kReturn; a value (DW_OP_stack_value) or an address.
+  std::vector<Insn> TakeProgram();
+  bool is_value() const { return is_value_; }
+
+ private:
+  using Handler = Code (ExpressionCompiler::*)(const Dwarf_Op&);
+  Code Step(const Dwarf_Op& op);
+  // Each returns kUnsupported when the operator is none of its own.
+  Code Constant(const Dwarf_Op& op);
+  Code Register(const Dwarf_Op& op);
+  Code FrameState(const Dwarf_Op& op);
+  Code Memory(const Dwarf_Op& op);
+  Code StackMove(const Dwarf_Op& op);
+  Code Unary(const Dwarf_Op& op);
+  Code Binary(const Dwarf_Op& op);
+  Code Comparison(const Dwarf_Op& op);
+  Code Typed(const Dwarf_Op& op);
+  Code Control(const Dwarf_Op& op);
+
+  Code IndexedConstant(const Dwarf_Op& op, bool is_address);
+  Code PushRegister(uint64_t reg, int64_t offset);
+  Code FrameBase();
+  Code EntryValue(const Dwarf_Op& op);
+  Code Absolute();
+  Code ShiftRight(bool arithmetic, CellType type);
+  Code FloatBinary(uint8_t atom, CellType type);
+  Code IntegerBinary(uint8_t atom, CellType type);
+  Code RegisterOfType(const Dwarf_Op& op);
+  Code ConstantOfType(const Dwarf_Op& op);
+  Code LoadOfType(const Dwarf_Op& op);
+  Code Convert(const Dwarf_Op& op);
+  Code Reinterpret(const Dwarf_Op& op);
+  // The base type that operand `op` names; false when it is no number of up to 8 bytes.
+  bool TypeOperand(const Dwarf_Op& op, CellType& out);
+  void Normalize(CellType type);  // brings the top back into the type after arithmetic
+
+  bool Pop(CellType& type);
+  void Push(CellType type) { cells_.push_back(type); }
+  bool Has(size_t count) const { return cells_.size() >= count; }
+  void Emit(Op op, uint8_t a = 0, uint8_t b = 0, int64_t imm = 0);
+
+  const LocationContext& context_;
+  int depth_;
+  Dwarf_Attribute* attribute_ = nullptr;
+  std::vector<Insn> code_;
+  std::vector<CellType> cells_;
+  bool is_value_ = false;
+  bool reachable_ = true;
+  struct Jump {
+    size_t insn;
+    size_t depth;
+  };
+  std::multimap<uint64_t, Jump> jumps_;  // by target's offset in the expression
+};
+
+// Whether register `reg` (DWARF number) of the frame is known at all.
+Code RegisterAvailability(uint64_t reg, const LocationContext& context);
+
+}  // namespace stillframe::dwarf
+
+#endif  // STILLFRAME_SYMBOLIZER_LOCATION_COMPILER_EXPRESSION_H_

@@ -1,0 +1,99 @@
+// What one unit holds, read in a single pass and kept: functions by address, the parent of every
+// scope-like DIE (libdw has no upward links), and the names visible outside functions. On top of
+// it: the chain of blocks and inlined calls at a pc.
+//
+// Threads: the one that owns the Dwarf.
+#ifndef STILLFRAME_SYMBOLIZER_SCOPE_READER_H_
+#define STILLFRAME_SYMBOLIZER_SCOPE_READER_H_
+
+#include <dwarf.h>
+#include <elfutils/libdw.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/address.h"
+
+namespace stillframe::dwarf {
+
+class UnitIndex {
+ public:
+  // Walks the unit below `unit` (bounded by the unit itself; nesting past a limit is skipped).
+  explicit UnitIndex(Dwarf_Die unit);
+
+  // The innermost concrete function whose ranges hold pc.
+  std::optional<Dwarf_Die> FunctionAt(LinkAddress pc) const;
+  // The DIE that contains `die`; nullopt for the unit itself and for DIEs that open no scope and
+  // are no variable or type.
+  std::optional<Dwarf_Die> ParentOf(const Dwarf_Die& die) const;
+  // Variables and static members outside functions, and types, by unqualified name. Types come
+  // with and without a definition.
+  const std::vector<Dwarf_Die>* VariablesNamed(std::string_view name) const;
+  const std::vector<Dwarf_Die>* TypesNamed(std::string_view name) const;
+  const std::vector<Dwarf_Die>& enums() const { return enums_; }
+  std::vector<std::string_view> VariableNames(size_t max) const;
+  const Dwarf_Die& unit() const { return unit_; }
+
+ private:
+  using ByName = std::unordered_map<std::string_view, std::vector<Dwarf_Die>>;
+  struct Function {
+    uint64_t low;
+    uint64_t high;
+    Dwarf_Die die;
+  };
+  struct Node {
+    const void* address;
+    uint32_t parent;
+  };
+  void Walk(const Dwarf_Die& parent, uint32_t parent_node, int depth, bool in_function);
+  void Visit(Dwarf_Die die, uint32_t parent_node, int depth, bool in_function);
+  void AddFunction(Dwarf_Die die);
+  void AddVariable(const Dwarf_Die& die, bool in_function);
+
+  Dwarf_Die unit_;
+  std::vector<Function> functions_;
+  std::vector<Node> nodes_;           // ascending addresses: the walk is in file order
+  std::vector<Dwarf_Die> node_dies_;  // of nodes that have children of interest
+  std::unordered_map<uint32_t, uint32_t> die_of_node_;
+  ByName variables_;
+  ByName types_;
+  std::vector<Dwarf_Die> enums_;
+};
+
+// Indexes by unit, built on first use. Everything it returns lives as long as it does.
+class UnitCache {
+ public:
+  // Of the unit that holds `die`; nullptr when the DIE has none.
+  const UnitIndex* For(const Dwarf_Die& die);
+  // The parent of the DIE itself (not of its origin).
+  std::optional<Dwarf_Die> ParentOf(const Dwarf_Die& die);
+
+ private:
+  std::unordered_map<const void*, std::unique_ptr<UnitIndex>> units_;
+};
+
+// One source-level function at a pc: a DW_TAG_inlined_subroutine or the DW_TAG_subprogram.
+struct FunctionScope {
+  Dwarf_Die function;
+  std::vector<Dwarf_Die> blocks;  // innermost first; the function itself is not among them
+  bool inlined = false;
+};
+
+// Innermost first; the last one is the concrete function. Empty when no function covers pc.
+struct ScopeChain {
+  std::vector<FunctionScope> functions;
+  const Dwarf_Die& subprogram() const { return functions.back().function; }
+};
+
+// The concrete function that covers pc, found without an index (for single look-ups).
+std::optional<Dwarf_Die> FindFunction(const Dwarf_Die& unit, LinkAddress pc);
+// Blocks and inlined calls that cover pc inside `subprogram`.
+ScopeChain ReadScopes(const Dwarf_Die& subprogram, LinkAddress pc);
+
+}  // namespace stillframe::dwarf
+
+#endif  // STILLFRAME_SYMBOLIZER_SCOPE_READER_H_

@@ -1,0 +1,123 @@
+// The last look at a batch of types: layouts that break their own rules are withdrawn, and the
+// walk flag is spread from pointers and views to what contains them.
+#include <algorithm>
+
+#include "symbolizer/dwarf_util.h"
+#include "symbolizer/type_builder.h"
+
+namespace stillframe::dwarf {
+namespace {
+
+bool HasMembers(TypeKind kind) { return kind == TypeKind::kStruct || kind == TypeKind::kUnion; }
+
+bool IsOpaque(TypeKind kind) {
+  return kind == TypeKind::kVoid || kind == TypeKind::kFunction || kind == TypeKind::kIncomplete ||
+         kind == TypeKind::kUnsupported;
+}
+
+// Depth-first over what is laid out inline; a type inside itself is damage.
+class InlineCycleFinder {
+ public:
+  explicit InlineCycleFinder(const PlanUnit& unit) : unit_(unit), colour_(unit.types.size(), 0) {}
+
+  bool IsCyclic(TypeId id, int depth = 0) {
+    if (depth > kMaxChain || colour_[id] == 1) return true;
+    if (colour_[id] == 2) return false;
+    colour_[id] = 1;
+    bool cyclic = false;
+    const TypeNode& node = unit_.types[id];
+    if (node.kind == TypeKind::kArray) cyclic = IsCyclic(node.target, depth + 1);
+    if (HasMembers(node.kind)) {
+      for (uint32_t i = 0; i < node.member_count && !cyclic; ++i) {
+        cyclic = IsCyclic(unit_.members[node.first_member + i].type, depth + 1);
+      }
+    }
+    colour_[id] = cyclic ? 0 : 2;
+    return cyclic;
+  }
+
+ private:
+  const PlanUnit& unit_;
+  std::vector<uint8_t> colour_;
+};
+
+uint64_t EndOf(const PlanUnit& unit, const Member& member) {
+  if (member.bit_size != 0) {
+    return member.offset_bytes + (member.bit_offset + member.bit_size + 7u) / 8;
+  }
+  return uint64_t{member.offset_bytes} + unit.types[member.type].size_bytes;
+}
+
+bool MembersFit(const PlanUnit& unit, const TypeNode& node) {
+  for (uint32_t i = 0; i < node.member_count; ++i) {
+    const Member& member = unit.members[node.first_member + i];
+    if ((member.flags & kMemberVirtualBase) != 0) continue;
+    if (EndOf(unit, member) > node.size_bytes) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+void TypeBuilder::Finish() {
+  if (!dirty_) return;
+  dirty_ = false;
+  InlineCycleFinder cycles(unit());
+  for (size_t i = 0; i < own_.size(); ++i) {
+    const TypeId id = own_[i];
+    const TypeNode& node = Node(id);
+    const bool damaged =
+        (HasMembers(node.kind) && !MembersFit(unit(), node)) ||
+        ((HasMembers(node.kind) || node.kind == TypeKind::kArray) && cycles.IsCyclic(id));
+    if (damaged) MarkUnsupported(id);
+  }
+  // Children mostly follow their parents, so going backwards settles in a few rounds.
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (size_t i = own_.size(); i-- > 0;) changed |= UpdateNeedsWalk(own_[i]);
+  }
+}
+
+bool TypeBuilder::UpdateNeedsWalk(TypeId id) {
+  const TypeNode& node = Node(id);
+  if ((node.flags & kFlagNeedsWalk) != 0) return false;
+  bool walk = false;
+  if (node.kind == TypeKind::kPointer || node.kind == TypeKind::kReference) {
+    walk = !IsOpaque(Node(node.target).kind);
+  } else if (node.kind == TypeKind::kArray) {
+    walk = (Node(node.target).flags & kFlagNeedsWalk) != 0;
+  } else if (HasMembers(node.kind)) {
+    walk = MembersNeedWalk(node.first_member, node.member_count);
+  }
+  if (!walk && node.view != 0) {
+    const View& view = unit().views[node.view];
+    const bool inline_view = view.kind == ViewKind::kInlineArray ||
+                             view.kind == ViewKind::kOptional || view.kind == ViewKind::kVariant ||
+                             view.kind == ViewKind::kTuple || view.kind == ViewKind::kPair;
+    walk = !inline_view || (Node(view.element).flags & kFlagNeedsWalk) != 0 ||
+           MembersNeedWalk(view.first_member, view.member_count);
+  }
+  if (walk) Mutable(id).flags |= kFlagNeedsWalk;
+  return walk;
+}
+
+bool TypeBuilder::MembersNeedWalk(uint32_t first, uint32_t count) const {
+  for (uint32_t i = 0; i < count; ++i) {
+    const Member& member = tables_.unit().members[first + i];
+    const bool hidden = (member.flags & kMemberArtificial) != 0;
+    if (!hidden && (Node(member.type).flags & kFlagNeedsWalk) != 0) return true;
+  }
+  return false;
+}
+
+void TypeBuilder::MarkUnsupported(TypeId id) {
+  TypeNode& node = Mutable(id);
+  node.kind = TypeKind::kUnsupported;
+  node.first_member = 0;
+  node.member_count = 0;
+  node.target = kVoidType;
+  node.view = 0;
+  node.count = 0;
+}
+
+}  // namespace stillframe::dwarf

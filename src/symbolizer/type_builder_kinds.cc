@@ -1,0 +1,232 @@
+// DIEs that are not structs: one function per kind.
+#include <array>
+#include <limits>
+
+#include "symbolizer/dwarf_util.h"
+#include "symbolizer/type_builder.h"
+#include "symbolizer/type_builder_simplify.h"
+
+namespace stillframe::dwarf {
+namespace {
+
+int64_t ExtendTo64(uint64_t raw, uint32_t size_bytes, bool is_unsigned) {
+  if (size_bytes == 0 || size_bytes >= 8) return static_cast<int64_t>(raw);
+  const unsigned unused = 64 - 8 * size_bytes;
+  if (is_unsigned) return static_cast<int64_t>(raw << unused >> unused);
+  return static_cast<int64_t>(raw << unused) >> unused;
+}
+
+// The constant's bits; sign-extended when the form says so.
+std::optional<uint64_t> ConstantBits(Dwarf_Die die, unsigned name) {
+  Dwarf_Attribute attribute;
+  if (dwarf_attr(&die, name, &attribute) == nullptr) return std::nullopt;
+  Dwarf_Sword sign = 0;
+  Dwarf_Word plain = 0;
+  if (dwarf_formsdata(&attribute, &sign) == 0) return static_cast<uint64_t>(sign);
+  if (dwarf_formudata(&attribute, &plain) == 0) return plain;
+  return std::nullopt;
+}
+
+bool IsUnsignedBase(std::optional<Dwarf_Die> die) {
+  Dwarf_Die peeled;
+  if (!die || dwarf_peel_type(&*die, &peeled) != 0) return false;
+  const uint64_t encoding = Unsigned(peeled, DW_AT_encoding).value_or(0);
+  return encoding == DW_ATE_unsigned || encoding == DW_ATE_unsigned_char ||
+         encoding == DW_ATE_boolean || encoding == DW_ATE_UTF;
+}
+
+bool IsIntegerSize(uint64_t size) {
+  return size == 1 || size == 2 || size == 4 || size == 8 || size == 16;
+}
+
+bool IsUnicodeName(std::string_view name) {
+  return name == "char8_t" || name == "char16_t" || name == "char32_t" || name == "wchar_t";
+}
+
+TypeKind FloatKind(std::string_view name, uint64_t size) {
+  // 16 bytes is the x87 format only for long double; IEEE quad and the 2-byte formats differ.
+  const bool plain = name == "float" || name == "double" || name == "long double" ||
+                     name == "_Float32" || name == "_Float64" || name == "_Float32x" ||
+                     name == "_Float64x";
+  return plain && (size == 4 || size == 8 || size == 16) ? TypeKind::kFloat
+                                                         : TypeKind::kUnsupported;
+}
+
+TypeKind BaseKind(uint64_t encoding, std::string_view name, uint64_t size) {
+  if (IsUnicodeName(name) && (size == 1 || size == 2 || size == 4)) return TypeKind::kUnicode;
+  switch (encoding) {
+    case DW_ATE_boolean:
+      return size == 1 ? TypeKind::kBool : TypeKind::kUnsupported;
+    case DW_ATE_float:
+      return FloatKind(name, size);
+    case DW_ATE_signed_char:
+    case DW_ATE_unsigned_char:
+      return size == 1 ? TypeKind::kChar : TypeKind::kUnsupported;
+    case DW_ATE_UTF:
+      return size <= 4 ? TypeKind::kUnicode : TypeKind::kUnsupported;
+    case DW_ATE_signed:
+      return IsIntegerSize(size) ? TypeKind::kSigned : TypeKind::kUnsupported;
+    case DW_ATE_unsigned:
+      return IsIntegerSize(size) ? TypeKind::kUnsigned : TypeKind::kUnsupported;
+    default:
+      return TypeKind::kUnsupported;
+  }
+}
+
+}  // namespace
+
+void TypeBuilder::ExpandKind(TypeId id, const Dwarf_Die& die) {
+  const int tag = Tag(die);
+  if (tag == DW_TAG_base_type) return ExpandBase(id, die);
+  if (tag == DW_TAG_enumeration_type) return ExpandEnum(id, die);
+  if (tag == DW_TAG_array_type) return ExpandArray(id, die);
+  if (tag == DW_TAG_unspecified_type) return ExpandUnspecified(id, die);
+  if (tag == DW_TAG_subroutine_type) {
+    Mutable(id).kind = TypeKind::kFunction;
+    return;
+  }
+  if (tag == DW_TAG_union_type || IsStructTag(tag)) return ExpandStruct(id, die);
+  if (tag == DW_TAG_typedef || tag == DW_TAG_template_alias || IsQualifierTag(tag)) {
+    return ExpandAlias(id, die);
+  }
+  ExpandPointer(id, die);
+}
+
+void TypeBuilder::ExpandBase(TypeId id, const Dwarf_Die& die) {
+  const uint64_t size = Unsigned(die, DW_AT_byte_size).value_or(0);
+  const uint64_t encoding = Unsigned(die, DW_AT_encoding).value_or(0);
+  TypeNode& node = Mutable(id);
+  node.kind = BaseKind(encoding, Name(die), size);
+  node.size_bytes = size <= 64 ? static_cast<uint32_t>(size) : 0;
+  if (encoding == DW_ATE_unsigned_char || encoding == DW_ATE_UTF || encoding == DW_ATE_unsigned) {
+    node.flags |= kFlagUnsigned;
+  }
+}
+
+void TypeBuilder::ExpandUnspecified(TypeId id, const Dwarf_Die& die) {
+  TypeNode& node = Mutable(id);
+  const std::string_view name = Name(die);
+  if (name == "decltype(nullptr)" || name == "std::nullptr_t") {
+    node.kind = TypeKind::kNullptr;
+    node.size_bytes = 8;
+  } else if (name.empty() || name == "void") {
+    node.kind = TypeKind::kVoid;
+  }
+}
+
+void TypeBuilder::ExpandAlias(TypeId id, const Dwarf_Die& die) {
+  const std::optional<Dwarf_Die> target = TypeOf(die);
+  if (!target) {
+    Mutable(id).kind = TypeKind::kVoid;
+    return;
+  }
+  const TypeId target_id = NodeFor(*target);
+  if (target_id == id) return;  // damage: its own alias
+  states_[id].alias_of = target_id;
+  if (const auto alignment = Unsigned(die, DW_AT_alignment); alignment && *alignment <= 4096) {
+    states_[id].alignment = static_cast<uint32_t>(*alignment);
+  }
+  aliases_.push_back(id);
+}
+
+void TypeBuilder::ExpandPointer(TypeId id, const Dwarf_Die& die) {
+  const int tag = Tag(die);
+  const std::optional<Dwarf_Die> target = TypeOf(die);
+  if (tag == DW_TAG_ptr_to_member_type) {
+    // Itanium C++ ABI §2.3: pointers to member functions are a pair of words.
+    const bool function = target && Tag(*target) == DW_TAG_subroutine_type;
+    Mutable(id).kind = TypeKind::kMemberPointer;
+    Mutable(id).size_bytes = function ? 16 : 8;
+    return;
+  }
+  const bool reference = tag == DW_TAG_reference_type || tag == DW_TAG_rvalue_reference_type;
+  if (!reference && tag != DW_TAG_pointer_type) return;  // stays unsupported under its name
+  if (Unsigned(die, DW_AT_byte_size).value_or(8) != 8) return;
+  if (Unsigned(die, DW_AT_address_class).value_or(0) != 0) return;
+  const TypeId target_id = target ? NodeFor(*target) : kVoidType;
+  TypeNode& node = Mutable(id);
+  node.kind = reference ? TypeKind::kReference : TypeKind::kPointer;
+  node.size_bytes = 8;
+  node.target = target_id;
+}
+
+void TypeBuilder::ExpandEnum(TypeId id, const Dwarf_Die& die) {
+  if (Flag(die, DW_AT_declaration, false)) return ExpandDeclaration(id);
+  const std::optional<Dwarf_Die> underlying = TypeOf(die);
+  const auto size = static_cast<uint32_t>(Unsigned(die, DW_AT_byte_size).value_or(4));
+  if (size != 1 && size != 2 && size != 4 && size != 8) return;
+  bool is_unsigned = IsUnsignedBase(underlying);
+  std::vector<std::pair<std::string_view, uint64_t>> values;
+  bool negative = false;
+  ForEachChild(die, [&](const Dwarf_Die& child) {
+    if (Tag(child) != DW_TAG_enumerator) return true;
+    const uint64_t bits = ConstantBits(child, DW_AT_const_value).value_or(0);
+    negative |= ExtendTo64(bits, size, false) < 0;
+    values.emplace_back(Name(child), bits);
+    return values.size() < kMaxMembers;
+  });
+  // Without DW_AT_type (C, strict DWARF 2) the values decide, as in GDB.
+  if (!underlying) is_unsigned = !negative;
+  const TypeId target = underlying ? NodeFor(*underlying) : kVoidType;
+  const auto first = static_cast<uint32_t>(unit().enumerators.size());
+  for (const auto& [name, bits] : values) {
+    unit().enumerators.push_back({tables_.Intern(name), 0, ExtendTo64(bits, size, is_unsigned)});
+  }
+  TypeNode& node = Mutable(id);
+  node.kind = TypeKind::kEnum;
+  node.size_bytes = size;
+  node.target = target;
+  node.first_member = first;
+  node.member_count = static_cast<uint32_t>(values.size());
+  if (is_unsigned) node.flags |= kFlagUnsigned;
+  if (Flag(die, DW_AT_enum_class, false)) node.flags |= kFlagScopedEnum;
+}
+
+void TypeBuilder::ExpandArray(TypeId id, const Dwarf_Die& die) {
+  std::vector<uint64_t> counts;
+  bool dynamic = Unsigned(die, DW_AT_byte_stride).has_value();
+  ForEachChild(die, [&](Dwarf_Die child) {
+    if (Tag(child) != DW_TAG_subrange_type) return true;
+    std::optional<uint64_t> count = Unsigned(child, DW_AT_count);
+    const std::optional<uint64_t> upper = Unsigned(child, DW_AT_upper_bound);
+    if (!count && upper) count = *upper + 1;
+    // A bound that is there but no constant is computed at run time: a VLA.
+    if (!count && (dwarf_hasattr(&child, DW_AT_count) != 0 ||
+                   dwarf_hasattr(&child, DW_AT_upper_bound) != 0)) {
+      dynamic = true;
+    }
+    counts.push_back(count.value_or(0));
+    return counts.size() < 16;
+  });
+  const std::optional<Dwarf_Die> element = TypeOf(die);
+  Dwarf_Die element_die = element.value_or(die);
+  Dwarf_Word element_size = 0;
+  if (dynamic || counts.empty() || !element) return;
+  if (dwarf_aggregate_size(&element_die, &element_size) != 0) return;
+
+  TypeId target = NodeFor(*element);
+  uint64_t size = element_size;
+  std::string suffix;
+  const std::string element_name = tables_.String(Node(target).name);
+  for (size_t i = counts.size(); i-- > 0;) {
+    if (counts[i] != 0 && size > std::numeric_limits<uint32_t>::max() / counts[i]) return;
+    size *= counts[i];
+    suffix = "[" + std::to_string(counts[i]) + "]" + suffix;
+    TypeNode node;
+    node.kind = TypeKind::kArray;
+    node.target = target;
+    node.count = counts[i];
+    node.size_bytes = static_cast<uint32_t>(size);
+    if (i > 0) {
+      node.name = tables_.Intern(element_name + " " + suffix);
+      target = Synthesize(node, 1);
+      states_[target].hops = UINT32_MAX;  // so that Reach passes on to the element
+      continue;
+    }
+    node.name = Node(id).name;
+    node.flags = Node(id).flags;
+    Mutable(id) = node;
+  }
+}
+
+}  // namespace stillframe::dwarf
