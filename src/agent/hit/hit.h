@@ -80,6 +80,7 @@ struct SiteProbeList {
 struct SiteRuntime {
   std::atomic<const SiteProbeList*> list{nullptr};  // acquire in hits; partner: agent thread
   uint64_t address = 0;                             // runtime address of the probed instruction
+  std::atomic<uint64_t> cfa_rule{0};                // cache of the hit path; starts empty
 };
 
 // Called by every trampoline. Signal safety: yes, at any instruction of the host.
@@ -136,6 +137,11 @@ void PublishUnwindModules(const UnwindModules* modules);
 void PublishCallers(const CallerTable* table);
 // After fork, in the child: hits return at once (counted nowhere). Async-signal-safe.
 void DisableInChild();
+// Lets conditions read pages that were proven readable moments ago without a system call, by a copy
+// that a handler of SIGSEGV and SIGBUS rescues (guard_control.cc). On: the handlers are installed
+// in front of the host's, which still get every fault that is not ours. Call with true when the
+// first probe is armed, with false when the last is gone. Agent thread. kIoError when refused.
+Status SetGuardedReads(bool enabled);
 // Returns true once every hit that was running at the call has returned; false after timeout_ms
 // (a thread may be blocked in a debugger): then free nothing and try again later.
 bool WaitForQuiescence(uint32_t timeout_ms);

@@ -15,7 +15,7 @@
 namespace stillframe::ring {
 
 inline constexpr uint32_t kSlotCount = 32;
-inline constexpr uint32_t kSlotBytes = 96 * 1024;  // 64 KiB of record at most, and scratch
+inline constexpr uint32_t kSlotBytes = 160 * 1024;  // 64 KiB of record at most, and scratch
 
 struct Slot {
   uint8_t* data = nullptr;  // kSlotBytes, 64-aligned

@@ -1,0 +1,33 @@
+// The hit path's seam to the machine, implemented in probe/arch/<arch>/hit/. All of it is signal
+// safe and leaves errno and the vector registers alone.
+#ifndef STILLFRAME_AGENT_HIT_ARCH_H_
+#define STILLFRAME_AGENT_HIT_ARCH_H_
+
+#include <cstdint>
+
+extern "C" {
+// A raw system call. Returns what the kernel does: a value, or minus an errno.
+int64_t stillframe_syscall(int64_t number, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
+                           uint64_t a5, uint64_t a6);
+uint64_t stillframe_read_ticks();
+// 1, or 0 when it faulted (then out's bytes are undefined). Only while the guard's handler is
+// installed and this thread does not block SIGSEGV and SIGBUS.
+uint64_t stillframe_guarded_copy(void* out, uint64_t address, uint64_t size_bytes);
+// Forward copy; may overlap when out is below from.
+void stillframe_copy(void* out, const void* from, uint64_t size_bytes);
+void stillframe_save_xmm(void* out);  // 256 bytes
+// Code range of the guarded copy, and where a fault in it goes on.
+extern const char stillframe_guarded_begin;
+extern const char stillframe_guarded_end;
+extern const char stillframe_guarded_failed;
+}
+
+namespace stillframe::hit {
+
+// Moves the interrupted context past a fault in the guarded copy; false: the fault is not ours.
+// `context` is the ucontext_t of a signal handler.
+bool SkipGuardedFault(void* context);
+
+}  // namespace stillframe::hit
+
+#endif  // STILLFRAME_AGENT_HIT_ARCH_H_

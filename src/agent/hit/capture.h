@@ -1,0 +1,30 @@
+// One record of one hit. Hit-path contract as in hit.h.
+#ifndef STILLFRAME_AGENT_HIT_CAPTURE_H_
+#define STILLFRAME_AGENT_HIT_CAPTURE_H_
+
+#include <cstdint>
+
+#include "agent/hit/hit.h"
+#include "agent/hit/memory.h"
+#include "agent/ring/hit_path.h"
+#include "agent/ring/ring.h"
+
+namespace stillframe::hit {
+
+SF_HIT_PATH_BEGIN
+
+struct CaptureRequest {
+  const ProbeRuntime* probe;
+  uint32_t site_index;
+  const RegisterFile* registers;
+  uint64_t start_ticks;
+  uint64_t* cells;  // kMaxStack
+};
+// Fills the slot's record completely but for `sequence`.
+void Capture(const CaptureRequest& request, FastReader& reader, const ring::Slot& slot);
+
+SF_HIT_PATH_END
+
+}  // namespace stillframe::hit
+
+#endif  // STILLFRAME_AGENT_HIT_CAPTURE_H_

@@ -1,0 +1,210 @@
+// Where every trampoline arrives. Hit-path contract: no allocation, lock, lazy TLS, logging,
+// exception; no call out of hit/ and ring/; bounded loops; errno untouched; general registers only.
+// Stack on the way to a declined hit: see the test of the gate.
+#include "agent/hit/hit.h"
+
+#include "agent/hit/arch.h"
+#include "agent/hit/bytes.h"
+#include "agent/hit/capture.h"
+#include "agent/hit/limits.h"
+#include "agent/hit/memory.h"
+#include "agent/hit/process_state.h"
+#include "agent/hit/thread_state.h"
+#include "agent/hit/unwinder.h"
+#include "agent/ring/hit_path.h"
+#include "agent/ring/ring.h"
+
+namespace stillframe::hit {
+SF_HIT_PATH_BEGIN
+namespace {
+
+constexpr uint8_t kRsp = 7;
+constexpr auto kRelaxed = std::memory_order_relaxed;
+// Reading the time stamp counter twice would double the cost of a declined hit, so one in this
+// many is timed and counts for all.
+constexpr uint32_t kTimedDecline = 16;
+
+// The rule of a site's CFA in one word: generation of the unwind tables (16 bits), a register or
+// one of these, 8 bits nothing, offset.
+constexpr uint64_t kCfaByTable = 0xfe;  // needs the rule itself, every time
+constexpr uint64_t kCfaUnknown = 0xff;
+
+uint64_t EncodeCfaRule(const UnwindRule* rule, uint32_t generation) {
+  uint64_t place = kCfaByTable;
+  uint64_t offset = 0;
+  if (rule == nullptr) {
+    place = kCfaUnknown;
+  } else if (rule->cfa_kind == CfaKind::kRegisterOffset && rule->cfa_register < kRegisterCount) {
+    place = rule->cfa_register;
+    offset = static_cast<uint32_t>(rule->cfa_offset);
+  }
+  return uint64_t{generation & 0xffff} << 48 | place << 40 | offset;
+}
+
+__attribute__((noinline)) uint64_t LookUpCfaRule(SiteRuntime* site, const UnwindModules* modules,
+                                                 uint64_t pc, uint32_t generation) {
+  const uint64_t rule = EncodeCfaRule(FindRule(modules, pc), generation);
+  site->cfa_rule.store(rule, kRelaxed);
+  return rule;
+}
+
+// CFA of the probed frame; false when no rule covers the site.
+SF_HIT_INLINE bool CfaOf(SiteRuntime* site, const RegisterFile& registers, FastReader& reader,
+                         uint64_t& cfa) {
+  // The generation is read first: tables newer than it only make the cache look stale too early.
+  const uint32_t generation = g_process.modules_generation.load(std::memory_order_acquire);
+  uint64_t rule = site->cfa_rule.load(kRelaxed);
+  if (rule == 0 || rule >> 48 != (generation & 0xffff)) {
+    rule = LookUpCfaRule(site, g_process.modules.load(std::memory_order_acquire), registers.rip,
+                         generation);
+  }
+  const uint64_t place = rule >> 40 & 0xff;
+  if (place < kRegisterCount) {
+    cfa = registers.gpr[place] +
+          static_cast<uint64_t>(static_cast<int64_t>(static_cast<int32_t>(rule)));
+    return true;
+  }
+  if (place == kCfaUnknown) return false;
+  const UnwindRule* const slow =
+      FindRule(g_process.modules.load(std::memory_order_acquire), registers.rip);
+  return slow != nullptr && SiteCfa(*slow, registers, reader.reader(), cfa);
+}
+
+// A condition that looks at a vector register: saved only now, 256 bytes of stack only here.
+__attribute__((noinline)) EvalResult EvaluateWithXmm(const ProbeRuntime& probe,
+                                                     const Program& program, FrameContext& context,
+                                                     FastReader& reader) {
+  uint8_t xmm[kXmmCount][16];
+  stillframe_save_xmm(xmm);
+  context.xmm = xmm;
+  return EvaluateWithStack(t_thread.cells, probe.unit.code + program.first, program.count, context,
+                           reader.reader(), probe.unit.strings);
+}
+
+// kCaptured: the condition holds. Otherwise what the hit counts as.
+SF_HIT_INLINE Counter CheckCondition(SiteRuntime* site, const ProbeRuntime& probe,
+                                     const Program& program, const RegisterFile& registers,
+                                     FastReader& reader) {
+  FrameContext context;
+  context.registers = registers.gpr;
+  context.valid_registers = 0xffff;
+  context.cfa = 0;
+  context.cfa_known = CfaOf(site, registers, reader, context.cfa) ? 1 : 0;
+  context.load_bias = probe.load_bias;
+  context.xmm = nullptr;
+  EvalResult result =
+      EvaluateWithStack(t_thread.cells, probe.unit.code + program.first, program.count, context,
+                        reader.reader(), probe.unit.strings);
+  // In this frame every general register is known, so it was a vector register or the CFA.
+  if (result.error == Code::kNotSaved) {
+    result = EvaluateWithXmm(probe, program, context, reader);
+  }
+  if (result.error != Code::kOk) return kConditionError;
+  return result.value != 0 ? kCaptured : kConditionFalse;
+}
+
+SF_HIT_INLINE uint32_t Shard(ThreadState& thread) {
+  if (thread.shard_plus_one == 0) {
+    thread.shard_plus_one = 1 + g_process.next_shard.fetch_add(1, kRelaxed) % kShardCount;
+  }
+  return thread.shard_plus_one - 1;
+}
+
+void CountTime(CounterShard& shard, uint64_t ticks, uint32_t weight) {
+  const uint32_t bucket = ticks == 0 ? 0 : 63 - static_cast<uint32_t>(__builtin_clzll(ticks));
+  shard.ticks.fetch_add(ticks * weight, kRelaxed);
+  shard.histogram[bucket < 31 ? bucket : 31].fetch_add(weight, kRelaxed);
+}
+
+// The hit passed its condition: limits, slot, record. Off the way of declined hits.
+__attribute__((noinline)) Counter TryCapture(const SiteProbe& entry, const RegisterFile* registers,
+                                             FastReader& reader, CounterShard& shard) {
+  ProbeRuntime& probe = *entry.probe;
+  const uint64_t start = stillframe_read_ticks();
+  const Counter permit = TakePermit(probe, start);
+  if (permit != kCaptured) return permit;
+  ring::Slot slot;
+  if (!ring::Acquire(slot)) {
+    ReturnPermit(probe);
+    return kRingFull;
+  }
+  Capture({&probe, entry.site_index, registers, start, t_thread.cells}, reader, slot);
+  // Counted before it can be taken, so that a taken record is never ahead of the sum.
+  shard.count[kCaptured].fetch_add(1, kRelaxed);
+  ring::Commit(slot);
+  const uint64_t now = stillframe_read_ticks();
+  CountTime(shard, now - start, 1);
+  ChargeBudget(now - start, now);
+  return kCaptured;
+}
+
+SF_HIT_INLINE Counter Decide(SiteRuntime* site, const SiteProbe& entry,
+                             const RegisterFile* registers, FastReader& reader,
+                             CounterShard& shard) {
+  ProbeRuntime& probe = *entry.probe;
+  if (probe.stopped.load(kRelaxed) != 0 || IsPaused()) return kBudgetStopped;
+  const Program& condition = probe.sites[entry.site_index].condition;
+  if (condition.count != 0) {
+    const Counter verdict = CheckCondition(site, probe, condition, *registers, reader);
+    if (verdict != kCaptured) return verdict;
+  }
+  return TryCapture(entry, registers, reader, shard);
+}
+
+__attribute__((noinline)) void FinishTimedDecline(CounterShard& shard, uint64_t start) {
+  const uint64_t now = stillframe_read_ticks();
+  CountTime(shard, now - start, kTimedDecline);
+  ChargeBudget((now - start) * kTimedDecline, now);
+}
+
+SF_HIT_INLINE void OneProbe(SiteRuntime* site, const SiteProbe& entry,
+                            const RegisterFile* registers, ThreadState& thread, uint32_t index) {
+  CounterShard& shard = entry.probe->shards[index];
+  shard.count[kHits].fetch_add(1, kRelaxed);
+  const bool timed = thread.decline_count++ % kTimedDecline == 0;
+  const uint64_t start = timed ? stillframe_read_ticks() : 0;
+  FastReader reader(registers->gpr[kRsp]);
+  const Counter outcome = Decide(site, entry, registers, reader, shard);
+  if (outcome == kCaptured) return;  // counted and timed where it happened
+  shard.count[outcome].fetch_add(1, kRelaxed);
+  if (timed) FinishTimedDecline(shard, start);
+}
+
+// A signal handler of this thread interrupted a hit and hit a probe itself. The list is protected
+// by the interrupted hit, which WaitForQuiescence waits for.
+__attribute__((noinline)) void CountReentrant(const SiteRuntime* site, uint32_t index) {
+  const SiteProbeList* const list = site->list.load(std::memory_order_acquire);
+  if (list == nullptr) return;
+  for (uint32_t i = 0; i < list->count; ++i) {
+    CounterShard& shard = list->entries[i].probe->shards[index];
+    shard.count[kHits].fetch_add(1, kRelaxed);
+    shard.count[kReentrant].fetch_add(1, kRelaxed);
+  }
+}
+
+}  // namespace
+
+extern "C" void stillframe_hit(SiteRuntime* site, RegisterFile* registers) {
+  if (g_process.disabled.load(kRelaxed) != 0) return;
+  ThreadState& thread = t_thread;
+  const uint32_t index = Shard(thread);
+  if (thread.in_hit.load(kRelaxed) != 0) return CountReentrant(site, index);
+  thread.in_hit.store(1, kRelaxed);
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  // Counted in before the list is read: the locked addition orders the two.
+  ActiveShard& active = g_process.active[index];
+  const uint32_t epoch = g_process.epoch.load(kRelaxed) & 1;
+  active.running[epoch].fetch_add(1, std::memory_order_seq_cst);
+  const SiteProbeList* const list = site->list.load(std::memory_order_acquire);
+  if (list != nullptr) {
+    for (uint32_t i = 0; i < list->count; ++i) {
+      OneProbe(site, list->entries[i], registers, thread, index);
+    }
+  }
+  active.running[epoch].fetch_sub(1, std::memory_order_release);
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  thread.in_hit.store(0, kRelaxed);
+}
+
+SF_HIT_PATH_END
+}  // namespace stillframe::hit

@@ -1,0 +1,71 @@
+// Reads of the target that cannot fault. Hit-path contract as in hit.h.
+//
+// Three ways, from cheap to dear:
+//  1. Direct, for the page that holds the probed frame's stack pointer: the trampoline has just
+//     pushed there, so it is mapped and readable as long as this thread is in the hit.
+//  2. Guarded, for pages that a system call proved readable less than a second ago: a plain copy
+//     whose fault a signal handler turns into "unreadable". Needed because conditions run at every
+//     hit and a system call costs 1 to 3 us. Only conditions and the chase through nodes use it.
+//  3. A system call: one process_vm_readv for many ranges, or pread of /proc/self/mem.
+//
+// Why not the cheaper designs: a cache of mapped ranges alone is not safe against munmap, and a
+// bare guarded copy makes every wild pointer a signal and kills a thread that blocks SIGSEGV. Here
+// a wild pointer meets the page filter first and goes to the system call. What is left for the
+// handler is a page that was proven and unmapped within the last second. The guarded way is taken
+// only while the handlers in force are ours and this thread blocks neither signal, both asked from
+// the kernel again every millisecond; otherwise the system call does it. So a crash would take
+// three things at once: a pointer of the program that is stale, its page unmapped within the last
+// second, and a mask or handler changed within the last millisecond.
+#ifndef STILLFRAME_AGENT_HIT_MEMORY_H_
+#define STILLFRAME_AGENT_HIT_MEMORY_H_
+
+#include <cstdint>
+
+#include "agent/hit/interpreter.h"
+#include "agent/ring/hit_path.h"
+
+namespace stillframe::hit {
+
+SF_HIT_PATH_BEGIN
+
+struct ReadRequest {
+  uint64_t address;
+  uint8_t* out;
+  uint32_t size_bytes;
+  uint32_t done_bytes;  // result: less than size_bytes when the rest is unreadable
+};
+
+inline constexpr uint32_t kMaxBatch = 64;
+
+// One system call for all when all are readable; goes on behind each that is not. At most
+// kMaxBatch. `iovecs` is room for 2 * kMaxBatch of them (off the application's stack).
+struct IoVec {
+  uint64_t base;
+  uint64_t size_bytes;
+};
+void ReadBatch(ReadRequest* requests, uint32_t count, IoVec* iovecs);
+
+// Bytes readable from the start, 0..size_bytes.
+uint32_t ReadSome(uint64_t address, void* out, uint32_t size_bytes);
+
+// Reader for conditions and node chasing. Create one per hit on the stack; signal safe.
+class FastReader {
+ public:
+  // stack_pointer: the application's, as at the site.
+  explicit FastReader(uint64_t stack_pointer) : stack_pointer_(stack_pointer) {}
+  bool Read(uint64_t address, void* out, uint32_t size_bytes);
+  MemoryReader reader() { return {&ReadThunk, this}; }
+
+ private:
+  static bool ReadThunk(void* self, uint64_t address, void* out, uint32_t size_bytes);
+  bool ReadElsewhere(uint64_t address, void* out, uint32_t size_bytes);
+
+  uint64_t stack_pointer_;
+  uint64_t now_ = 0;  // time stamp, taken at the first read that needs one
+};
+
+SF_HIT_PATH_END
+
+}  // namespace stillframe::hit
+
+#endif  // STILLFRAME_AGENT_HIT_MEMORY_H_

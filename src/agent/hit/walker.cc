@@ -1,0 +1,205 @@
+// Hit-path contract: no allocation, lock, lazy TLS, logging, exception; no call out of hit/;
+// bounded loops, no recursion; general registers only.
+#include "agent/hit/walker.h"
+
+#include "agent/hit/arch.h"
+#include "agent/hit/bytes.h"
+#include "agent/ring/hit_path.h"
+
+namespace stillframe::hit {
+SF_HIT_PATH_BEGIN
+namespace {
+
+constexpr uint64_t kPageBytes = 4096;
+
+SF_HIT_INLINE bool IsText(const TypeNode& type) {
+  return (type.kind == TypeKind::kChar || type.kind == TypeKind::kUnicode) && type.size_bytes == 1;
+}
+
+}  // namespace
+
+void Walker::Enqueue(uint64_t address, uint64_t size_bytes, PendingKind kind, TypeId type,
+                     uint32_t count, uint8_t level) {
+  if (address == 0 || size_bytes == 0) return;
+  if (pending_count_ == kMaxPending) {
+    record_.MarkTruncated();
+    return;
+  }
+  if (size_bytes > kMaxObjectBytes) {
+    size_bytes = kMaxObjectBytes;
+    record_.MarkTruncated();
+  }
+  record_.scratch().pending[set_][pending_count_++] = {
+      address, static_cast<uint32_t>(size_bytes), 0, type, count, frame_, level, kind};
+}
+
+void Walker::EnqueueObject(uint64_t address, TypeId type, uint8_t level) {
+  const TypeNode& node = Type(type);
+  if ((node.flags & kFlagRedacted) != 0) return;
+  uint64_t size_bytes = node.size_bytes;
+  if (node.kind == TypeKind::kArray && node.count > limits_.items) {
+    size_bytes = uint64_t{limits_.items} * Type(node.target).size_bytes;
+  }
+  Enqueue(address, size_bytes, PendingKind::kObject, type, 0, level);
+}
+
+// Text of unknown length: in pieces that do not cross a page, because the next may be unreadable.
+void Walker::EnqueueText(uint64_t address) {
+  uint64_t left = uint64_t{limits_.string_bytes} + 1;
+  if (left > kMaxObjectBytes) left = kMaxObjectBytes;
+  while (left != 0) {
+    const uint64_t to_page_end = kPageBytes - (address & (kPageBytes - 1));
+    const uint64_t size_bytes = left < to_page_end ? left : to_page_end;
+    Enqueue(address, size_bytes, PendingKind::kRaw, kVoidType, 0, 0);
+    address += size_bytes;
+    left -= size_bytes;
+  }
+}
+
+void Walker::AddObject(uint16_t frame, uint64_t address, TypeId type) {
+  unit_ = units_[frame];
+  frame_ = frame;
+  EnqueueObject(address, type, 0);
+}
+
+void Walker::AddBytes(uint16_t frame, uint64_t address, uint32_t size_bytes) {
+  frame_ = frame;
+  Enqueue(address, size_bytes, PendingKind::kRaw, kVoidType, 0, 0);
+}
+
+void Walker::AddValue(uint16_t frame, uint32_t data, uint32_t size_bytes, TypeId type) {
+  unit_ = units_[frame];
+  frame_ = frame;
+  end_ = data + size_bytes;
+  VisitTree(data, type, 0);
+}
+
+void Walker::Run() {
+  while (pending_count_ != 0) {
+    Pending* const entries = record_.scratch().pending[set_];
+    const uint32_t count = pending_count_;
+    set_ ^= 1;
+    pending_count_ = 0;
+    record_.ReadPending(entries, count);
+    for (uint32_t i = 0; i < count; ++i) {
+      if (entries[i].data != 0) VisitPending(entries[i]);
+      if (i % 16 == 15 && stillframe_read_ticks() > deadline_ticks_) {
+        record_.MarkTruncated();
+        return;
+      }
+    }
+    if (pending_count_ != 0 && stillframe_read_ticks() > deadline_ticks_) {
+      record_.MarkTruncated();
+      return;
+    }
+  }
+}
+
+void Walker::VisitPending(const Pending& entry) {
+  if (entry.kind == PendingKind::kRaw) return;
+  unit_ = units_[entry.frame];
+  frame_ = entry.frame;
+  end_ = entry.data + entry.size_bytes;
+  nesting_ = 0;
+  if (entry.kind == PendingKind::kElements) {
+    PushElements(entry.data, entry.type, entry.count, entry.level);
+    VisitTree(0, kVoidType, 0);
+  } else if (entry.kind == PendingKind::kObject) {
+    VisitTree(entry.data, entry.type, entry.level);
+  } else {
+    const TypeNode& node = Type(entry.type);
+    const uint32_t data = entry.data + entry.count;
+    if (entry.kind == PendingKind::kPairNode && node.kind == TypeKind::kStruct) {
+      PushMembers(data, node.first_member, node.member_count, entry.level, entry.level);
+      VisitTree(0, kVoidType, 0);
+    } else {
+      VisitTree(data, entry.type, entry.level);
+    }
+  }
+}
+
+// Goes on with the cursors that were pushed before, too. `data` 0: only those.
+void Walker::VisitTree(uint32_t data, TypeId type, uint8_t level) {
+  if (data != 0) {
+    nesting_ = 0;
+    Visit(data, type, level);
+  }
+  while (nesting_ != 0) Advance(record_.scratch().cursors[nesting_ - 1]);
+}
+
+// One step: the next child of the innermost cursor, or the end of that cursor.
+void Walker::Advance(Cursor& cursor) {
+  if (cursor.next == cursor.count) {
+    --nesting_;
+    return;
+  }
+  const uint32_t i = cursor.next++;
+  if (cursor.is_elements != 0) {
+    Visit(cursor.data + i * Type(cursor.first).size_bytes, cursor.first, cursor.child_level);
+    return;
+  }
+  const Member& member = unit_->members[cursor.first + i];
+  constexpr uint8_t kSkipped = kMemberArtificial | kMemberRedacted | kMemberVirtualBase;
+  if ((member.flags & kSkipped) != 0 || member.bit_size != 0) return;
+  const bool same_level = (member.flags & (kMemberBase | kMemberAnonymous)) != 0;
+  const uint32_t data = cursor.data + member.offset_bytes;
+  Visit(data, member.type, same_level ? cursor.own_level : cursor.child_level);
+}
+
+void Walker::PushMembers(uint32_t data, uint32_t first, uint32_t count, uint8_t own_level,
+                         uint8_t child_level) {
+  if (count == 0 || nesting_ == kMaxNesting) return;
+  record_.scratch().cursors[nesting_++] = {data, first, count, 0, own_level, child_level, 0, 0};
+}
+
+void Walker::PushElements(uint32_t data, TypeId type, uint64_t count, uint8_t level) {
+  if (count > limits_.items) count = limits_.items;
+  const TypeNode& node = Type(type);
+  if (count == 0 || nesting_ == kMaxNesting || (node.flags & kFlagNeedsWalk) == 0) return;
+  record_.scratch().cursors[nesting_++] = {
+      data, type, static_cast<uint32_t>(count), 0, level, level, 1, 0};
+}
+
+void Walker::Visit(uint32_t data, TypeId type, uint8_t level) {
+  const TypeNode& node = Type(type);
+  if ((node.flags & kFlagRedacted) != 0 || !InObject(data, node.size_bytes)) {
+    // A long array may be there in part.
+    if (node.kind != TypeKind::kArray || (node.flags & kFlagRedacted) != 0) return;
+  }
+  if (node.view != 0) return VisitView(unit_->views[node.view], node, data, level);
+  switch (node.kind) {
+    case TypeKind::kPointer:
+      FollowPointer(Word(data), node.target, level);
+      break;
+    case TypeKind::kReference:
+      EnqueueObject(Word(data), node.target, level);
+      break;
+    case TypeKind::kStruct:
+    case TypeKind::kUnion:
+      if ((node.flags & kFlagNeedsWalk) != 0 && Expands(level)) {
+        PushMembers(data, node.first_member, node.member_count, level,
+                    static_cast<uint8_t>(level + 1));
+      }
+      break;
+    case TypeKind::kArray:
+      if (Expands(level)) {
+        PushElements(data, node.target, node.count, static_cast<uint8_t>(level + 1));
+      }
+      break;
+    default:
+      break;
+  }
+}
+
+void Walker::FollowPointer(uint64_t address, TypeId target, uint8_t level) {
+  const TypeNode& node = Type(target);
+  if ((node.flags & kFlagRedacted) != 0) return;
+  if (IsText(node)) {
+    if (address != 0) EnqueueText(address);
+  } else if (Expands(level)) {
+    EnqueueObject(address, target, static_cast<uint8_t>(level + 1));
+  }
+}
+
+SF_HIT_PATH_END
+}  // namespace stillframe::hit

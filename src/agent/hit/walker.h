@@ -1,0 +1,94 @@
+// Copies what variables lead to: level by level, one batch of reads per level. Hit-path contract as
+// in hit.h. Never trusts what it reads: everything is bounded by depth, items, bytes, entries and
+// time, so a cycle or a garbage size cannot run away.
+//
+// Levels, as the decoder counts them: a variable is 0; members, elements and pointees are one more
+// than their parent; the target of a reference, a base, an anonymous member, and an optional's
+// payload have its level. What is at `depth` is copied but not looked into.
+#ifndef STILLFRAME_AGENT_HIT_WALKER_H_
+#define STILLFRAME_AGENT_HIT_WALKER_H_
+
+#include <cstdint>
+
+#include "agent/hit/hit.h"
+#include "agent/hit/memory.h"
+#include "agent/hit/record_writer.h"
+#include "agent/ring/hit_path.h"
+
+namespace stillframe::hit {
+
+SF_HIT_PATH_BEGIN
+
+inline constexpr uint32_t kMaxLocalFrames = 16;
+inline constexpr uint32_t kMaxObjectBytes = 16 * 1024;
+
+class Walker {
+ public:
+  Walker(RecordWriter& record, FastReader& reader, const CaptureLimits& limits,
+         uint64_t deadline_ticks)
+      : record_(record), reader_(reader), limits_(limits), deadline_ticks_(deadline_ticks) {}
+
+  // The unit whose types frame `frame` (< kMaxLocalFrames) uses. Before anything of that frame.
+  void SetUnit(uint16_t frame, const UnitView* unit) { units_[frame] = unit; }
+
+  // An object of `type` in target memory at level 0.
+  void AddObject(uint16_t frame, uint64_t address, TypeId type);
+  // Bytes without meaning (a piece of a variable).
+  void AddBytes(uint16_t frame, uint64_t address, uint32_t size_bytes);
+  // An object at level 0 whose bytes are already in the slot at `data`.
+  void AddValue(uint16_t frame, uint32_t data, uint32_t size_bytes, TypeId type);
+
+  // Reads and follows until nothing is left or a bound is reached.
+  void Run();
+
+ private:
+  const TypeNode& Type(TypeId type) const { return unit_->types[type]; }
+  const uint8_t* At(uint32_t data) { return record_.slot() + data; }
+  bool InObject(uint32_t data, uint32_t size_bytes) const {
+    return data <= end_ && size_bytes <= end_ - data;
+  }
+  bool Expands(uint8_t level) const { return level < limits_.depth; }
+
+  void Enqueue(uint64_t address, uint64_t size_bytes, PendingKind kind, TypeId type, uint32_t count,
+               uint8_t level);
+  void EnqueueObject(uint64_t address, TypeId type, uint8_t level);
+  void VisitPending(const Pending& entry);
+  // Visits an object and all its inline parts.
+  void VisitTree(uint32_t data, TypeId type, uint8_t level);
+  void Visit(uint32_t data, TypeId type, uint8_t level);
+  void Advance(Cursor& cursor);
+  void PushMembers(uint32_t data, uint32_t first, uint32_t count, uint8_t own_level,
+                   uint8_t child_level);
+  void PushElements(uint32_t data, TypeId type, uint64_t count, uint8_t level);
+  void FollowPointer(uint64_t address, TypeId target, uint8_t level);
+  void EnqueueText(uint64_t address);
+
+  // walker_views.cc
+  void VisitView(const View& view, const TypeNode& node, uint32_t data, uint8_t level);
+  void FollowString(const View& view, uint32_t data);
+  void FollowSequence(const View& view, uint32_t data, uint8_t level);
+  void FollowTree(const View& view, uint32_t data, uint8_t level);
+  void FollowHash(const View& view, uint32_t data, uint8_t level);
+  void FollowSmartPointer(const View& view, uint32_t data, uint8_t level);
+  bool NextTreeNode(uint64_t& node, uint32_t& steps_left);
+  void EnqueueNode(const View& view, uint64_t node, uint8_t level);
+  uint64_t Word(uint32_t data);
+
+  RecordWriter& record_;
+  FastReader& reader_;
+  const CaptureLimits& limits_;
+  uint64_t deadline_ticks_;
+  const UnitView* units_[kMaxLocalFrames] = {};
+  const UnitView* unit_ = nullptr;  // of the frame being visited
+  uint16_t frame_ = 0;
+  uint8_t set_ = 0;  // which pending array is being filled
+  uint32_t pending_count_ = 0;
+  uint32_t nesting_ = 0;  // cursors in use
+  uint32_t end_ = 0;      // end of the bytes of the object being visited
+};
+
+SF_HIT_PATH_END
+
+}  // namespace stillframe::hit
+
+#endif  // STILLFRAME_AGENT_HIT_WALKER_H_

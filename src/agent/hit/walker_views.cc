@@ -1,0 +1,163 @@
+// Library containers: which memory their elements are in. Hit-path contract: no allocation, lock,
+// lazy TLS, logging, exception; no call out of hit/; bounded loops; general registers only.
+#include "agent/hit/bytes.h"
+#include "agent/hit/walker.h"
+#include "agent/ring/hit_path.h"
+
+namespace stillframe::hit {
+SF_HIT_PATH_BEGIN
+namespace {
+
+// A node of libstdc++'s red-black tree: colour, parent, left, right.
+struct TreeLinks {
+  uint64_t colour;
+  uint64_t parent;
+  uint64_t left;
+  uint64_t right;
+};
+
+}  // namespace
+
+// A word of the object being visited; 0 when it lies outside.
+uint64_t Walker::Word(uint32_t data) { return InObject(data, 8) ? Load64(At(data)) : 0; }
+
+void Walker::VisitView(const View& view, const TypeNode& node, uint32_t data, uint8_t level) {
+  const auto below = static_cast<uint8_t>(level + 1);
+  switch (view.kind) {
+    case ViewKind::kString:
+    case ViewKind::kStringView:
+      return FollowString(view, data);
+    case ViewKind::kSequence:
+      return FollowSequence(view, data, level);
+    case ViewKind::kInlineArray:
+      if (Expands(level)) PushElements(data + view.a, view.element, view.count, below);
+      return;
+    case ViewKind::kTree:
+      return FollowTree(view, data, level);
+    case ViewKind::kHash:
+      return FollowHash(view, data, level);
+    case ViewKind::kOptional:
+      if (InObject(data + view.a, 1) && *At(data + view.a) != 0) {
+        PushElements(data + view.b, view.element, 1, level);
+      }
+      return;
+    case ViewKind::kVariant: {
+      if (!Expands(level) || view.size_bytes > 8 || !InObject(data + view.a, view.size_bytes)) {
+        return;
+      }
+      const uint64_t index = LoadSmall(At(data + view.a), view.size_bytes);
+      if (index >= view.member_count) return;
+      const Member& member = unit_->members[view.first_member + index];
+      if ((member.flags & kMemberRedacted) != 0) return;
+      return PushElements(data + view.b + member.offset_bytes, member.type, 1, below);
+    }
+    case ViewKind::kUniquePtr:
+    case ViewKind::kSharedPtr:
+    case ViewKind::kWeakPtr:
+      return FollowSmartPointer(view, data, level);
+    case ViewKind::kPair:
+    case ViewKind::kTuple:
+      if (!Expands(level)) return;
+      if (view.member_count != 0) {
+        return PushMembers(data, view.first_member, view.member_count, level, below);
+      }
+      return PushMembers(data, node.first_member, node.member_count, level, below);
+    case ViewKind::kNone:
+      return;
+  }
+}
+
+void Walker::FollowString(const View& view, uint32_t data) {
+  const uint64_t address = Word(data + view.a);
+  const uint64_t size = Word(data + view.b);
+  if ((Type(view.element).flags & kFlagRedacted) != 0) return;
+  const uint64_t limit = uint64_t{limits_.string_bytes} + 1;
+  const uint64_t unit = Type(view.element).size_bytes == 0 ? 1 : Type(view.element).size_bytes;
+  const uint64_t bytes = size > limit ? limit : size * unit;
+  Enqueue(address, bytes > limit ? limit : bytes, PendingKind::kRaw, kVoidType, 0, 0);
+}
+
+void Walker::FollowSequence(const View& view, uint32_t data, uint8_t level) {
+  const uint64_t begin = Word(data + view.a);
+  const uint64_t end = Word(data + view.b);
+  const TypeNode& element = Type(view.element);
+  if (begin == 0 || end <= begin || element.size_bytes == 0 || !Expands(level) ||
+      (element.flags & kFlagRedacted) != 0) {
+    return;
+  }
+  uint64_t count = (end - begin) / element.size_bytes;
+  if (count > limits_.items) count = limits_.items;
+  const uint64_t most = kMaxObjectBytes / element.size_bytes;
+  if (count > most && most != 0) {
+    count = most;
+    record_.MarkTruncated();
+  }
+  Enqueue(begin, count * element.size_bytes, PendingKind::kElements, view.element,
+          static_cast<uint32_t>(count), static_cast<uint8_t>(level + 1));
+}
+
+void Walker::EnqueueNode(const View& view, uint64_t node, uint8_t level) {
+  const PendingKind kind = view.key_value != 0 ? PendingKind::kPairNode : PendingKind::kNode;
+  Enqueue(node, uint64_t{view.c} + Type(view.element).size_bytes, kind, view.element, view.c,
+          static_cast<uint8_t>(level + 1));
+}
+
+// The in-order successor; false at the end or when memory cannot be read.
+bool Walker::NextTreeNode(uint64_t& node, uint32_t& steps_left) {
+  TreeLinks links;
+  if (!reader_.Read(node, &links, sizeof(links))) return false;
+  if (links.right != 0) {
+    node = links.right;
+    while (steps_left-- != 0 && reader_.Read(node, &links, sizeof(links))) {
+      if (links.left == 0) return true;
+      node = links.left;
+    }
+    return false;
+  }
+  uint64_t parent = links.parent;
+  while (steps_left-- != 0 && reader_.Read(parent, &links, sizeof(links))) {
+    if (links.right != node) {
+      node = parent;
+      return true;
+    }
+    node = parent;
+    parent = links.parent;
+  }
+  return false;
+}
+
+void Walker::FollowTree(const View& view, uint32_t data, uint8_t level) {
+  if (!Expands(level)) return;
+  uint64_t count = Word(data + view.b);
+  if (count > limits_.items) count = limits_.items;
+  uint64_t node = Word(data + view.d + 16);
+  // A tree of n nodes is walked in 2n steps; a little more for the way to the first.
+  uint32_t steps_left = 2 * static_cast<uint32_t>(count) + 64;
+  for (uint64_t i = 0; i < count && node != 0; ++i) {
+    EnqueueNode(view, node, level);
+    if (i + 1 < count && !NextTreeNode(node, steps_left)) return;
+    if (i % 16 == 15 && stillframe_read_ticks() > deadline_ticks_) return record_.MarkTruncated();
+  }
+}
+
+void Walker::FollowHash(const View& view, uint32_t data, uint8_t level) {
+  if (!Expands(level)) return;
+  uint64_t count = Word(data + view.b);
+  if (count > limits_.items) count = limits_.items;
+  uint64_t node = Word(data + view.a);
+  for (uint64_t i = 0; i < count && node != 0; ++i) {
+    EnqueueNode(view, node, level);
+    if (i + 1 < count && !reader_.Read(node, &node, 8)) return;
+    if (i % 16 == 15 && stillframe_read_ticks() > deadline_ticks_) return record_.MarkTruncated();
+  }
+}
+
+void Walker::FollowSmartPointer(const View& view, uint32_t data, uint8_t level) {
+  if (view.kind != ViewKind::kUniquePtr) {
+    Enqueue(Word(data + view.b), 16, PendingKind::kRaw, kVoidType, 0, 0);
+  }
+  FollowPointer(Word(data + view.a), view.element, level);
+}
+
+SF_HIT_PATH_END
+}  // namespace stillframe::hit
