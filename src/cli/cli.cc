@@ -1,0 +1,132 @@
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstdlib>
+
+#include "cli/commands.h"
+
+namespace stillframe::cli {
+namespace {
+
+// The last words of every subcommand's parsing: which function runs.
+using Action = std::function<int(const GlobalOptions&)>;
+
+void AddGlobals(CLI::App& app, GlobalOptions& global, std::string& output, bool& no_color) {
+  app.add_option("--server", global.server, "server, http(s)://host:port")
+      ->envname("STILLFRAME_SERVER");
+  app.add_option("--key", global.key, "API key")->envname("STILLFRAME_API_KEY");
+  app.add_option("--output", output, "text or json")->check(CLI::IsMember({"text", "json"}));
+  app.add_flag("--no-color", no_color, "no colours");
+  app.add_option("--source", global.source_root, "folder with the sources, to show code");
+}
+
+void AddSet(CLI::App& app, Action& action, SetOptions& set) {
+  CLI::App* command = app.add_subcommand("set", "set a tracepoint");
+  command->add_option("place", set.place, "FILE:LINE")->required();
+  command->add_option("--if", set.condition, "C++ condition");
+  // One value an option, so that an expression may begin with anything.
+  command->add_option("--watch", set.watches, "expression to show")->allow_extra_args(false);
+  command->add_option("--log", set.log, "log template");
+  command->add_flag("--count", set.count, "count hits only");
+  command->add_option("--distribution", set.distribution, "expression to measure");
+  command->add_option("--max-hits", set.max_hits, "captures, then it is over (1)");
+  command->add_option("--per-second", set.per_second, "captures a second at most (1)");
+  command->add_option("--expires", set.expires, "lifetime: 90s, 30m, 1h");
+  command->add_option("--service", set.service, "service; may be left out when there is one");
+  command->add_flag("--wait", set.wait, "wait until every agent has armed or refused it");
+  command->add_option("--timeout", set.timeout_seconds, "seconds to wait (30)");
+  command->callback([&] { action = [&set](const GlobalOptions& g) { return RunSet(g, set); }; });
+}
+
+void AddFilters(CLI::App& command, FilterOptions& filter) {
+  command.add_option("--service", filter.service, "service");
+  command.add_option("--tracepoint", filter.tracepoint, "tracepoint's id");
+}
+
+void AddReaders(CLI::App& app, Action& action, FilterOptions& filter, std::string& id,
+                std::vector<std::string>& ids) {
+  CLI::App* list = app.add_subcommand("list", "tracepoints");
+  list->add_option("--service", filter.service, "service");
+  list->callback(
+      [&] { action = [&filter](const GlobalOptions& g) { return RunList(g, filter.service); }; });
+  CLI::App* show = app.add_subcommand("show", "a tracepoint, with its status in every process");
+  show->add_option("id", id, "tracepoint")->required();
+  show->callback([&] { action = [&id](const GlobalOptions& g) { return RunShow(g, id); }; });
+  CLI::App* remove = app.add_subcommand("rm", "remove tracepoints");
+  remove->add_option("id", ids, "tracepoints")->required();
+  remove->callback([&] { action = [&ids](const GlobalOptions& g) { return RunRemove(g, ids); }; });
+  CLI::App* snapshots = app.add_subcommand("snapshots", "snapshots, newest first");
+  AddFilters(*snapshots, filter);
+  snapshots->add_option("--trace", filter.trace_id, "trace id");
+  snapshots->add_option("--since", filter.since, "RFC 3339 time");
+  snapshots->add_option("--limit", filter.limit, "how many (20)")->check(CLI::Range(1, 1000));
+  snapshots->callback(
+      [&] { action = [&filter](const GlobalOptions& g) { return RunSnapshots(g, filter); }; });
+  CLI::App* snapshot = app.add_subcommand("snapshot", "one snapshot");
+  snapshot->add_option("id", id, "snapshot")->required();
+  snapshot->callback(
+      [&] { action = [&id](const GlobalOptions& g) { return RunSnapshot(g, id); }; });
+  CLI::App* tail = app.add_subcommand("tail", "snapshots as they come");
+  AddFilters(*tail, filter);
+  tail->add_option("--count", filter.count, "end after so many");
+  tail->callback(
+      [&] { action = [&filter](const GlobalOptions& g) { return RunTail(g, filter); }; });
+  app.add_subcommand("services", "services")->callback([&] {
+    action = [](const GlobalOptions& g) { return RunServices(g); };
+  });
+  CLI::App* agents = app.add_subcommand("agents", "connected processes");
+  agents->add_option("--service", filter.service, "service");
+  agents->callback(
+      [&] { action = [&filter](const GlobalOptions& g) { return RunAgents(g, filter.service); }; });
+}
+
+void AddOffline(CLI::App& app, Action& action, std::string& binary, std::string& place) {
+  CLI::App* lines = app.add_subcommand("lines", "offline: lines of a binary that have code");
+  lines->add_option("binary", binary, "ELF file")->required();
+  lines->add_option("place", place, "FILE[:LINE]")->required();
+  lines->callback(
+      [&] { action = [&](const GlobalOptions& g) { return RunLines(g, binary, place); }; });
+  CLI::App* variables =
+      app.add_subcommand("variables", "offline: what each variable at a line will be");
+  variables->add_option("binary", binary, "ELF file")->required();
+  variables->add_option("place", place, "FILE:LINE")->required();
+  variables->callback(
+      [&] { action = [&](const GlobalOptions& g) { return RunVariables(g, binary, place); }; });
+  CLI::App* doctor = app.add_subcommand("doctor", "offline: debug information and probes");
+  doctor->add_option("binary", binary, "ELF file")->required();
+  doctor->callback([&] { action = [&](const GlobalOptions& g) { return RunDoctor(g, binary); }; });
+}
+
+}  // namespace
+
+int RunCli(int argc, char** argv) {
+  CLI::App app{"Stillframe: look into running C++ services without stopping them", "stillframe"};
+  app.require_subcommand(1);
+  app.fallthrough();  // global options anywhere
+  app.set_version_flag("--version", "0.1.0");
+  GlobalOptions global;
+  SetOptions set;
+  FilterOptions filter;
+  std::string output = "text", id, binary, place;
+  std::vector<std::string> ids;
+  bool no_color = false;
+  Action action;
+  AddGlobals(app, global, output, no_color);
+  AddSet(app, action, set);
+  AddReaders(app, action, filter, id, ids);
+  AddOffline(app, action, binary, place);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kDone : kUsage;
+  }
+  global.json = output == "json";
+  global.style = DetectStyle(no_color);
+  try {
+    return action(global);
+  } catch (const nlohmann::json::exception& error) {
+    std::fprintf(stderr, "the server's answer is not what it should be: %s\n", error.what());
+    return kRefused;
+  }
+}
+
+}  // namespace stillframe::cli

@@ -1,0 +1,71 @@
+// What the subcommands do. Each returns the command's exit code.
+#ifndef STILLFRAME_CLI_COMMANDS_H_
+#define STILLFRAME_CLI_COMMANDS_H_
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/api_client.h"
+#include "cli/terminal.h"
+
+namespace stillframe::cli {
+
+struct GlobalOptions {
+  std::string server = "http://127.0.0.1:7070";
+  std::string key;
+  bool json = false;
+  std::string source_root;
+  Style style;
+};
+
+struct SetOptions {
+  std::string place;  // FILE:LINE
+  std::string condition, log, service;
+  std::vector<std::string> watches;
+  bool count = false;
+  std::string distribution;
+  std::optional<uint64_t> max_hits;
+  std::optional<double> per_second;
+  std::string expires;  // "1h", "30m", "90s"
+  bool wait = false;
+  double timeout_seconds = 30;
+};
+
+struct FilterOptions {
+  std::string service, tracepoint, trace_id, since;
+  uint32_t limit = 20;
+  uint64_t count = 0;  // tail: end after so many; 0 = never
+};
+
+int RunSet(const GlobalOptions& global, const SetOptions& options);
+int RunList(const GlobalOptions& global, const std::string& service);
+int RunShow(const GlobalOptions& global, const std::string& id);
+int RunRemove(const GlobalOptions& global, const std::vector<std::string>& ids);
+int RunSnapshots(const GlobalOptions& global, const FilterOptions& filter);
+int RunSnapshot(const GlobalOptions& global, const std::string& id);
+int RunTail(const GlobalOptions& global, const FilterOptions& filter);
+int RunServices(const GlobalOptions& global);
+int RunAgents(const GlobalOptions& global, const std::string& service);
+
+// Offline, on a binary.
+int RunLines(const GlobalOptions& global, const std::string& binary, const std::string& place);
+int RunVariables(const GlobalOptions& global, const std::string& binary, const std::string& place);
+int RunDoctor(const GlobalOptions& global, const std::string& binary);
+
+// "orders.cc:42" -> file and line; false when it is not that. The line may be absent when allowed
+// (then 0).
+bool ParsePlace(const std::string& place, bool line_optional, std::string& file, uint32_t& line);
+// "1h", "30m", "90s", "2d" -> "3600s"; "" when malformed.
+std::string ParseLifetime(const std::string& text);
+
+// Prints to standard error and returns the exit code.
+int Fail(const GlobalOptions& global, const ApiError& error);
+int FailUsage(const std::string& message);
+
+// The whole command line; argv[0] is skipped.
+int RunCli(int argc, char** argv);
+
+}  // namespace stillframe::cli
+
+#endif  // STILLFRAME_CLI_COMMANDS_H_

@@ -1,0 +1,34 @@
+#include "cli/elf_text.h"
+
+#include <elf.h>
+
+#include <cstring>
+
+#include "base/process_maps.h"
+
+namespace stillframe::cli {
+
+Result<std::vector<TextSegment>> ReadTextSegments(const std::string& path) {
+  SF_ASSIGN_OR_RETURN(const std::string file, ReadFile(path, uint64_t{4} << 30));
+  Elf64_Ehdr header;
+  if (file.size() < sizeof header) return Status(Code::kCorrupt, path + " is no ELF file");
+  std::memcpy(&header, file.data(), sizeof header);
+  if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_ident[EI_CLASS] != ELFCLASS64) {
+    return Status(Code::kCorrupt, path + " is no 64-bit ELF file");
+  }
+  std::vector<TextSegment> segments;
+  for (uint32_t i = 0; i < header.e_phnum; ++i) {
+    const uint64_t at = header.e_phoff + uint64_t{i} * header.e_phentsize;
+    Elf64_Phdr segment;
+    if (at > file.size() || file.size() - at < sizeof segment) break;
+    std::memcpy(&segment, file.data() + at, sizeof segment);
+    const bool fits =
+        segment.p_offset <= file.size() && segment.p_filesz <= file.size() - segment.p_offset;
+    if (segment.p_type != PT_LOAD || (segment.p_flags & PF_X) == 0 || !fits) continue;
+    const char* begin = file.data() + segment.p_offset;
+    segments.push_back({LinkAddress(segment.p_vaddr), {begin, begin + segment.p_filesz}});
+  }
+  return segments;
+}
+
+}  // namespace stillframe::cli

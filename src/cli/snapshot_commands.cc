@@ -1,0 +1,166 @@
+#include <chrono>
+#include <cstdio>
+#include <thread>
+
+#include "cli/commands.h"
+#include "cli/snapshot_view.h"
+
+namespace stillframe::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string Text(const Json& json, const char* key) {
+  if (!json.is_object() || !json.contains(key)) return "";
+  const Json& value = json[key];
+  return Safe(value.is_string() ? value.get<std::string>() : value.dump());
+}
+
+std::string Query(const FilterOptions& filter) {
+  std::string query = "?pageSize=" + std::to_string(filter.limit);
+  for (const auto& [name, value] : {std::pair{"service", &filter.service},
+                                    {"tracepoint", &filter.tracepoint},
+                                    {"traceId", &filter.trace_id},
+                                    {"since", &filter.since}}) {
+    if (!value->empty()) query += std::string("&") + name + "=" + UrlEncode(*value);
+  }
+  return query;
+}
+
+std::vector<std::string> SnapshotRow(const Json& snapshot) {
+  const Json frames = snapshot.value("frames", Json::array());
+  const Json frame = frames.empty() ? Json::object() : frames[0];
+  const std::string file = Text(frame, "file");
+  const std::string line = frame.value("line", 0) > 0 ? ":" + Text(frame, "line") : "";
+  return {Text(snapshot, "id"),      Text(snapshot, "time").substr(0, 23),
+          Text(snapshot, "service"), file.substr(file.rfind('/') + 1) + line,
+          Text(frame, "function"),   Text(snapshot.value("thread", Json::object()), "name")};
+}
+
+void Print(const GlobalOptions& global, const Json& snapshot) {
+  if (global.json) {
+    std::printf("%s\n", snapshot.dump().c_str());
+  } else {
+    std::printf("%s\n", RenderSnapshot(snapshot, global.style, global.source_root).c_str());
+  }
+  std::fflush(stdout);
+}
+
+}  // namespace
+
+int RunSnapshots(const GlobalOptions& global, const FilterOptions& filter) {
+  ApiClient client(global.server, global.key);
+  const ApiResult result = client.Get("/v1/snapshots" + Query(filter));
+  if (!result.ok()) return Fail(global, result.error);
+  if (global.json) {
+    std::printf("%s\n", result.body.dump(2).c_str());
+    return kDone;
+  }
+  std::vector<std::vector<std::string>> rows{
+      {"ID", "TIME (UTC)", "SERVICE", "LINE", "FUNCTION", "THREAD"}};
+  for (const Json& snapshot : result.body.value("snapshots", Json::array())) {
+    rows.push_back(SnapshotRow(snapshot));
+  }
+  std::printf("%s", rows.size() == 1 ? "no snapshots\n" : Table(global.style, rows).c_str());
+  return kDone;
+}
+
+int RunSnapshot(const GlobalOptions& global, const std::string& id) {
+  ApiClient client(global.server, global.key);
+  const ApiResult result = client.Get("/v1/snapshots/" + UrlEncode(id));
+  if (!result.ok()) return Fail(global, result.error);
+  Print(global, result.body);
+  return kDone;
+}
+
+int RunTail(const GlobalOptions& global, const FilterOptions& filter) {
+  ApiClient client(global.server, global.key);
+  std::string path = "/v1/events";
+  if (!filter.service.empty()) path += "?service=" + UrlEncode(filter.service);
+  std::string last_id;
+  uint64_t shown = 0;
+  ApiError fatal;
+  const auto on_event = [&](const std::string& name, const std::string& data,
+                            const std::string& id) {
+    if (!id.empty()) last_id = id;
+    if (name != "snapshot") return true;
+    const Json event = Json::parse(data, nullptr, false);
+    if (!event.is_object()) return true;
+    if (!filter.tracepoint.empty() && Text(event, "tracepointId") != filter.tracepoint) return true;
+    Json snapshot = event;
+    if (!event.contains("frames")) {  // the event may be a summary
+      const ApiResult whole = client.Get("/v1/snapshots/" + UrlEncode(Text(event, "id")));
+      if (!whole.ok()) return true;
+      snapshot = whole.body;
+    }
+    Print(global, snapshot);
+    return filter.count == 0 || ++shown < filter.count;
+  };
+  for (uint32_t failures = 0;; ++failures) {
+    const std::string before = last_id;
+    const ApiError error = client.Stream(path, last_id, on_event);
+    if (error.exit_code == kDone) return kDone;
+    if (error.exit_code == kRefused) return Fail(global, error);
+    // Reconnects where it left off; a server that never answered is an error at once.
+    if (before != last_id) failures = 0;
+    if (failures >= (last_id.empty() ? 0u : 60u)) return Fail(global, error);
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  }
+}
+
+int RunServices(const GlobalOptions& global) {
+  ApiClient client(global.server, global.key);
+  const ApiResult result = client.Get("/v1/services");
+  if (!result.ok()) return Fail(global, result.error);
+  if (global.json) {
+    std::printf("%s\n", result.body.dump(2).c_str());
+    return kDone;
+  }
+  std::vector<std::vector<std::string>> rows{{"SERVICE", "AGENTS", "TRACEPOINTS"}};
+  for (const Json& entry : result.body.value("services", Json::array())) {
+    const Json agents = entry.value("agents", Json());
+    rows.push_back({Text(entry, "name"),
+                    agents.is_array() ? std::to_string(agents.size()) : Text(entry, "agents"),
+                    Text(entry, "tracepoints")});
+  }
+  std::printf("%s", rows.size() == 1 ? "no services\n" : Table(global.style, rows).c_str());
+  return kDone;
+}
+
+int RunAgents(const GlobalOptions& global, const std::string& service) {
+  ApiClient client(global.server, global.key);
+  std::vector<std::string> names;
+  if (!service.empty()) {
+    names.push_back(service);
+  } else {
+    const ApiResult services = client.Get("/v1/services");
+    if (!services.ok()) return Fail(global, services.error);
+    for (const Json& entry : services.body.value("services", Json::array())) {
+      names.push_back(Text(entry, "name"));
+    }
+  }
+  Json all = Json::array();
+  for (const std::string& name : names) {
+    const ApiResult page = client.Get("/v1/services/" + UrlEncode(name) + "/agents?pageSize=1000");
+    if (!page.ok()) return Fail(global, page.error);
+    for (Json entry : page.body.value("agents", Json::array())) {
+      entry["service"] = name;
+      all.push_back(std::move(entry));
+    }
+  }
+  if (global.json) {
+    std::printf("%s\n", Json{{"agents", all}}.dump(2).c_str());
+    return kDone;
+  }
+  std::vector<std::vector<std::string>> rows{
+      {"INSTANCE", "SERVICE", "HOST", "PID", "VERSION", "ENVIRONMENT", "LAST SEEN"}};
+  for (const Json& agent : all) {
+    rows.push_back({Text(agent, "instance").substr(0, 8), Text(agent, "service"),
+                    Text(agent, "host"), Text(agent, "pid"), Text(agent, "version"),
+                    Text(agent, "environment"), Text(agent, "lastSeen").substr(0, 19)});
+  }
+  std::printf("%s", all.empty() ? "no agents\n" : Table(global.style, rows).c_str());
+  return kDone;
+}
+
+}  // namespace stillframe::cli

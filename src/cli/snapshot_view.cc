@@ -1,0 +1,232 @@
+#include "cli/snapshot_view.h"
+
+#include <algorithm>
+#include <ctime>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+
+namespace stillframe::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int kMaxDepth = 40;
+
+std::string Text(const Json& json, const char* key) {
+  if (!json.is_object()) return "";
+  const auto found = json.find(key);
+  if (found == json.end()) return "";
+  return found->is_string() ? Safe(found->get_ref<const std::string&>()) : Safe(found->dump());
+}
+
+const Json& List(const Json& json, const char* key) {
+  static const Json empty = Json::array();
+  if (!json.is_object()) return empty;
+  const auto found = json.find(key);
+  return found != json.end() && found->is_array() ? *found : empty;
+}
+
+// "2026-01-02T03:04:05.678901234Z" -> "2026-01-02 03:04:05.678 UTC (04:04:05 CET)"
+std::string TimeText(const std::string& rfc3339) {
+  tm utc{};
+  if (rfc3339.size() < 20 || strptime(rfc3339.c_str(), "%Y-%m-%dT%H:%M:%S", &utc) == nullptr) {
+    return rfc3339;
+  }
+  std::string text = rfc3339.substr(0, 10) + " " + rfc3339.substr(11, 12) + " UTC";
+  const time_t seconds = timegm(&utc);
+  tm local{};
+  localtime_r(&seconds, &local);
+  if (local.tm_gmtoff != 0) {
+    char zone[64];
+    strftime(zone, sizeof zone, " (%H:%M:%S %Z)", &local);
+    text += zone;
+  }
+  return text;
+}
+
+std::string Micros(const Json& snapshot) {
+  const auto found = snapshot.find("captureNanos");
+  if (found == snapshot.end() || !found->is_number()) return "";
+  char text[48];
+  snprintf(text, sizeof text, "captured in %.1f µs", found->get<double>() / 1000);
+  return text;
+}
+
+// Lines around `line` of the file; empty when it is not at hand.
+std::vector<std::pair<uint32_t, std::string>> SourceLines(const std::string& path, uint32_t line,
+                                                          const std::string& root) {
+  std::vector<std::string> candidates;
+  if (!root.empty()) {
+    // Any suffix of the path below the root: the machine that built it had other folders.
+    for (size_t at = 0; at != std::string::npos; at = path.find('/', at + 1)) {
+      candidates.push_back(root + "/" + path.substr(at == 0 ? 0 : at + 1));
+    }
+  }
+  candidates.push_back(path);
+  std::vector<std::pair<uint32_t, std::string>> lines;
+  for (const std::string& candidate : candidates) {
+    std::ifstream in(candidate);
+    if (!in) continue;
+    std::string text;
+    for (uint32_t number = 1; number <= line + 2 && std::getline(in, text); ++number) {
+      if (number + 2 < line) continue;
+      std::replace(text.begin(), text.end(), '\t', ' ');
+      lines.emplace_back(number, Safe(text));
+    }
+    if (!lines.empty() && lines.back().first >= line) return lines;
+    lines.clear();
+  }
+  return lines;
+}
+
+Ink InkOf(const std::string& value) {
+  return value.find('"') != std::string::npos ? Ink::kString : Ink::kValue;
+}
+
+class Renderer {
+ public:
+  Renderer(const Style& style, const std::string& root) : style_(style), root_(root) {}
+
+  std::string Render(const Json& snapshot) {
+    Heading(snapshot);
+    const Json& expressions = List(snapshot, "expressions");
+    if (!expressions.empty()) {
+      out_ += "\n" + Paint(style_, Ink::kBold, "watches") + "\n";
+      Values(expressions, "text", "  ", 0);
+    }
+    const Json& frames = List(snapshot, "frames");
+    for (size_t i = 0; i < frames.size(); ++i) Frame(frames[i], i);
+    if (snapshot.value("truncated", false)) {
+      out_ += Paint(style_, Ink::kWarn, "the snapshot was cut at its byte limit") + "\n";
+    }
+    return std::move(out_);
+  }
+
+ private:
+  void Heading(const Json& snapshot) {
+    const Json thread = snapshot.value("thread", Json::object());
+    out_ += Paint(style_, Ink::kBold, Text(snapshot, "service")) + "  " +
+            Paint(style_, Ink::kDim, "snapshot ") + Text(snapshot, "id") +
+            Paint(style_, Ink::kDim, "  tracepoint ") + Text(snapshot, "tracepointId") + "\n";
+    std::string when = TimeText(Text(snapshot, "time"));
+    const std::string micros = Micros(snapshot);
+    if (!micros.empty()) when += "  " + Paint(style_, Ink::kGood, micros);
+    out_ += Paint(style_, Ink::kDim, "time    ") + when + "\n";
+    out_ += Paint(style_, Ink::kDim, "thread  ") + Text(thread, "name") + " (" +
+            Text(thread, "id") + ")" + Paint(style_, Ink::kDim, "  instance ") +
+            Text(snapshot, "instance").substr(0, 8) + "\n";
+    const auto trace = snapshot.find("trace");
+    if (trace != snapshot.end()) {
+      out_ += Paint(style_, Ink::kDim, "trace   ") + Text(*trace, "traceId") +
+              Paint(style_, Ink::kDim, "  span ") + Text(*trace, "spanId") +
+              (trace->value("sampled", false) ? Paint(style_, Ink::kDim, "  sampled") : "") + "\n";
+    }
+  }
+
+  void Frame(const Json& frame, size_t index) {
+    const std::string function = Text(frame, "function");
+    std::string title = Paint(style_, Ink::kDim, "#" + std::to_string(index) + "  ") +
+                        Paint(style_, Ink::kBold, function.empty() ? "??" : function);
+    if (frame.value("inlined", false)) title += Paint(style_, Ink::kDim, " [inlined]");
+    const std::string file = Text(frame, "file");
+    const std::string line = Text(frame, "line");
+    const std::string place =
+        file.empty() ? Text(frame, "module") + " " + Text(frame, "pc") : file + ":" + line;
+    const Json& variables = List(frame, "variables");
+    if (index == 0 || !variables.empty()) {
+      out_ += "\n" + title + "\n    " + Paint(style_, Ink::kDim, place) + "\n";
+      if (index == 0 && !file.empty()) Source(frame);
+      Values(variables, "name", "    ", 0);
+    } else {
+      out_ += title + "  " + Paint(style_, Ink::kDim, place) + "\n";
+    }
+    const std::string reason = Text(frame, "variablesReason");
+    if (index == 0 && !reason.empty()) {
+      out_ += "    " + Paint(style_, Ink::kWarn, "no variables: " + ReasonText(reason)) + "\n";
+    }
+  }
+
+  void Source(const Json& frame) {
+    const auto line = frame.find("line");
+    if (line == frame.end() || !line->is_number_unsigned()) return;
+    const auto at = line->get<uint32_t>();
+    for (const auto& [number, text] : SourceLines(Text(frame, "file"), at, root_)) {
+      char label[32];
+      snprintf(label, sizeof label, "  %s %5u │ ", number == at ? "▶" : " ", number);
+      const std::string shown = label + Fit(text, style_.width > 14 ? style_.width - 14 : 20);
+      out_ += Paint(style_, number == at ? Ink::kPlain : Ink::kDim, shown) + "\n";
+    }
+  }
+
+  void Values(const Json& values, const char* name_key, const std::string& indent, int depth) {
+    for (size_t i = 0; i < values.size(); ++i) {
+      const bool last = i + 1 == values.size();
+      Value(values[i], name_key, indent + (last ? "└─ " : "├─ "), indent + (last ? "   " : "│  "),
+            depth);
+    }
+  }
+
+  void Value(const Json& value, const char* name_key, const std::string& head,
+             const std::string& below, int depth) {
+    const std::string name = Text(value, name_key);
+    const std::string type = Text(value, "type");
+    const std::string text = Text(value, "value");
+    const std::string status = Text(value, "status");
+    const std::string reason = Text(value, "reason");
+    std::string line = Paint(style_, Ink::kDim, head) + Paint(style_, Ink::kName, name);
+    const uint32_t used = Columns(head) + Columns(name) + 3;
+    const uint32_t room = std::max(style_.width > used ? style_.width - used : 0, 24u);
+    std::string note = Note(status, reason);
+    if (!text.empty()) line += " = " + Paint(style_, InkOf(text), Fit(text, room));
+    const uint32_t shown = text.empty() ? 0 : std::min(Columns(text), room);
+    if (!type.empty() && (room > shown + 6 || text.empty())) {
+      const uint32_t left = room > shown + 2 ? room - shown - 2 : 12;
+      line += "  " + Paint(style_, Ink::kDim, Fit(type, std::max(left, 12u)));
+    }
+    if (!note.empty()) line += "  " + note;
+    out_ += line + "\n";
+    if (depth < kMaxDepth) Values(List(value, "children"), "name", below, depth + 1);
+  }
+
+  std::string Note(const std::string& status, const std::string& reason) const {
+    if (status == "EXACT" || status.empty()) return "";
+    if (status == "RECOVERED") return Paint(style_, Ink::kDim, "(recovered: " + reason + ")");
+    if (status == "REDACTED") return Paint(style_, Ink::kWarn, "— redacted");
+    if (status == "TRUNCATED") return Paint(style_, Ink::kDim, "… " + ReasonText(reason));
+    const std::string word = status == "UNREADABLE" ? "— unreadable" : "— unavailable";
+    return Paint(style_, Ink::kWarn, word + (reason.empty() ? "" : ": " + ReasonText(reason)));
+  }
+
+  const Style& style_;
+  const std::string& root_;
+  std::string out_;
+};
+
+}  // namespace
+
+std::string ReasonText(const std::string& code) {
+  static const std::map<std::string, std::string> kTexts = {
+      {"OPTIMIZED_OUT", "optimized out by the compiler"},
+      {"NOT_SAVED", "its register was not saved by a called function"},
+      {"NOT_CAPTURED", "not copied at this hit"},
+      {"UNREADABLE", "its memory cannot be read"},
+      {"UNSUPPORTED_LOCATION", "its location uses DWARF that is not supported yet"},
+      {"UNSUPPORTED_TYPE", "its type is not supported yet"},
+      {"INCOMPLETE_TYPE", "its type is only declared"},
+      {"LIMIT", "more than the limits allow"},
+      {"IMPLAUSIBLE", "its fields contradict each other (uninitialized?)"},
+      {"NO_DEBUG_INFO", "no debug information"},
+      {"NOT_IN_SCOPE", "not in scope"},
+  };
+  const auto found = kTexts.find(code);
+  return found == kTexts.end() ? code : found->second;
+}
+
+std::string RenderSnapshot(const Json& snapshot, const Style& style,
+                           const std::string& source_root) {
+  if (!snapshot.is_object()) return "(not a snapshot)\n";
+  return Renderer(style, source_root).Render(snapshot);
+}
+
+}  // namespace stillframe::cli

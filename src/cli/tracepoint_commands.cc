@@ -1,0 +1,317 @@
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cstdio>
+#include <thread>
+
+#include "cli/commands.h"
+
+namespace stillframe::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string Text(const Json& json, const char* key) {
+  if (!json.is_object() || !json.contains(key)) return "";
+  const Json& value = json[key];
+  return Safe(value.is_string() ? value.get<std::string>() : value.dump());
+}
+
+std::string Place(const Json& tracepoint) {
+  const Json location = tracepoint.value("location", Json::object());
+  const std::string file = Text(location, "file");
+  if (!file.empty()) return file + ":" + Text(location, "line");
+  return Text(location, "function") + Text(location, "exception");
+}
+
+Ink StateInk(const std::string& state) {
+  if (state == "ARMED" || state == "EMITTING" || state == "COMPLETED") return Ink::kGood;
+  if (state == "ERROR" || state == "BLOCKED") return Ink::kError;
+  return Ink::kWarn;
+}
+
+// "ARMED" when all agree, else "2 ARMED, 1 ERROR".
+std::string States(const Json& agents) {
+  std::vector<std::pair<std::string, int>> counts;
+  for (const Json& agent : agents) {
+    const std::string state = Text(agent, "state");
+    auto found = std::find_if(counts.begin(), counts.end(),
+                              [&](const auto& entry) { return entry.first == state; });
+    if (found == counts.end()) found = counts.insert(counts.end(), {state, 0});
+    ++found->second;
+  }
+  if (counts.empty()) return "no agent";
+  std::string text;
+  for (const auto& [state, count] : counts) {
+    text += (text.empty() ? "" : ", ") +
+            (counts.size() == 1 && count == 1 ? "" : std::to_string(count) + " ") + state;
+  }
+  return text;
+}
+
+void PrintAgentStatus(const GlobalOptions& global, const Json& agent) {
+  const std::string state = Text(agent, "state");
+  std::string line = "  " + Text(agent, "instance").substr(0, 8) + "  " +
+                     Paint(global.style, StateInk(state), state);
+  if (!Text(agent, "reason").empty()) {
+    line += "  " + Text(agent, "reason") + ": " + Text(agent, "message");
+  }
+  std::printf("%s\n", line.c_str());
+  for (const Json& site : agent.value("sites", Json::array())) {
+    const std::string method = Text(site, "method");
+    std::printf(
+        "    %s %s in %s  %s\n", Text(site, "module").c_str(), Text(site, "address").c_str(),
+        Text(site, "function").c_str(),
+        Paint(global.style, Ink::kDim, method.empty() ? Text(site, "reason") : method).c_str());
+  }
+  const Json counters = agent.value("counters", Json::object());
+  std::string text;
+  for (const auto& [name, value] : counters.items()) {
+    if (value.is_number() && value != 0) text += "  " + Safe(name) + " " + value.dump();
+  }
+  for (const auto& [name, value] : counters.value("dropped", Json::object()).items()) {
+    text += "  dropped " + Safe(name) + " " + value.dump();
+  }
+  const Json nanos = agent.value("hitNanos", Json::object());
+  if (!text.empty()) {
+    std::printf("   %s%s\n", text.c_str(),
+                Paint(global.style, Ink::kDim,
+                      "  hit p50 " + Text(nanos, "p50") + " ns, p99 " + Text(nanos, "p99") + " ns")
+                    .c_str());
+  }
+}
+
+void PrintTracepoint(const GlobalOptions& global, const Json& tracepoint) {
+  std::printf("%s  %s  %s %s\n", Paint(global.style, Ink::kBold, Text(tracepoint, "id")).c_str(),
+              Text(tracepoint, "kind").c_str(), Text(tracepoint, "service").c_str(),
+              Place(tracepoint).c_str());
+  if (!Text(tracepoint, "condition").empty()) {
+    std::printf("  if %s\n", Text(tracepoint, "condition").c_str());
+  }
+  for (const Json& watch : tracepoint.value("expressions", Json::array())) {
+    if (watch.is_string()) std::printf("  watch %s\n", Safe(watch.get<std::string>()).c_str());
+  }
+  std::printf("  %s\n", Paint(global.style, Ink::kDim,
+                              "revision " + Text(tracepoint, "revision") + ", expires " +
+                                  Text(tracepoint, "expiresAt"))
+                            .c_str());
+  for (const Json& agent : tracepoint.value("agents", Json::array())) {
+    PrintAgentStatus(global, agent);
+  }
+}
+
+// The one service there is; an error when there are none or several.
+ApiResult OnlyService(ApiClient& client) {
+  ApiResult result = client.Get("/v1/services");
+  if (!result.ok()) return result;
+  const Json services = result.body.value("services", Json::array());
+  if (services.size() == 1) {
+    result.body = services[0];
+    return result;
+  }
+  std::string names;
+  for (const Json& service : services) {
+    names += (names.empty() ? "" : ", ") +
+             (service.is_string() ? service.get<std::string>() : Text(service, "name"));
+  }
+  result.error = {kUsage, "",
+                  services.empty() ? "no service is connected: say --service"
+                                   : "say --service, one of: " + names,
+                  ""};
+  return result;
+}
+
+Json SpecOf(const SetOptions& options, const std::string& file, uint32_t line) {
+  Json spec;
+  spec["kind"] = !options.log.empty()            ? "LOG"
+                 : options.count                 ? "COUNTER"
+                 : !options.distribution.empty() ? "DISTRIBUTION"
+                                                 : "SNAPSHOT";
+  spec["location"] = {{"file", file}, {"line", line}};
+  if (!options.condition.empty()) spec["condition"] = options.condition;
+  if (!options.watches.empty()) spec["expressions"] = options.watches;
+  if (!options.distribution.empty()) spec["expressions"] = {options.distribution};
+  if (!options.log.empty()) spec["logMessage"] = options.log;
+  if (options.max_hits) spec["limits"]["maxHits"] = *options.max_hits;
+  if (options.per_second) spec["limits"]["perSecond"] = *options.per_second;
+  if (!options.expires.empty()) spec["limits"]["expiresIn"] = ParseLifetime(options.expires);
+  return spec;
+}
+
+bool Settled(const std::string& state) { return state != "RECEIVED" && !state.empty(); }
+bool Good(const std::string& state) {
+  return state == "ARMED" || state == "EMITTING" || state == "COMPLETED" || state == "THROTTLED";
+}
+
+// Until every agent has armed or refused.
+int WaitForAgents(const GlobalOptions& global, ApiClient& client, const std::string& id,
+                  double timeout_seconds, Json& tracepoint) {
+  const auto deadline =
+      std::chrono::steady_clock::now() + std::chrono::duration<double>(timeout_seconds);
+  while (true) {
+    ApiResult result = client.Get("/v1/tracepoints/" + UrlEncode(id));
+    if (!result.ok()) return Fail(global, result.error);
+    tracepoint = result.body;
+    const Json agents = tracepoint.value("agents", Json::array());
+    const bool settled = !agents.empty() && std::all_of(agents.begin(), agents.end(), [](auto& a) {
+      return Settled(Text(a, "state"));
+    });
+    if (settled) {
+      const bool good = std::any_of(agents.begin(), agents.end(),
+                                    [](const Json& a) { return Good(Text(a, "state")); });
+      return good ? kDone : kRefused;
+    }
+    if (std::chrono::steady_clock::now() > deadline) {
+      std::fprintf(stderr, "timed out: %s\n",
+                   agents.empty() ? "no agent has taken it" : "an agent has not answered");
+      return kTimedOut;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+}
+
+}  // namespace
+
+bool ParsePlace(const std::string& place, bool line_optional, std::string& file, uint32_t& line) {
+  const size_t colon = place.rfind(':');
+  line = 0;
+  if (colon == std::string::npos || colon == 0) {
+    file = place;
+    return line_optional && !place.empty() && colon != 0;
+  }
+  const char* begin = place.data() + colon + 1;
+  const char* end = place.data() + place.size();
+  const auto [stop, error] = std::from_chars(begin, end, line);
+  file = place.substr(0, colon);
+  return error == std::errc() && stop == end && line > 0;
+}
+
+std::string ParseLifetime(const std::string& text) {
+  if (text.size() < 2) return "";
+  const uint64_t unit = text.back() == 's'   ? 1
+                        : text.back() == 'm' ? 60
+                        : text.back() == 'h' ? 3600
+                        : text.back() == 'd' ? 86400
+                                             : 0;
+  uint64_t number = 0;
+  const char* end = text.data() + text.size() - 1;
+  const auto [stop, error] = std::from_chars(text.data(), end, number);
+  if (unit == 0 || error != std::errc() || stop != end || number > 1'000'000) return "";
+  return std::to_string(number * unit) + "s";
+}
+
+int Fail(const GlobalOptions& global, const ApiError& error) {
+  std::fprintf(stderr, "%s\n", error.ToString().c_str());
+  if (error.exit_code == kCannotConnect) {
+    std::fprintf(stderr, "cannot connect to %s\n", Safe(global.server).c_str());
+  }
+  return error.exit_code;
+}
+
+int FailUsage(const std::string& message) {
+  std::fprintf(stderr, "%s\n", Safe(message).c_str());
+  return kUsage;
+}
+
+int RunSet(const GlobalOptions& global, const SetOptions& options) {
+  std::string file;
+  uint32_t line = 0;
+  if (!ParsePlace(options.place, false, file, line)) {
+    return FailUsage("'" + options.place + "' is not FILE:LINE");
+  }
+  if (!options.expires.empty() && ParseLifetime(options.expires).empty()) {
+    return FailUsage("'" + options.expires + "' is no lifetime: say 90s, 30m, 1h or 1d");
+  }
+  ApiClient client(global.server, global.key);
+  std::string service = options.service;
+  if (service.empty()) {
+    const ApiResult only = OnlyService(client);
+    if (!only.ok()) return Fail(global, only.error);
+    service = only.body.is_string() ? only.body.get<std::string>() : Text(only.body, "name");
+  }
+  const Json spec = SpecOf(options, file, line);
+  const ApiResult created =
+      client.Call("POST", "/v1/services/" + UrlEncode(service) + "/tracepoints", &spec);
+  if (!created.ok()) return Fail(global, created.error);
+  Json tracepoint = created.body;
+  int code = kDone;
+  if (options.wait) {
+    code =
+        WaitForAgents(global, client, Text(tracepoint, "id"), options.timeout_seconds, tracepoint);
+  }
+  if (global.json) {
+    std::printf("%s\n", tracepoint.dump(2).c_str());
+  } else {
+    PrintTracepoint(global, tracepoint);
+  }
+  if (code == kRefused) {
+    for (const Json& agent : tracepoint.value("agents", Json::array())) {
+      if (Good(Text(agent, "state"))) continue;
+      std::fprintf(stderr, "%s: %s\n", Text(agent, "reason").c_str(),
+                   Text(agent, "message").c_str());
+      break;
+    }
+  }
+  return code;
+}
+
+int RunList(const GlobalOptions& global, const std::string& service) {
+  ApiClient client(global.server, global.key);
+  std::vector<std::string> names;
+  if (!service.empty()) {
+    names.push_back(service);
+  } else {
+    const ApiResult services = client.Get("/v1/services");
+    if (!services.ok()) return Fail(global, services.error);
+    for (const Json& entry : services.body.value("services", Json::array())) {
+      names.push_back(entry.is_string() ? entry.get<std::string>() : Text(entry, "name"));
+    }
+  }
+  Json all = Json::array();
+  for (const std::string& name : names) {
+    const ApiResult page =
+        client.Get("/v1/services/" + UrlEncode(name) + "/tracepoints?pageSize=1000");
+    if (!page.ok()) return Fail(global, page.error);
+    for (const Json& entry : page.body.value("tracepoints", Json::array())) all.push_back(entry);
+  }
+  if (global.json) {
+    std::printf("%s\n", Json{{"tracepoints", all}}.dump(2).c_str());
+    return kDone;
+  }
+  std::vector<std::vector<std::string>> rows{{"ID", "SERVICE", "KIND", "WHERE", "STATE", "IF"}};
+  for (const Json& entry : all) {
+    rows.push_back({Text(entry, "id"), Text(entry, "service"), Text(entry, "kind"), Place(entry),
+                    States(entry.value("agents", Json::array())), Text(entry, "condition")});
+  }
+  std::printf("%s", all.empty() ? "no tracepoints\n" : Table(global.style, rows).c_str());
+  return kDone;
+}
+
+int RunShow(const GlobalOptions& global, const std::string& id) {
+  ApiClient client(global.server, global.key);
+  const ApiResult result = client.Get("/v1/tracepoints/" + UrlEncode(id));
+  if (!result.ok()) return Fail(global, result.error);
+  if (global.json) {
+    std::printf("%s\n", result.body.dump(2).c_str());
+  } else {
+    PrintTracepoint(global, result.body);
+  }
+  return kDone;
+}
+
+int RunRemove(const GlobalOptions& global, const std::vector<std::string>& ids) {
+  ApiClient client(global.server, global.key);
+  int code = kDone;
+  for (const std::string& id : ids) {
+    const ApiResult result = client.Call("DELETE", "/v1/tracepoints/" + UrlEncode(id), nullptr);
+    if (!result.ok()) {
+      std::fprintf(stderr, "%s: ", Safe(id).c_str());
+      code = Fail(global, result.error);
+    } else if (!global.json) {
+      std::printf("removed %s\n", Safe(id).c_str());
+    }
+  }
+  return code;
+}
+
+}  // namespace stillframe::cli
