@@ -26,6 +26,7 @@ constexpr uint32_t kTreeNodeHeader = 32;
 // bits/hashtable_policy.h: next. bits/stl_list.h: next, previous.
 constexpr uint32_t kHashNodeHeader = 8;
 constexpr uint32_t kListNodeHeader = 16;
+constexpr uint32_t kMaxTupleElements = 64;
 
 // Where a value starts behind a node's header; nullopt when its type has no known layout.
 std::optional<uint32_t> ValueOffset(const TypeBuilder& types, TypeId value, uint32_t header) {
@@ -150,11 +151,29 @@ std::optional<View> DetectOptional(TypeBuilder& types, TypeId id) {
   return view;
 }
 
+// The alternatives of a variant: its type arguments, or, where GCC left the pack empty, those of
+// the nested unions (_M_first is an _Uninitialized<T>).
+std::vector<Dwarf_Die> Alternatives(const TypeBuilder& types, TypeId id, TypeId storage) {
+  std::vector<Dwarf_Die> out = TemplateTypes(types, id);
+  if (!out.empty()) return out;
+  for (uint32_t i = 0; i < kMaxTupleElements; ++i) {
+    const auto first = FindField(types, storage, {"_M_first"});
+    const auto rest = FindField(types, storage, {"_M_rest"});
+    if (!first || !rest) break;
+    const std::vector<Dwarf_Die> argument = TemplateTypes(types, first->type);
+    if (argument.empty()) return {};
+    out.push_back(argument[0]);
+    storage = rest->type;
+  }
+  return out;
+}
+
 std::optional<View> DetectVariant(TypeBuilder& types, TypeId id) {
   const auto index = FindField(types, id, {"_M_index"});
   const auto storage = FindField(types, id, {"_M_u"});
-  const std::vector<Dwarf_Die> arguments = TemplateTypes(types, id);
-  if (!index || !storage || arguments.empty()) return std::nullopt;
+  if (!index || !storage) return std::nullopt;
+  const std::vector<Dwarf_Die> arguments = Alternatives(types, id, storage->type);
+  if (arguments.empty()) return std::nullopt;
   View view = Make(ViewKind::kVariant);
   view.a = index->offset;
   view.b = storage->offset;
@@ -191,7 +210,7 @@ std::optional<View> DetectCounted(TypeBuilder& types, TypeId id) {
   View view = Make(kKind);
   view.a = pointer->offset;
   view.b = control->offset;
-  view.element = PointerTarget(types, pointer->type);
+  view.element = types.SkipTypedefs(PointerTarget(types, pointer->type));  // element_type
   return view;
 }
 
@@ -210,10 +229,10 @@ std::optional<View> DetectPair(TypeBuilder& types, TypeId id) {
 std::optional<View> DetectTuple(TypeBuilder& types, TypeId id) {
   View view = Make(ViewKind::kTuple);
   std::vector<Member> members;
-  const size_t count = TemplateTypes(types, id).size();
-  for (uint32_t i = 0; i < count; ++i) {
+  // Counted by the bases: GCC may write the instance's argument pack without its elements.
+  for (uint32_t i = 0; i < kMaxTupleElements; ++i) {
     const std::optional<Field> field = TupleElement(types, id, i);
-    if (!field) return std::nullopt;
+    if (!field) break;
     members.push_back(MemberOf(types, "[" + std::to_string(i) + "]", *field));
   }
   AppendMembers(types, members, view);

@@ -146,6 +146,18 @@ TypeId TypeBuilder::Strip(TypeId id) const {
   return kVoidType;
 }
 
+TypeId TypeBuilder::SkipTypedefs(TypeId id) const {
+  for (int i = 0; i < kMaxChain; ++i) {
+    const auto state = states_.find(id);
+    if (state == states_.end() || state->second.alias_of == kVoidType || !state->second.die ||
+        Tag(*state->second.die) != DW_TAG_typedef) {
+      return id;
+    }
+    id = state->second.alias_of;
+  }
+  return id;
+}
+
 void TypeBuilder::CopyAliases() {
   for (const TypeId id : aliases_) {
     const TypeId base = Strip(id);

@@ -60,6 +60,8 @@ class TypeBuilder {
   TypeId Complete(const Dwarf_Die& die, TypeId user);
   // cv-qualifiers and typedefs taken off.
   TypeId Strip(TypeId id) const;
+  // Typedefs taken off, qualifiers kept.
+  TypeId SkipTypedefs(TypeId id) const;
   uint32_t AlignOf(TypeId id) const;
   // The DIE that a struct, union or enum node was read from (its definition).
   const Dwarf_Die* DieOf(TypeId id) const;

@@ -8,6 +8,10 @@
 namespace stillframe::dwarf {
 namespace {
 
+constexpr uint32_t kMaxTypeBytes = 1u << 30;
+// std::variant and std::tuple nest once per alternative or element.
+constexpr int kMaxNesting = 400;
+
 bool HasMembers(TypeKind kind) { return kind == TypeKind::kStruct || kind == TypeKind::kUnion; }
 
 bool IsOpaque(TypeKind kind) {
@@ -21,12 +25,17 @@ class InlineCycleFinder {
   explicit InlineCycleFinder(const PlanUnit& unit) : unit_(unit), colour_(unit.types.size(), 0) {}
 
   bool IsCyclic(TypeId id, int depth = 0) {
-    if (depth > kMaxChain || colour_[id] == 1) return true;
+    if (depth > kMaxNesting || colour_[id] == 1) return true;
     if (colour_[id] == 2) return false;
     colour_[id] = 1;
     bool cyclic = false;
     const TypeNode& node = unit_.types[id];
     if (node.kind == TypeKind::kArray) cyclic = IsCyclic(node.target, depth + 1);
+    const View& view = unit_.views[node.view];
+    if (view.kind == ViewKind::kOptional) cyclic = cyclic || IsCyclic(view.element, depth + 1);
+    for (uint32_t i = 0; i < view.member_count && !cyclic; ++i) {
+      cyclic = IsCyclic(unit_.members[view.first_member + i].type, depth + 1);
+    }
     if (HasMembers(node.kind)) {
       for (uint32_t i = 0; i < node.member_count && !cyclic; ++i) {
         cyclic = IsCyclic(unit_.members[node.first_member + i].type, depth + 1);
@@ -48,13 +57,57 @@ uint64_t EndOf(const PlanUnit& unit, const Member& member) {
   return uint64_t{member.offset_bytes} + unit.types[member.type].size_bytes;
 }
 
-bool MembersFit(const PlanUnit& unit, const TypeNode& node) {
-  for (uint32_t i = 0; i < node.member_count; ++i) {
-    const Member& member = unit.members[node.first_member + i];
+bool MembersFit(const PlanUnit& unit, uint32_t first, uint32_t count, uint64_t size_bytes) {
+  for (uint32_t i = first; i < first + count; ++i) {
+    const Member& member = unit.members[i];
+    const TypeKind kind = unit.types[member.type].kind;
+    if ((member.flags & (kMemberBase | kMemberAnonymous)) != 0 &&
+        (kind == TypeKind::kPointer || kind == TypeKind::kReference)) {
+      return false;
+    }
     if ((member.flags & kMemberVirtualBase) != 0) continue;
-    if (EndOf(unit, member) > node.size_bytes) return false;
+    if (EndOf(unit, member) > size_bytes) return false;
   }
   return true;
+}
+
+// The fields that the view reads lie in the object (plan/verifier.h asks for the same).
+bool ViewFits(const PlanUnit& unit, const TypeNode& node) {
+  const View& view = unit.views[node.view];
+  const uint64_t size = node.size_bytes;
+  const uint64_t element = unit.types[view.element].size_bytes;
+  const auto word = [size](uint64_t offset) { return offset + 8 <= size; };
+  if (!MembersFit(unit, view.first_member, view.member_count, size)) return false;
+  switch (view.kind) {
+    case ViewKind::kNone:
+    case ViewKind::kTuple:
+    case ViewKind::kPair:
+      return true;
+    case ViewKind::kInlineArray:
+      return view.a <= size && (element == 0 || view.count <= (size - view.a) / element);
+    case ViewKind::kTree:
+      return word(view.a) && word(view.b) && uint64_t{view.d} + 32 <= size;
+    case ViewKind::kOptional:
+      return view.a < size && view.b + element <= size;
+    case ViewKind::kVariant: {
+      const uint8_t bytes = view.size_bytes;
+      const bool legal = bytes == 1 || bytes == 2 || bytes == 4 || bytes == 8;
+      return legal && uint64_t{view.a} + bytes <= size;
+    }
+    case ViewKind::kUniquePtr:
+      return word(view.a);
+    default:
+      return word(view.a) && word(view.b);
+  }
+}
+
+bool IsDamaged(const PlanUnit& unit, const TypeNode& node) {
+  if (node.size_bytes > kMaxTypeBytes) return true;
+  if (node.kind == TypeKind::kReference) {
+    return unit.types[node.target].kind == TypeKind::kReference;
+  }
+  return HasMembers(node.kind) &&
+         !MembersFit(unit, node.first_member, node.member_count, node.size_bytes);
 }
 
 }  // namespace
@@ -66,10 +119,9 @@ void TypeBuilder::Finish() {
   for (size_t i = 0; i < own_.size(); ++i) {
     const TypeId id = own_[i];
     const TypeNode& node = Node(id);
-    const bool damaged =
-        (HasMembers(node.kind) && !MembersFit(unit(), node)) ||
-        ((HasMembers(node.kind) || node.kind == TypeKind::kArray) && cycles.IsCyclic(id));
-    if (damaged) MarkUnsupported(id);
+    const bool nests = HasMembers(node.kind) || node.kind == TypeKind::kArray;
+    if (IsDamaged(unit(), node) || (nests && cycles.IsCyclic(id))) MarkUnsupported(id);
+    if (!ViewFits(unit(), Node(id))) Mutable(id).view = 0;
   }
   // Children mostly follow their parents, so going backwards settles in a few rounds.
   for (bool changed = true; changed;) {
@@ -118,6 +170,7 @@ void TypeBuilder::MarkUnsupported(TypeId id) {
   node.target = kVoidType;
   node.view = 0;
   node.count = 0;
+  if (node.size_bytes > kMaxTypeBytes) node.size_bytes = 0;
 }
 
 }  // namespace stillframe::dwarf

@@ -59,9 +59,29 @@ const char* QualifierWord(int tag) {
   return "_Atomic";
 }
 
+// A member function's `this` points to const: it was declared const.
+bool HasConstThis(const Dwarf_Die& function) {
+  const std::optional<Dwarf_Die> self = Reference(function, DW_AT_object_pointer);
+  std::optional<Dwarf_Die> type = self ? TypeOf(*self) : std::nullopt;
+  if (type && Tag(*type) == DW_TAG_const_type) type = TypeOf(*type);  // T* const
+  if (!type || Tag(*type) != DW_TAG_pointer_type) return false;
+  const std::optional<Dwarf_Die> target = TypeOf(*type);
+  return target && Tag(*target) == DW_TAG_const_type;
+}
+
 int TagOf(std::optional<Dwarf_Die> die) { return die ? dwarf_tag(&*die) : DW_TAG_invalid; }
 
 }  // namespace
+
+std::string TypeNamer::ClosureName(const Dwarf_Die& type) {
+  std::string name;
+  ForEachChild(type, [&](const Dwarf_Die& child) {
+    if (Tag(child) != DW_TAG_subprogram || Name(child) != "operator()") return true;
+    name = "{lambda(" + Parameters(child, true, NameStyle::kDemangler, 1) + ")}";
+    return false;
+  });
+  return name;
+}
 
 std::string TypeNamer::TypeName(std::optional<Dwarf_Die> type, NameStyle style) {
   return Declare(type, "", style, 0);
@@ -175,6 +195,7 @@ std::string TypeNamer::ScopeName(const Dwarf_Die& die) {
     }
     if (tag == DW_TAG_namespace || tag == DW_TAG_union_type || IsStructTag(tag)) {
       std::string name(Name(*parent));
+      if (name.empty()) name = ClosureName(*parent);
       if (name.empty()) name = PlaceholderName(tag);
       scope = scope.empty() ? name : name + "::" + scope;
     }
@@ -213,9 +234,8 @@ std::string TypeNamer::BuiltFunctionName(const Dwarf_Die& function) {
   if (name.empty()) return "";
   const std::string scope = ScopeName(origin);
   if (!scope.empty()) name = scope + "::" + name;
-  // extern "C" functions and main have parameters too, but GDB and the demangler's users know them
-  // by their bare name; the parameters do no harm and tell overloads in static code apart.
-  return name + "(" + Parameters(origin, true, NameStyle::kDemangler, 0) + ")";
+  name += "(" + Parameters(origin, true, NameStyle::kDemangler, 0) + ")";
+  return HasConstThis(origin) ? name + " const" : name;
 }
 
 }  // namespace stillframe::dwarf

@@ -40,6 +40,8 @@ class TypeNamer {
   std::string Named(const Dwarf_Die& type, const std::string& inner, NameStyle style);
   std::string Parameters(const Dwarf_Die& function, bool skip_artificial, NameStyle style,
                          int depth);
+  // "{lambda(int)}" of a closure class without a name; "" for other types.
+  std::string ClosureName(const Dwarf_Die& type);
   std::string BuiltFunctionName(const Dwarf_Die& function);
 
   UnitCache& units_;

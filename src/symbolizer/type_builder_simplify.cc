@@ -190,6 +190,13 @@ std::string TakeWords(std::string_view text, size_t& at) {
     words = std::string(text.substr(at, end - at));
   }
   at = end;
+  // Clang writes array<int, 3UL>, GCC and people array<int, 3>.
+  if (!words.empty() && std::isdigit(static_cast<unsigned char>(words[0])) != 0) {
+    const size_t digits = words.find_first_not_of("0123456789");
+    if (digits != std::string::npos && words.find_first_not_of("UL", digits) == std::string::npos) {
+      words.resize(digits);
+    }
+  }
   return base ? CanonicalBaseName(words) : DropVersionNamespace(words);
 }
 
