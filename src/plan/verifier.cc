@@ -2,6 +2,7 @@
 
 #include <array>
 #include <string>
+#include <vector>
 
 namespace stillframe {
 namespace {
@@ -99,7 +100,7 @@ class ProgramVerifier {
  public:
   ProgramVerifier(std::span<const Insn> code, size_t string_count)
       : code_(code), string_count_(string_count) {
-    depth_.fill(kUnreached);
+    depth_.fill(kNeverRuns);
   }
 
   Status Run() {
@@ -108,9 +109,11 @@ class ProgramVerifier {
     return Status();
   }
 
- private:
-  static constexpr uint8_t kUnreached = 0xff;
+  std::vector<uint8_t> depths() const {
+    return std::vector<uint8_t>(depth_.begin(), depth_.begin() + code_.size());
+  }
 
+ private:
   static Status Fault(uint32_t index, const char* what) {
     return Corrupt("instruction " + std::to_string(index) + ": " + what);
   }
@@ -119,7 +122,7 @@ class ProgramVerifier {
     const Insn& insn = code_[index];
     if (const char* fault = OperandFault(insn, string_count_)) return Fault(index, fault);
     // No path leads here, so it never runs; compilers of programs may leave such tails.
-    if (depth_[index] == kUnreached) return Status();
+    if (depth_[index] == kNeverRuns) return Status();
     const Effect effect = EffectOf(insn);
     if (effect.pops > depth_[index]) return Fault(index, "stack underflow");
     const uint32_t depth = depth_[index] - effect.pops + effect.pushes;
@@ -141,7 +144,7 @@ class ProgramVerifier {
   Status Reach(uint32_t from, uint64_t distance, uint32_t depth) {
     if (distance >= code_.size() - from) return Fault(from, "control leaves the program");
     uint8_t& known = depth_[from + distance];
-    if (known != kUnreached && known != depth) {
+    if (known != kNeverRuns && known != depth) {
       return Fault(static_cast<uint32_t>(from + distance), "stack depth differs between paths");
     }
     known = static_cast<uint8_t>(depth);
@@ -155,13 +158,20 @@ class ProgramVerifier {
 
 }  // namespace
 
-Status VerifyProgram(std::span<const Insn> code, const Program& program, size_t string_count) {
+Result<std::vector<uint8_t>> StackDepths(std::span<const Insn> code, const Program& program,
+                                         size_t string_count) {
   if (program.empty()) return Corrupt("empty program");
   if (program.count > kMaxProgramLength) return Corrupt("program too long");
   if (program.first > code.size() || program.count > code.size() - program.first) {
     return Corrupt("program outside the code");
   }
-  return ProgramVerifier(code.subspan(program.first, program.count), string_count).Run();
+  ProgramVerifier verifier(code.subspan(program.first, program.count), string_count);
+  SF_RETURN_IF_ERROR(verifier.Run());
+  return verifier.depths();
+}
+
+Status VerifyProgram(std::span<const Insn> code, const Program& program, size_t string_count) {
+  return StackDepths(code, program, string_count).status();
 }
 
 }  // namespace stillframe

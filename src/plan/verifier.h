@@ -7,6 +7,7 @@
 #define STILLFRAME_PLAN_VERIFIER_H_
 
 #include <span>
+#include <vector>
 
 #include "base/status.h"
 #include "plan/plan.h"
@@ -15,6 +16,11 @@ namespace stillframe {
 
 // kCorrupt with the place of the first violation.
 Status VerifyProgram(std::span<const Insn> code, const Program& program, size_t string_count);
+// The same proof; on success the stack depth before each instruction of the program, kNeverRuns
+// where no path leads. For who puts one program inside another.
+inline constexpr uint8_t kNeverRuns = 0xff;
+Result<std::vector<uint8_t>> StackDepths(std::span<const Insn> code, const Program& program,
+                                         size_t string_count);
 Status VerifyUnit(const PlanUnit& unit);
 Status VerifyPlan(const ProbePlan& plan);
 

@@ -26,8 +26,8 @@ inline constexpr size_t kMaxExpressionBytes = 2048;
 // kRedacted, kOptimizedOut and other reasons of a variable that is unavailable at this place.
 Result<Program> CompileCondition(std::string_view text, Scope& scope, PlanUnit& unit);
 
-// Compiles a watch: a Variable whose name is the text. An lvalue keeps its location and type so that
-// containers and structs can be shown whole; anything else is a kValue. The same errors.
+// Compiles a watch: a Variable whose name is the text. An lvalue keeps its location and type so
+// that containers and structs can be shown whole; anything else is a kValue. The same errors.
 Result<Variable> CompileWatch(std::string_view text, Scope& scope, PlanUnit& unit);
 
 // Syntax only: OK or kBadExpression.

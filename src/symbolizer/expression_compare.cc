@@ -1,0 +1,162 @@
+// Comparisons and the conversion to bool.
+#include "symbolizer/expression_compiler.h"
+
+namespace stillframe::expression {
+namespace {
+
+bool IsText(ViewKind kind) { return kind == ViewKind::kString || kind == ViewKind::kStringView; }
+
+// Pops right and left, pushes the result. > and >= are < and <= with the sides changed.
+void EmitComparison(Fragment& code, Operator op, Op equal, Op unequal, Op less, Op less_equal) {
+  if (op == Operator::kGt || op == Operator::kGe) code.Emit(Op::kSwap);
+  switch (op) {
+    case Operator::kEq:
+      return code.Emit(equal);
+    case Operator::kNe:
+      return code.Emit(unequal);
+    case Operator::kLt:
+    case Operator::kGt:
+      return code.Emit(less);
+    default:
+      return code.Emit(less_equal);
+  }
+}
+
+}  // namespace
+
+bool Compiler::IsPointerLike(const Value& value) const {
+  if (value.form == Form::kLiteral) return false;
+  const TypeKind kind = TypeOf(value).kind;
+  const ViewKind view = ViewOf(value).kind;
+  return kind == TypeKind::kPointer || kind == TypeKind::kArray || kind == TypeKind::kNullptr ||
+         view == ViewKind::kUniquePtr || view == ViewKind::kSharedPtr;
+}
+
+Result<Fragment> Compiler::PointerCell(const Value& value) {
+  if (value.zero_literal) return value.code;
+  const ViewKind view = ViewOf(value).kind;
+  const bool smart = view == ViewKind::kUniquePtr || view == ViewKind::kSharedPtr;
+  SF_ASSIGN_OR_RETURN(Value cell, smart ? RawPointer(value) : Load(value));
+  return std::move(cell.code);
+}
+
+Result<Value> Compiler::Compare(const Node& node, const Value& left, const Value& right) {
+  const bool left_text = left.form == Form::kLiteral;
+  const bool right_text = right.form == Form::kLiteral;
+  if (left_text && right_text) return BadExpression(node.column, "comparison of two literals");
+  if (left_text) return CompareText(node, right, left);
+  if (right_text) return CompareText(node, left, right);
+  if (IsPointerLike(left) || IsPointerLike(right)) return ComparePointers(node, left, right);
+  return CompareNumbers(node, left, right);
+}
+
+Result<Value> Compiler::ComparePointers(const Node& node, const Value& left, const Value& right) {
+  const bool left_fits = IsPointerLike(left) || left.zero_literal;
+  const bool right_fits = IsPointerLike(right) || right.zero_literal;
+  if (!left_fits || !right_fits) {
+    return BadExpression(node.column,
+                         "cannot compare " + Quote(left.type) + " with " + Quote(right.type));
+  }
+  SF_ASSIGN_OR_RETURN(Fragment code, PointerCell(left));
+  SF_ASSIGN_OR_RETURN(const Fragment other, PointerCell(right));
+  code.Append(other);
+  EmitComparison(code, node.op, Op::kEq, Op::kNe, Op::kLtU, Op::kLeU);
+  return Cell(BoolType(unit_), std::move(code), node.column);
+}
+
+Result<Value> Compiler::CompareNumbers(const Node& node, const Value& left, const Value& right) {
+  if (IsText(ViewOf(left).kind) || IsText(ViewOf(right).kind)) {
+    return BadExpression(node.column, "a string can only be compared with a string literal");
+  }
+  const bool left_scoped = IsScopedEnum(TypeOf(left));
+  const bool right_scoped = IsScopedEnum(TypeOf(right));
+  if (left_scoped && right_scoped && !IsSameEnum(unit_, left.type, right.type)) {
+    return BadExpression(node.column,
+                         "cannot compare " + Quote(left.type) + " with " + Quote(right.type));
+  }
+  SF_ASSIGN_OR_RETURN(Operand a, ToOperand(left, node));
+  SF_ASSIGN_OR_RETURN(Operand b, ToOperand(right, node));
+  const Number type = CommonType(a.number, b.number);
+  Convert(a.code, a.number, type);
+  Convert(b.code, b.number, type);
+  a.code.Append(b.code);
+  if (IsFloating(type)) {
+    EmitComparison(a.code, node.op, Op::kFEq, Op::kFNe, Op::kFLt, Op::kFLe);
+  } else if (IsSigned(type)) {
+    EmitComparison(a.code, node.op, Op::kEq, Op::kNe, Op::kLtS, Op::kLeS);
+  } else {
+    EmitComparison(a.code, node.op, Op::kEq, Op::kNe, Op::kLtU, Op::kLeU);
+  }
+  return Cell(BoolType(unit_), std::move(a.code), node.column);
+}
+
+Result<Value> Compiler::CompareText(const Node& node, const Value& object, const Value& literal) {
+  if (node.op != Operator::kEq && node.op != Operator::kNe) {
+    return BadExpression(node.column, "strings can only be compared with == and !=");
+  }
+  SF_ASSIGN_OR_RETURN(Fragment code, TextEquals(object, literal.text, node.column));
+  if (node.op == Operator::kNe) code.Emit(Op::kLogicalNot);
+  return Cell(BoolType(unit_), std::move(code), node.column);
+}
+
+// Pushes whether the text of a string, a string_view, a char* or a char array is `text`. (C++
+// compares addresses in the last two cases; nobody who writes this means that.)
+Result<Fragment> Compiler::TextEquals(const Value& object, std::string_view text, uint32_t column) {
+  const TypeNode type = TypeOf(object);
+  const View view = ViewOf(object);
+  const TypeNode element = unit_.types[IsText(view.kind) ? view.element : type.target];
+  const bool pointer = type.kind == TypeKind::kPointer || type.kind == TypeKind::kArray;
+  if ((!pointer && !IsText(view.kind)) || element.kind != TypeKind::kChar) {
+    return BadExpression(column, "cannot compare " + Quote(object.type) + " with a string literal");
+  }
+  const auto literal = static_cast<int64_t>(InternString(unit_, text));
+  if (IsText(view.kind)) {
+    SF_ASSIGN_OR_RETURN(Fragment code, PushFields(object, {view.a, view.b}));
+    code.Emit(Op::kStringEq, 0, 0, literal);
+    return code;
+  }
+  SF_ASSIGN_OR_RETURN(Value address, Load(object));
+  // An array need not be terminated: never look behind it.
+  const bool array = type.kind == TypeKind::kArray && type.count != 0;
+  if (array && text.size() > type.count) {
+    Fragment never;
+    never.Const(0);
+    return never;
+  }
+  if (array && text.size() == type.count) {
+    address.code.Const(type.count);
+    address.code.Emit(Op::kStringEq, 0, 0, literal);
+  } else {
+    address.code.Emit(Op::kCStringEq, 0, 0, literal);
+  }
+  return std::move(address.code);
+}
+
+Result<Fragment> Compiler::ToBool(const Value& value) {
+  if (value.form != Form::kLiteral && ViewOf(value).kind == ViewKind::kOptional) {
+    SF_ASSIGN_OR_RETURN(Fragment code, ReadBytes(value, ViewOf(value).a, 1));
+    code.Emit(Op::kBool);
+    return code;
+  }
+  if (IsPointerLike(value)) {
+    SF_ASSIGN_OR_RETURN(Fragment code, PointerCell(value));
+    code.Emit(Op::kBool);
+    return code;
+  }
+  const std::optional<Number> number =
+      value.form == Form::kLiteral ? std::nullopt : PromotedType(unit_, value.type, value.bit_size);
+  if (!number || IsScopedEnum(TypeOf(value))) {
+    const std::string what = value.form == Form::kLiteral ? "a string literal" : Quote(value.type);
+    return BadExpression(value.column, what + " cannot be used as true or false");
+  }
+  SF_ASSIGN_OR_RETURN(Value cell, Load(value));
+  if (IsFloating(*number)) {
+    cell.code.Const(0);  // the bits of 0.0
+    cell.code.Emit(Op::kFNe);
+  } else if (TypeOf(cell).kind != TypeKind::kBool) {
+    cell.code.Emit(Op::kBool);
+  }
+  return std::move(cell.code);
+}
+
+}  // namespace stillframe::expression

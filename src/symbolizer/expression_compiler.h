@@ -1,0 +1,154 @@
+// Syntax tree -> typed bytecode. Internal to the expression compiler; one instance per expression.
+#ifndef STILLFRAME_SYMBOLIZER_EXPRESSION_COMPILER_H_
+#define STILLFRAME_SYMBOLIZER_EXPRESSION_COMPILER_H_
+
+#include <initializer_list>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "plan/plan.h"
+#include "symbolizer/expression_code.h"
+#include "symbolizer/expression_parser.h"
+#include "symbolizer/expression_types.h"
+#include "symbolizer/scope.h"
+
+namespace stillframe::expression {
+
+enum class Form : uint8_t {
+  kCell,     // `code` pushes the scalar: integers extended to 64 bits by their own signedness,
+             // bool 0 or 1, float and double as the bits of a double
+  kMemory,   // `code` pushes the object's address
+  kPlaced,   // the object is at `offset` in `location` (registers, pieces, constants); `code` runs
+             // first and leaves the stack as it was
+  kLiteral,  // a string literal: `text`
+};
+
+struct Value {
+  Form form = Form::kCell;
+  TypeId type = kVoidType;
+  uint32_t column = 1;
+  Fragment code;
+  Location location;
+  uint32_t offset = 0;
+  uint8_t bit_offset = 0;     // of a bit-field, from the least significant bit at the object
+  uint8_t bit_size = 0;       // 0 = not a bit-field
+  bool zero_literal = false;  // a null pointer constant
+  std::string text;
+  std::optional<ScopeVariable> variable;  // nothing has been done to this variable yet
+};
+
+// A value after integer promotion.
+struct Operand {
+  Fragment code;
+  Number number = Number::kInt;
+};
+
+class Compiler {
+ public:
+  Compiler(Scope& scope, PlanUnit& unit) : scope_(scope), unit_(unit) {}
+
+  Result<Value> Compile(const Node& node);
+  // Pushes 0 or 1. kBadExpression when the type is not convertible to bool.
+  Result<Fragment> ToBool(const Value& value);
+  // The value as a watch: an lvalue keeps its location.
+  Result<Variable> ToVariable(Value value);
+
+ private:
+  // ---- names (expression_names.cc) ----
+  struct FoundMember {
+    Member member;
+    uint32_t offset = 0;  // from the start of the outermost object
+    bool redacted = false;
+    bool in_virtual_base = false;
+    uint32_t matches = 0;  // more than one: ambiguous
+  };
+  Result<Value> Name(const Node& node);
+  Result<Value> FromVariable(const ScopeVariable& variable, const Node& node);
+  // nullopt when `this` has no such member, or there is no `this`.
+  Result<std::optional<Value>> ThroughThis(const Node& node);
+  Result<Value> UnknownName(const Node& node);
+  Result<Value> MemberOf(const Value& object, std::string_view name, uint32_t column);
+  Result<Value> SelectMember(const Value& object, const FoundMember& found, uint32_t column);
+  FoundMember FindMember(TypeId type, std::string_view name, int depth) const;
+  void SearchMembers(uint32_t first, uint32_t count, std::string_view name, int depth,
+                     FoundMember& found) const;
+  void CollectMemberNames(TypeId type, int depth, std::vector<std::string>& names) const;
+
+  // ---- objects (expression_access.cc) ----
+  // Follows references and refuses redacted types: every new object passes here.
+  Result<Value> Settle(Value value);
+  // The part of an object at `offset`.
+  Result<Value> Part(const Value& object, uint32_t offset, TypeId type);
+  // Scalar -> cell; arrays decay to pointers.
+  Result<Value> Load(const Value& value);
+  Result<Fragment> LoadBits(const Value& value);
+  // `size_bytes` (1..8) at `offset` of the value, zero-extended.
+  Result<Fragment> ReadBytes(const Value& value, uint32_t offset, uint32_t size_bytes);
+  Result<Fragment> ReadPlaced(const Location& location, uint32_t offset, uint32_t size_bytes,
+                              uint32_t column);
+  Result<Fragment> ReadPiece(const Piece& piece, uint32_t offset, uint32_t size_bytes,
+                             uint32_t column);
+  Result<Value> Dereference(const Value& value, uint32_t column);
+  Result<Value> AddressOf(const Value& value, uint32_t column);
+  Result<Location> Slice(const Value& value);
+  Result<Piece> SlicePiece(const Piece& piece, uint32_t offset, uint32_t size_bytes);
+
+  // ---- containers (expression_containers.cc) ----
+  Result<Value> Index(const Value& object, const Value& index, uint32_t column);
+  Result<Value> Method(const Value& object, const std::string& name, uint32_t column);
+  Result<Value> SizeMethod(const Value& object, const std::string& name, uint32_t column);
+  Result<Value> EndMethod(const Value& object, bool back, uint32_t column);
+  // Pushes the 8-byte fields at these offsets, in order.
+  Result<Fragment> PushFields(const Value& object, std::initializer_list<uint32_t> offsets);
+  // Pushes [address of the first element] [number of elements], checked for plausibility.
+  Result<Fragment> PushExtent(const Value& object, TypeId& element);
+  bool HasExtent(const Value& object) const;
+  // Smart pointers -> the pointer as a cell.
+  Result<Value> RawPointer(const Value& object);
+  Result<Value> OptionalPayload(const Value& object);
+
+  // ---- operators (expression_operators.cc, expression_compare.cc) ----
+  Result<Value> Unary(const Node& node);
+  Result<Value> Binary(const Node& node);
+  Result<Value> Conditional(const Node& node);
+  Result<Value> Logic(const Node& node);
+  Result<Operand> ToOperand(const Value& value, const Node& node);
+  Result<Value> Arithmetic(const Node& node, const Value& left, const Value& right);
+  Result<Value> PointerArithmetic(const Node& node, Value left, Value right);
+  Result<Value> Compare(const Node& node, const Value& left, const Value& right);
+  Result<Value> CompareNumbers(const Node& node, const Value& left, const Value& right);
+  Result<Value> ComparePointers(const Node& node, const Value& left, const Value& right);
+  Result<Value> CompareText(const Node& node, const Value& object, const Value& literal);
+  Result<Fragment> TextEquals(const Value& object, std::string_view text, uint32_t column);
+  Result<TypeId> CommonPointer(const Value& left, const Value& right, uint32_t column) const;
+  static Fragment Merge(Fragment condition, const Fragment& yes, const Fragment& no);
+  // A pointer, array, nullptr or smart pointer.
+  bool IsPointerLike(const Value& value) const;
+  Result<Fragment> PointerCell(const Value& value);
+
+  Value Cell(TypeId type, Fragment code, uint32_t column) const;
+  Value NumberCell(Number number, Fragment code, uint32_t column);
+  const TypeNode& TypeOf(const Value& value) const { return unit_.types[value.type]; }
+  const View& ViewOf(const Value& value) const { return unit_.views[TypeOf(value).view]; }
+  // "'shop::Order'".
+  std::string Quote(TypeId type) const;
+
+  Scope& scope_;
+  PlanUnit& unit_;
+  std::string recovered_;  // how the variables used were recovered, "" = none was
+};
+
+// Brings an operand to `to`, a type of the same or higher rank.
+void Convert(Fragment& code, Number from, Number to);
+// Brings the result of an operation on `number`s back to its width.
+void Wrap(Fragment& code, Number number);
+
+// "; near: items" with at most three of the candidates, nearest first; "" when none is near.
+std::string NearNames(std::string_view name, const std::vector<std::string>& candidates);
+
+}  // namespace stillframe::expression
+
+#endif  // STILLFRAME_SYMBOLIZER_EXPRESSION_COMPILER_H_

@@ -1,0 +1,210 @@
+// Library types: sizes, elements with run-time bounds checks, smart pointers, optional.
+#include "symbolizer/expression_compiler.h"
+
+namespace stillframe::expression {
+namespace {
+
+bool IsText(ViewKind kind) { return kind == ViewKind::kString || kind == ViewKind::kStringView; }
+bool IsSmartPointer(ViewKind kind) {
+  return kind == ViewKind::kUniquePtr || kind == ViewKind::kSharedPtr;
+}
+
+// [begin end] -> [begin count]; kImplausible unless the difference is a whole number of elements.
+void EmitCount(Fragment& code, uint32_t element_bytes) {
+  code.Emit(Op::kOver);
+  code.Emit(Op::kOver);
+  code.Emit(Op::kLeU);  // begin <= end
+  code.FailIfZero(Code::kImplausible);
+  code.Emit(Op::kOver);
+  code.Emit(Op::kSub);
+  if (element_bytes == 1) return;
+  code.Emit(Op::kDup);
+  code.Const(element_bytes);
+  code.Emit(Op::kModU);
+  code.Emit(Op::kLogicalNot);
+  code.FailIfZero(Code::kImplausible);
+  code.Const(element_bytes);
+  code.Emit(Op::kDivU);
+}
+
+// [begin index] -> [address of the element].
+void EmitElement(Fragment& code, uint32_t element_bytes) {
+  if (element_bytes != 1) {
+    code.Const(element_bytes);
+    code.Emit(Op::kMul);
+  }
+  code.Emit(Op::kAdd);
+}
+
+}  // namespace
+
+bool Compiler::HasExtent(const Value& object) const {
+  const ViewKind view = ViewOf(object).kind;
+  return IsText(view) || view == ViewKind::kSequence || view == ViewKind::kInlineArray ||
+         TypeOf(object).kind == TypeKind::kArray;
+}
+
+Result<Fragment> Compiler::PushFields(const Value& object,
+                                      std::initializer_list<uint32_t> offsets) {
+  Fragment code;
+  if (object.form != Form::kMemory) {
+    for (const uint32_t offset : offsets) {
+      SF_ASSIGN_OR_RETURN(const Fragment field, ReadBytes(object, offset, 8));
+      code.Append(field);
+    }
+    return code;
+  }
+  code = object.code;
+  size_t left = offsets.size();
+  for (const uint32_t offset : offsets) {
+    if (--left != 0) code.Emit(Op::kDup);
+    code.AddImm(offset);
+    code.Load(8, false);
+    if (left != 0) code.Emit(Op::kSwap);
+  }
+  return code;
+}
+
+Result<Fragment> Compiler::PushExtent(const Value& object, TypeId& element) {
+  const TypeNode type = TypeOf(object);
+  const View view = ViewOf(object);
+  const bool c_array = type.kind == TypeKind::kArray;
+  element = c_array ? type.target : view.element;
+  const uint32_t element_bytes = unit_.types[element].size_bytes;
+  if (element_bytes == 0) {
+    return BadExpression(object.column, "the element type " + Quote(element) + " has no size");
+  }
+  if (c_array || view.kind == ViewKind::kInlineArray) {
+    if (object.form != Form::kMemory) {
+      return Status(Code::kUnsupportedLocation,
+                    "column " + std::to_string(object.column) + ": the array is not in memory");
+    }
+    Fragment code = object.code;
+    if (!c_array) code.AddImm(view.a);
+    code.Const(c_array ? type.count : view.count);
+    return code;
+  }
+  SF_ASSIGN_OR_RETURN(Fragment code, PushFields(object, {view.a, view.b}));
+  if (view.kind == ViewKind::kSequence) EmitCount(code, element_bytes);
+  return code;
+}
+
+Result<Value> Compiler::Index(const Value& object, const Value& index, uint32_t column) {
+  if (object.form == Form::kLiteral)
+    return BadExpression(column, "[] of a literal is not supported");
+  const ViewKind view = ViewOf(object).kind;
+  if (IsSmartPointer(view)) {
+    SF_ASSIGN_OR_RETURN(const Value pointer, RawPointer(object));
+    return Index(pointer, index, column);
+  }
+  SF_ASSIGN_OR_RETURN(const Value position, Load(index));
+  const std::optional<Number> number = PromotedType(unit_, position.type, 0);
+  if (!number || IsFloating(*number) || IsScopedEnum(TypeOf(position))) {
+    return BadExpression(index.column, "an index must be an integer, not " + Quote(index.type));
+  }
+  const bool unbounded = TypeOf(object).kind == TypeKind::kArray && TypeOf(object).count == 0;
+  if (TypeOf(object).kind == TypeKind::kPointer || unbounded) {
+    SF_ASSIGN_OR_RETURN(Value pointer, Load(object));
+    const uint32_t size = unit_.types[TypeOf(pointer).target].size_bytes;
+    if (size == 0) return BadExpression(column, Quote(pointer.type) + " cannot be indexed");
+    pointer.code.Append(position.code);
+    EmitElement(pointer.code, size);
+    return Dereference(pointer, column);
+  }
+  if (!HasExtent(object)) {
+    return BadExpression(column, "[] of " + Quote(object.type) + " is not supported");
+  }
+  Value element;
+  element.form = Form::kMemory;
+  element.column = column;
+  SF_ASSIGN_OR_RETURN(element.code, PushExtent(object, element.type));
+  // [begin count] index: checked, then [address]. s[s.size()] is the terminator ([string.access]).
+  element.code.Append(position.code);
+  element.code.Emit(Op::kDup);
+  element.code.Emit(Op::kPick, 2);
+  element.code.Emit(view == ViewKind::kString ? Op::kLeU : Op::kLtU);
+  element.code.FailIfZero(Code::kBadExpression);
+  element.code.Emit(Op::kSwap);
+  element.code.Emit(Op::kDrop);
+  EmitElement(element.code, unit_.types[element.type].size_bytes);
+  return Settle(std::move(element));
+}
+
+Result<Value> Compiler::Method(const Value& object, const std::string& name, uint32_t column) {
+  if (object.form == Form::kLiteral) return BadExpression(column, "a literal has no members");
+  const ViewKind view = ViewOf(object).kind;
+  if (TypeOf(object).kind == TypeKind::kPointer) {
+    return BadExpression(column, Quote(object.type) + " is a pointer: use ->");
+  }
+  if (name == "has_value" && view == ViewKind::kOptional) {
+    SF_ASSIGN_OR_RETURN(Fragment code, ToBool(object));
+    return Cell(BoolType(unit_), std::move(code), column);
+  }
+  if (name == "get" && IsSmartPointer(view)) return RawPointer(object);
+  const bool array = TypeOf(object).kind == TypeKind::kArray;
+  if ((name == "front" || name == "back") && HasExtent(object) && !array) {
+    return EndMethod(object, name == "back", column);
+  }
+  if (name == "size" || name == "empty" || (name == "length" && IsText(view))) {
+    return SizeMethod(object, name, column);
+  }
+  return BadExpression(column, Quote(object.type) + " has no ." + name + "() that is supported");
+}
+
+Result<Value> Compiler::SizeMethod(const Value& object, const std::string& name, uint32_t column) {
+  const View view = ViewOf(object);
+  Fragment code;
+  if (view.kind == ViewKind::kInlineArray) {
+    code.Const(view.count);
+  } else if (IsText(view.kind) || view.kind == ViewKind::kTree || view.kind == ViewKind::kHash) {
+    SF_ASSIGN_OR_RETURN(code, ReadBytes(object, view.b, 8));
+  } else if (view.kind == ViewKind::kSequence) {
+    TypeId element = kVoidType;
+    SF_ASSIGN_OR_RETURN(code, PushExtent(object, element));
+    code.Emit(Op::kSwap);
+    code.Emit(Op::kDrop);
+  } else {
+    return BadExpression(column, Quote(object.type) + " has no ." + name + "() that is supported");
+  }
+  if (name != "empty") return NumberCell(Number::kULong, std::move(code), column);
+  code.Emit(Op::kLogicalNot);
+  return Cell(BoolType(unit_), std::move(code), column);
+}
+
+Result<Value> Compiler::EndMethod(const Value& object, bool back, uint32_t column) {
+  Value element;
+  element.form = Form::kMemory;
+  element.column = column;
+  SF_ASSIGN_OR_RETURN(element.code, PushExtent(object, element.type));
+  element.code.Emit(Op::kDup);
+  element.code.FailIfZero(Code::kBadExpression);  // empty
+  if (back) {
+    element.code.AddImm(~uint64_t{0});
+    EmitElement(element.code, unit_.types[element.type].size_bytes);
+  } else {
+    element.code.Emit(Op::kDrop);
+  }
+  return Settle(std::move(element));
+}
+
+Result<Value> Compiler::RawPointer(const Value& object) {
+  const View view = ViewOf(object);
+  SF_ASSIGN_OR_RETURN(Fragment code, ReadBytes(object, view.a, 8));
+  return Cell(PointerTo(unit_, view.element), std::move(code), object.column);
+}
+
+Result<Value> Compiler::OptionalPayload(const Value& object) {
+  const View view = ViewOf(object);
+  Value payload = object;
+  if (object.form == Form::kMemory) {
+    payload.code.Emit(Op::kDup);
+    payload.code.AddImm(view.a);
+    payload.code.Load(1, false);
+  } else {
+    SF_ASSIGN_OR_RETURN(payload.code, ReadBytes(object, view.a, 1));
+  }
+  payload.code.FailIfZero(Code::kBadExpression);  // std::nullopt
+  return Part(payload, view.b, view.element);
+}
+
+}  // namespace stillframe::expression
