@@ -27,7 +27,8 @@ uint8_t RankOf(const Elf64_Sym& symbol) {
   const int type = ELF64_ST_TYPE(symbol.st_info);
   const int binding = ELF64_ST_BIND(symbol.st_info);
   const int binding_rank = binding == STB_GLOBAL ? 0 : binding == STB_WEAK ? 1 : 2;
-  return static_cast<uint8_t>((type == STT_NOTYPE ? 4 : 0) + binding_rank);
+  const int marker_rank = symbol.st_size == 0 ? 8 : 0;  // __bss_start and its like
+  return static_cast<uint8_t>(marker_rank + (type == STT_NOTYPE ? 4 : 0) + binding_rank);
 }
 
 // The end of the section that holds the address; 0 when none does.

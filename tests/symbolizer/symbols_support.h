@@ -9,6 +9,7 @@
 
 #include <fstream>
 #include <memory>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -81,6 +82,49 @@ class ScratchFolder {
 
  private:
   std::string path_;
+};
+
+inline std::string ReadAll(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
+inline void WriteAll(const std::string& path, const std::string& bytes) {
+  std::ofstream file(path, std::ios::binary | std::ios::trunc);
+  file << bytes;
+}
+
+// Damages a file's bytes, the same way for the same seed.
+class Mutator {
+ public:
+  Mutator(std::string bytes, uint32_t seed) : bytes_(std::move(bytes)), random_(seed) {}
+  // Truncations, and bit flips aimed at headers and debug sections half of the time.
+  std::string Next(const std::vector<ElfSection>& sections) {
+    std::string mutated = bytes_;
+    if (random_() % 8 == 0) {
+      mutated.resize(random_() % mutated.size());
+      return mutated;
+    }
+    for (uint32_t i = 1 + random_() % 24; i > 0; --i) {
+      uint64_t at = random_() % mutated.size();
+      if (random_() % 8 != 0) at = InDebugSection(sections, at);
+      if (random_() % 32 == 0) at = random_() % 64;
+      const auto flip = static_cast<char>(random_() % 4 == 0 ? 0xff : 1u << (random_() % 8));
+      mutated[at] = static_cast<char>(mutated[at] ^ flip);
+    }
+    return mutated;
+  }
+
+ private:
+  uint64_t InDebugSection(const std::vector<ElfSection>& sections, uint64_t otherwise) {
+    const ElfSection& section = sections[random_() % sections.size()];
+    const bool interesting = section.name.substr(0, 7) == ".debug_" ||
+                             section.name == ".eh_frame" || section.name == ".symtab";
+    if (!interesting || section.size_bytes == 0) return otherwise;
+    return section.offset.value + random_() % section.size_bytes;
+  }
+  std::string bytes_;
+  std::mt19937 random_;
 };
 
 struct OpenProgram {
