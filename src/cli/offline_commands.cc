@@ -113,7 +113,7 @@ void PrintVariable(const GlobalOptions& global, const Json& variable) {
   const std::string reason = variable.value("reason", "");
   std::string what =
       status == "EXACT" ? Paint(global.style, Ink::kGood, "exact") + "  " +
-                              Paint(global.style, Ink::kDim, variable["where"])
+                              Paint(global.style, Ink::kDim, variable["where"].get<std::string>())
       : status == "RECOVERED" ? Paint(global.style, Ink::kGood, "recovered") + "  " + Safe(reason)
       : status == "REDACTED"
           ? Paint(global.style, Ink::kWarn, "redacted")
