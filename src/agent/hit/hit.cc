@@ -70,35 +70,35 @@ SF_HIT_INLINE bool CfaOf(SiteRuntime* site, const RegisterFile& registers, FastR
   return slow != nullptr && SiteCfa(*slow, registers, reader.reader(), cfa);
 }
 
+EvalResult RunCondition(const ProbeRuntime& probe, const Program& program) {
+  ThreadState& thread = t_thread;
+  return EvaluateWithStack(thread.cells, probe.unit.code + program.first, program.count,
+                           thread.context, thread.memory, probe.unit.strings);
+}
+
 // A condition that looks at a vector register: saved only now, 256 bytes of stack only here.
-__attribute__((noinline)) EvalResult EvaluateWithXmm(const ProbeRuntime& probe,
-                                                     const Program& program, FrameContext& context,
-                                                     FastReader& reader) {
+__attribute__((noinline)) EvalResult RunConditionWithXmm(const ProbeRuntime& probe,
+                                                         const Program& program) {
   uint8_t xmm[kXmmCount][16];
   stillframe_save_xmm(xmm);
-  context.xmm = xmm;
-  return EvaluateWithStack(t_thread.cells, probe.unit.code + program.first, program.count, context,
-                           reader.reader(), probe.unit.strings);
+  t_thread.context.xmm = xmm;
+  return RunCondition(probe, program);
 }
 
 // kCaptured: the condition holds. Otherwise what the hit counts as.
 SF_HIT_INLINE Counter CheckCondition(SiteRuntime* site, const ProbeRuntime& probe,
                                      const Program& program, const RegisterFile& registers,
-                                     FastReader& reader) {
-  FrameContext context;
+                                     ThreadState& thread) {
+  FrameContext& context = thread.context;
   context.registers = registers.gpr;
   context.valid_registers = 0xffff;
   context.cfa = 0;
-  context.cfa_known = CfaOf(site, registers, reader, context.cfa) ? 1 : 0;
+  context.cfa_known = CfaOf(site, registers, thread.reader, context.cfa) ? 1 : 0;
   context.load_bias = probe.load_bias;
   context.xmm = nullptr;
-  EvalResult result =
-      EvaluateWithStack(t_thread.cells, probe.unit.code + program.first, program.count, context,
-                        reader.reader(), probe.unit.strings);
+  EvalResult result = RunCondition(probe, program);
   // In this frame every general register is known, so it was a vector register or the CFA.
-  if (result.error == Code::kNotSaved) {
-    result = EvaluateWithXmm(probe, program, context, reader);
-  }
+  if (result.error == Code::kNotSaved) result = RunConditionWithXmm(probe, program);
   if (result.error != Code::kOk) return kConditionError;
   return result.value != 0 ? kCaptured : kConditionFalse;
 }
@@ -118,7 +118,7 @@ void CountTime(CounterShard& shard, uint64_t ticks, uint32_t weight) {
 
 // The hit passed its condition: limits, slot, record. Off the way of declined hits.
 __attribute__((noinline)) Counter TryCapture(const SiteProbe& entry, const RegisterFile* registers,
-                                             FastReader& reader, CounterShard& shard) {
+                                             CounterShard& shard) {
   ProbeRuntime& probe = *entry.probe;
   const uint64_t start = stillframe_read_ticks();
   const Counter permit = TakePermit(probe, start);
@@ -128,7 +128,7 @@ __attribute__((noinline)) Counter TryCapture(const SiteProbe& entry, const Regis
     ReturnPermit(probe);
     return kRingFull;
   }
-  Capture({&probe, entry.site_index, registers, start, t_thread.cells}, reader, slot);
+  Capture({&probe, entry.site_index, registers, start, t_thread.cells}, t_thread.reader, slot);
   // Counted before it can be taken, so that a taken record is never ahead of the sum.
   shard.count[kCaptured].fetch_add(1, kRelaxed);
   ring::Commit(slot);
@@ -139,16 +139,16 @@ __attribute__((noinline)) Counter TryCapture(const SiteProbe& entry, const Regis
 }
 
 SF_HIT_INLINE Counter Decide(SiteRuntime* site, const SiteProbe& entry,
-                             const RegisterFile* registers, FastReader& reader,
+                             const RegisterFile* registers, ThreadState& thread,
                              CounterShard& shard) {
   ProbeRuntime& probe = *entry.probe;
   if (probe.stopped.load(kRelaxed) != 0 || IsPaused()) return kBudgetStopped;
   const Program& condition = probe.sites[entry.site_index].condition;
   if (condition.count != 0) {
-    const Counter verdict = CheckCondition(site, probe, condition, *registers, reader);
+    const Counter verdict = CheckCondition(site, probe, condition, *registers, thread);
     if (verdict != kCaptured) return verdict;
   }
-  return TryCapture(entry, registers, reader, shard);
+  return TryCapture(entry, registers, shard);
 }
 
 __attribute__((noinline)) void FinishTimedDecline(CounterShard& shard, uint64_t start) {
@@ -157,17 +157,35 @@ __attribute__((noinline)) void FinishTimedDecline(CounterShard& shard, uint64_t 
   ChargeBudget((now - start) * kTimedDecline, now);
 }
 
-SF_HIT_INLINE void OneProbe(SiteRuntime* site, const SiteProbe& entry,
-                            const RegisterFile* registers, ThreadState& thread, uint32_t index) {
-  CounterShard& shard = entry.probe->shards[index];
+void OneProbe(SiteRuntime* site, const SiteProbe& entry, const RegisterFile* registers) {
+  ThreadState& thread = t_thread;
+  CounterShard& shard = entry.probe->shards[thread.shard_plus_one - 1];
   shard.count[kHits].fetch_add(1, kRelaxed);
   const bool timed = thread.decline_count++ % kTimedDecline == 0;
   const uint64_t start = timed ? stillframe_read_ticks() : 0;
-  FastReader reader(registers->gpr[kRsp]);
-  const Counter outcome = Decide(site, entry, registers, reader, shard);
+  thread.reader.Start(registers->gpr[kRsp]);
+  thread.memory = thread.reader.reader();
+  const Counter outcome = Decide(site, entry, registers, thread, shard);
   if (outcome == kCaptured) return;  // counted and timed where it happened
   shard.count[outcome].fetch_add(1, kRelaxed);
   if (timed) FinishTimedDecline(shard, start);
+}
+
+// Counted in before the list is read: the locked addition orders the two. Partner:
+// WaitForQuiescence.
+SF_HIT_INLINE void Enter(ThreadState& thread, uint32_t shard) {
+  thread.in_hit.store(1, kRelaxed);
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  const uint32_t epoch = g_process.epoch.load(kRelaxed) & 1;
+  thread.running = &g_process.active[shard].running[epoch];
+  thread.running->fetch_add(1, std::memory_order_seq_cst);
+}
+
+SF_HIT_INLINE void Leave() {
+  ThreadState& thread = t_thread;
+  thread.running->fetch_sub(1, std::memory_order_release);
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  thread.in_hit.store(0, kRelaxed);
 }
 
 // A signal handler of this thread interrupted a hit and hit a probe itself. The list is protected
@@ -189,21 +207,15 @@ extern "C" void stillframe_hit(SiteRuntime* site, RegisterFile* registers) {
   ThreadState& thread = t_thread;
   const uint32_t index = Shard(thread);
   if (thread.in_hit.load(kRelaxed) != 0) return CountReentrant(site, index);
-  thread.in_hit.store(1, kRelaxed);
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-  // Counted in before the list is read: the locked addition orders the two.
-  ActiveShard& active = g_process.active[index];
-  const uint32_t epoch = g_process.epoch.load(kRelaxed) & 1;
-  active.running[epoch].fetch_add(1, std::memory_order_seq_cst);
+  Enter(thread, index);
   const SiteProbeList* const list = site->list.load(std::memory_order_acquire);
   if (list != nullptr) {
-    for (uint32_t i = 0; i < list->count; ++i) {
-      OneProbe(site, list->entries[i], registers, thread, index);
+    const SiteProbe* const end = list->entries + list->count;
+    for (const SiteProbe* entry = list->entries; entry != end; ++entry) {
+      OneProbe(site, *entry, registers);
     }
   }
-  active.running[epoch].fetch_sub(1, std::memory_order_release);
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-  thread.in_hit.store(0, kRelaxed);
+  Leave();
 }
 
 SF_HIT_PATH_END

@@ -124,9 +124,10 @@ EvalResult EvaluateWithStack(uint64_t* cells, const Insn* code, uint32_t count,
         if (!LoadXmm(frame, *insn, *++top)) return {0, Code::kNotSaved};
         break;
       case Op::kLoad:
-        result = 0;
-        if (!memory.read(memory.self, *top, &result, insn->a)) return {0, Code::kUnreadable};
-        *top = Extend(result, insn->a, insn->b != 0);
+        result = *top;
+        *top = 0;  // the bytes above what is read
+        if (!memory.read(memory.self, result, top, insn->a)) return {0, Code::kUnreadable};
+        *top = Extend(*top, insn->a, insn->b != 0);
         break;
       case Op::kDup:
         result = *top;

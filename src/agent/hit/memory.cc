@@ -27,7 +27,7 @@ constexpr uint64_t kRedZoneBytes = 128;
 uint64_t AsArgument(const void* pointer) { return reinterpret_cast<uint64_t>(pointer); }
 
 // The descriptor is still the one we opened: the host may have closed it and got the number again.
-bool MemoryFileIsOurs(int fd) {
+__attribute__((noinline)) bool MemoryFileIsOurs(int fd) {
   struct stat found;
   if (stillframe_syscall(SYS_fstat, static_cast<uint64_t>(fd), AsArgument(&found), 0, 0, 0, 0) !=
       0) {
@@ -54,7 +54,8 @@ int64_t VmRead(const IoVec* local, const IoVec* remote, uint32_t count) {
   return got < 0 ? 0 : got;
 }
 
-uint32_t FileRead(uint64_t address, void* out, uint32_t size_bytes) {
+// Not inlined: its buffer would cost every caller its stack.
+__attribute__((noinline)) uint32_t FileRead(uint64_t address, void* out, uint32_t size_bytes) {
   const int fd = g_process.memory_fd.load(std::memory_order_relaxed);
   if (fd < 0 || !MemoryFileIsOurs(fd)) return 0;
   const int64_t got = stillframe_syscall(SYS_pread64, static_cast<uint64_t>(fd), AsArgument(out),
@@ -93,14 +94,14 @@ struct KernelSigaction {
   uint64_t mask;
 };
 
-bool HandlerIsOurs(uint64_t signal_number) {
+__attribute__((noinline)) bool HandlerIsOurs(uint64_t signal_number) {
   KernelSigaction action;
   return stillframe_syscall(SYS_rt_sigaction, signal_number, 0, AsArgument(&action), 8, 0, 0) ==
              0 &&
          action.handler == g_process.guard_handler.load(std::memory_order_relaxed);
 }
 
-bool AskWhetherGuardIsUsable() {
+__attribute__((noinline)) bool AskWhetherGuardIsUsable() {
   uint64_t mask = ~uint64_t{0};
   constexpr uint64_t kNeeded = uint64_t{1} << (SIGSEGV - 1) | uint64_t{1} << (SIGBUS - 1);
   if (stillframe_syscall(SYS_rt_sigprocmask, SIG_BLOCK, 0, AsArgument(&mask), 8, 0, 0) != 0) {

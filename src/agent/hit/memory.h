@@ -48,11 +48,14 @@ void ReadBatch(ReadRequest* requests, uint32_t count, IoVec* iovecs);
 // Bytes readable from the start, 0..size_bytes.
 uint32_t ReadSome(uint64_t address, void* out, uint32_t size_bytes);
 
-// Reader for conditions and node chasing. Create one per hit on the stack; signal safe.
+// Reader for conditions and node chasing, started anew for each hit.
 class FastReader {
  public:
   // stack_pointer: the application's, as at the site.
-  explicit FastReader(uint64_t stack_pointer) : stack_pointer_(stack_pointer) {}
+  void Start(uint64_t stack_pointer) {
+    stack_pointer_ = stack_pointer;
+    now_ = 0;
+  }
   bool Read(uint64_t address, void* out, uint32_t size_bytes);
   MemoryReader reader() { return {&ReadThunk, this}; }
 
@@ -60,7 +63,7 @@ class FastReader {
   static bool ReadThunk(void* self, uint64_t address, void* out, uint32_t size_bytes);
   bool ReadElsewhere(uint64_t address, void* out, uint32_t size_bytes);
 
-  uint64_t stack_pointer_;
+  uint64_t stack_pointer_ = 0;
   uint64_t now_ = 0;  // time stamp, taken at the first read that needs one
 };
 

@@ -6,6 +6,8 @@
 #include <atomic>
 #include <cstdint>
 
+#include "agent/hit/interpreter.h"
+#include "agent/hit/memory.h"
 #include "plan/program.h"
 #include "plan/record.h"
 
@@ -22,7 +24,12 @@ struct ThreadState {
   // in a signal handler sees the old one or the new one, never half of each.
   std::atomic<uint32_t> trace_index;
   TraceContextRecord traces[2];
-  uint64_t cells[kMaxStack];  // the interpreter's stack: not on the application's
+  // Working memory of the hit that is running: not on the application's stack, which may be small.
+  uint64_t cells[kMaxStack];
+  FrameContext context;
+  FastReader reader;
+  MemoryReader memory;
+  std::atomic<uint32_t>* running;  // where the hit counted itself in
 };
 
 extern thread_local constinit ThreadState t_thread
