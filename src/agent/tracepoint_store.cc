@@ -154,6 +154,7 @@ Status TracepointStore::CompileEverywhere(const Active& active, Plans& plans) {
       status = plan.status();
       if (plan.ok()) plans.emplace_back(&module, std::move(*plan));
     }
+    if (!status.ok()) LogDebug(module.path + ": " + status.ToString());
     // The executable comes first, so its word stands among equals.
     if (!status.ok() && (worst.ok() || Weight(status.code()) > Weight(worst.code()))) {
       worst = status.WithContext(module.FileName());

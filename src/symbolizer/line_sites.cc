@@ -29,12 +29,12 @@ LinkAddress SkipPrologue(ModuleDebug& debug, Dwarf_Die* unit, const Statement& s
   return debug.lines.AfterPrologue(statement.unit_offset, function->entry, function->entry_end);
 }
 
-void AppendSites(ModuleDebug& debug, const std::vector<Statement>& statements,
-                 std::vector<LineSite>& sites) {
+void AppendSites(ModuleDebug& debug, const SourceFile& file,
+                 const std::vector<Statement>& statements, std::vector<LineSite>& sites) {
   for (const Statement& statement : statements) {
     Dwarf_Die* unit = debug.units.FindByLineProgram(statement.unit_offset, statement.address);
     if (unit == nullptr) continue;  // code that no unit claims: nothing could be shown there
-    sites.push_back({SkipPrologue(debug, unit, statement), unit});
+    sites.push_back({SkipPrologue(debug, unit, statement), unit, file.path});
   }
 }
 
@@ -119,7 +119,7 @@ Result<std::vector<LineSite>> FindLineSites(ModuleDebug& debug, std::string_view
   SF_RETURN_IF_ERROR(Disambiguate(with_code, line));
   std::vector<LineSite> sites;
   for (const Candidate* candidate : with_code) {
-    AppendSites(debug, candidate->statements.at(line), sites);
+    AppendSites(debug, *candidate->file, candidate->statements.at(line), sites);
   }
   if (sites.empty()) return LineHasNoCode(candidates, line);
   SortUnique(sites);
@@ -132,7 +132,7 @@ std::map<uint32_t, std::vector<LineSite>> AllLineSites(ModuleDebug& debug, const
   for (const auto& [line, statements] : debug.lines.Statements(file)) {
     if ((first != 0 && line < first) || (last != 0 && line > last)) continue;
     std::vector<LineSite> sites;
-    AppendSites(debug, statements, sites);
+    AppendSites(debug, file, statements, sites);
     SortUnique(sites);
     if (!sites.empty()) lines.emplace(line, std::move(sites));
   }

@@ -16,6 +16,7 @@ namespace stillframe {
 struct LineSite {
   LinkAddress address;
   Dwarf_Die* unit = nullptr;  // that covers the address; never nullptr; lives as long as the debug
+  std::string file;           // full path of the file that was asked for
 };
 
 // The sites of one line of the file that `file` (a path suffix) names: every statement address in

@@ -81,8 +81,9 @@ __attribute__((noinline)) double Total(const Order& order, double rate, std::str
   }
   total *= rate;
   Keep(&label);
+  Keep(&order);  // mark-total
   std::printf("total %.17g count %d label %.*s\n", total, count, (int)label.size(),
-              label.data());  // mark-total
+              label.data());
   return total + count;
 }
 
