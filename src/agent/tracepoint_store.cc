@@ -49,11 +49,12 @@ void AddSums(hit::CounterSums& into, const hit::CounterSums& from) {
   for (int i = 0; i < 32; ++i) into.histogram[i] += from.histogram[i];
 }
 
-// Which of two failures says more: the file's own problem over "not in this module".
-int Weight(Code code) {
+// Which of two failures says more: the file's own problem over "not in this module". That the
+// executable itself has no debug information weighs more than that a library lacks the file.
+int Weight(Code code, bool is_executable) {
   if (code == Code::kFileNotFound) return 1;
-  if (code == Code::kNoDebugInfo || code == Code::kBuildMismatch) return 0;
-  return 2;
+  if (code == Code::kNoDebugInfo || code == Code::kBuildMismatch) return is_executable ? 2 : 0;
+  return 3;
 }
 
 }  // namespace
@@ -145,6 +146,7 @@ void TracepointStore::SetDesired(const std::vector<model::DesiredTracepoint>& de
 Status TracepointStore::CompileEverywhere(const Active& active, Plans& plans) {
   const PlanRequest request = MakeRequest(active.desired.spec, options_.bytes_per_snapshot);
   Status worst;
+  int weight = -1;
   for (const LoadedModule& module : modules_) {
     if (module.is_agent || module.is_vdso || module.text.empty()) continue;
     auto opened = symbolizer_->OpenModule(module.path, module.build_id);
@@ -155,10 +157,10 @@ Status TracepointStore::CompileEverywhere(const Active& active, Plans& plans) {
       if (plan.ok()) plans.emplace_back(&module, std::move(*plan));
     }
     if (!status.ok()) LogDebug(module.path + ": " + status.ToString());
-    // The executable comes first, so its word stands among equals.
-    if (!status.ok() && (worst.ok() || Weight(status.code()) > Weight(worst.code()))) {
-      worst = status.WithContext(module.FileName());
-    }
+    if (status.ok()) continue;
+    const int says = Weight(status.code(), &module == &modules_.front());
+    if (says > weight) worst = status.WithContext(module.FileName());
+    weight = std::max(weight, says);
   }
   return plans.empty() ? worst : Status();
 }

@@ -1,5 +1,6 @@
 #include "symbolizer/frame_compiler.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -55,17 +56,49 @@ struct Parts {
   }
 };
 
+// Index of the function of the chain in which the requested line stands. `sources` describes the
+// same chain. In this order: a function whose call of the next inner one is on that line; the
+// innermost one, if it is written in that file at all; the innermost one that is.
+size_t FunctionOfLine(const ScopeChain& chain, const std::vector<SourceFrame>& sources,
+                      const RequestedLine& requested) {
+  const auto declared_before = [&](size_t i) {
+    const Dwarf_Die origin = dwarf::Origin(chain.functions[i].function);
+    return dwarf::DeclFile(origin) == requested.file &&
+           static_cast<uint32_t>(dwarf::Line(origin)) <= requested.line;
+  };
+  const size_t count = std::min(chain.functions.size(), sources.size());
+  for (size_t i = 1; i < count; ++i) {
+    if (sources[i].line == requested.line && sources[i].file == requested.file) return i;
+  }
+  for (size_t i = 0; i < count; ++i) {
+    if (declared_before(i)) return i;
+  }
+  return 0;
+}
+
+// Takes away what lies inside the requested line's function.
+void Trim(ScopeChain& chain, std::vector<SourceFrame>& sources, const RequestedLine& requested) {
+  if (requested.file.empty() || sources.empty()) return;
+  const auto inner = static_cast<std::ptrdiff_t>(FunctionOfLine(chain, sources, requested));
+  chain.functions.erase(chain.functions.begin(), chain.functions.begin() + inner);
+  sources.erase(sources.begin(), sources.begin() + inner);
+  sources[0].file = requested.file;
+  sources[0].line = requested.line;
+}
+
 class ScopeImpl : public Scope {
  public:
-  ScopeImpl(Parts& parts, const Dwarf_Die& unit, LinkAddress pc, ScopeChain chain)
+  ScopeImpl(Parts& parts, const Dwarf_Die& unit, LinkAddress pc, ScopeChain chain,
+            const RequestedLine& requested)
       : parts_(parts), unit_(unit), chain_(std::move(chain)) {
     context_.pc = pc;
     context_.lookup_pc = pc;
     if (chain_.functions.empty()) return;
     context_.subprogram = chain_.subprogram();
-    const dwarf::SourceLine at = dwarf::LineAt(unit_, pc);
+    std::vector<SourceFrame> sources = dwarf::DescribeChain(unit_, chain_, pc, parts_.namer);
+    Trim(chain_, sources, requested);
     const auto& function = chain_.functions.front();
-    locals_ = dwarf::VisibleLocals(function, at.file, at.line);
+    locals_ = dwarf::VisibleLocals(function, sources[0].file, sources[0].line);
     enclosing_ = parts_.namer.ScopeName(function.function);
   }
 
@@ -167,15 +200,15 @@ class FrameCompilerImpl : public FrameCompiler {
   FrameCompilerImpl(Dwarf* dwarf, const RedactionPolicy* redaction, PlanUnit& unit)
       : parts_(dwarf, redaction, unit), unit_(unit) {}
 
-  Result<uint32_t> AddFrame(Dwarf_Die* cu, LinkAddress pc, LinkAddress lookup_pc,
-                            bool innermost) override {
+  Result<uint32_t> AddFrame(Dwarf_Die* cu, LinkAddress pc, LinkAddress lookup_pc, bool innermost,
+                            const RequestedLine& requested) override {
     if (cu == nullptr) return Status(Code::kInvalidArgument, "no unit for the frame");
-    const ScopeChain chain = ChainAt(*cu, lookup_pc);
+    ScopeChain chain = ChainAt(*cu, lookup_pc);
     if (chain.functions.empty()) {
       return Status(Code::kNoDebugInfo, "no function in the debug information covers this address");
     }
-    const std::vector<SourceFrame> sources =
-        dwarf::DescribeChain(*cu, chain, lookup_pc, parts_.namer);
+    std::vector<SourceFrame> sources = dwarf::DescribeChain(*cu, chain, lookup_pc, parts_.namer);
+    Trim(chain, sources, requested);
     const LocationContext context{pc, lookup_pc, innermost, chain.subprogram()};
     FramePlan frame;
     frame.pc = pc;
@@ -190,10 +223,11 @@ class FrameCompilerImpl : public FrameCompiler {
     return static_cast<uint32_t>(unit_.frames.size() - 1);
   }
 
-  std::unique_ptr<Scope> OpenScope(Dwarf_Die* cu, LinkAddress pc) override {
+  std::unique_ptr<Scope> OpenScope(Dwarf_Die* cu, LinkAddress pc,
+                                   const RequestedLine& requested) override {
     const Dwarf_Die unit = cu == nullptr ? Dwarf_Die{} : *cu;
     ScopeChain chain = cu == nullptr ? ScopeChain{} : ChainAt(unit, pc);
-    return std::make_unique<ScopeImpl>(parts_, unit, pc, std::move(chain));
+    return std::make_unique<ScopeImpl>(parts_, unit, pc, std::move(chain), requested);
   }
 
  private:

@@ -21,6 +21,14 @@ namespace stillframe {
 // the line table. Never empty when a function covers pc.
 std::vector<SourceFrame> InlineChain(Dwarf_Die* cu, LinkAddress pc);
 
+// The line that a site was chosen for. Its address may also begin what is inlined there, or belong
+// to the destructor calls that the compiler attributes to the line: the frame shown is that of the
+// function in which the line stands.
+struct RequestedLine {
+  std::string_view file;  // full path; "" = whatever the line table says
+  uint32_t line = 0;
+};
+
 // Fills one PlanUnit; types, strings and identical locations are shared across its frames.
 class FrameCompiler {
  public:
@@ -35,10 +43,11 @@ class FrameCompiler {
   // in a register that a callee does not save is kUnavailable / kNotSaved. Variables declared after
   // the frame's line in their block are left out.
   virtual Result<uint32_t> AddFrame(Dwarf_Die* cu, LinkAddress pc, LinkAddress lookup_pc,
-                                    bool innermost) = 0;
+                                    bool innermost, const RequestedLine& requested = {}) = 0;
   // Names visible at the innermost scope of pc (its function and the blocks, not the functions it
   // is inlined into), then globals of the module. Locations refer to frame 0. Valid while this is.
-  virtual std::unique_ptr<Scope> OpenScope(Dwarf_Die* cu, LinkAddress pc) = 0;
+  virtual std::unique_ptr<Scope> OpenScope(Dwarf_Die* cu, LinkAddress pc,
+                                           const RequestedLine& requested = {}) = 0;
 };
 
 }  // namespace stillframe

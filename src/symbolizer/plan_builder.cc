@@ -64,9 +64,10 @@ class PlanBuilder {
   Status AddSite(const LineSite& site) {
     SitePlan planned;
     planned.address = site.address;
+    const RequestedLine requested{site.file, request_.line};
     std::unique_ptr<Scope> scope;
     if (!request_.condition.empty() || !request_.expressions.empty()) {
-      scope = frames_->OpenScope(site.unit, site.address);
+      scope = frames_->OpenScope(site.unit, site.address, requested);
       if (scope == nullptr) {
         return Refuse(site, Status(Code::kNotInScope, "no function covers this address"));
       }
@@ -76,35 +77,13 @@ class PlanBuilder {
       if (!condition.ok()) return Refuse(site, condition.status().WithContext("condition"));
       planned.condition = *condition;
     }
-    const auto frame = frames_->AddFrame(site.unit, site.address, site.address, true);
+    const auto frame = frames_->AddFrame(site.unit, site.address, site.address, true, requested);
     if (!frame.ok()) return Refuse(site, frame.status());
     planned.frame = *frame;
-    ShowRequestedLine(site, plan_.unit.frames[*frame]);
     planned.function = FunctionOf(*frame);
     AddWatches(scope.get(), planned);
     plan_.sites.push_back(planned);
     return Status();
-  }
-
-  // Several rows of the line table may share the site's address: the line asked for, and the first
-  // of what is inlined there. The snapshot must show the former, as a debugger does when it stops
-  // before an inlined call.
-  void ShowRequestedLine(const LineSite& site, FramePlan& frame) {
-    std::vector<VirtualFrame>& views = plan_.unit.virtual_frames;
-    for (uint32_t i = 0; i < frame.virtual_count; ++i) {
-      const VirtualFrame& view = views[frame.first_virtual + i];
-      if (view.line != request_.line || plan_.unit.strings[view.file] != site.file) continue;
-      frame.first_virtual += i;
-      frame.virtual_count -= i;
-      return;
-    }
-    if (frame.virtual_count == 0) return;
-    VirtualFrame& innermost = views[frame.first_virtual];
-    innermost.line = request_.line;
-    if (plan_.unit.strings[innermost.file] != site.file) {
-      innermost.file = static_cast<StringId>(plan_.unit.strings.size());
-      plan_.unit.strings.push_back(site.file);
-    }
   }
 
   Status Refuse(const LineSite& site, const Status& status) {

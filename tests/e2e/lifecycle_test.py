@@ -142,7 +142,7 @@ class LifecycleTest(unittest.TestCase):
             def poke():
                 process.stdin.write("x")
                 process.stdin.flush()
-                return output.read_text().count("\n") == 1
+                return output.exists() and output.read_text().count("\n") == 1
 
             harness.wait_for("a snapshot after the file changed", poke)
             process.communicate("", timeout=20)

@@ -116,17 +116,28 @@ bool ValueFormatter::FormatSequence(Value& value, const View& view, const Object
   return true;
 }
 
+// Indexes of a pair's `first` and `second` in the unit's members (there are empty bases, too); 0, 0
+// when it is no pair.
+std::pair<size_t, size_t> ValueFormatter::PairMembers(const TypeNode& node) const {
+  size_t first = 0, second = 0;
+  for (uint32_t i = 0; i < node.member_count; ++i) {
+    const size_t at = size_t{node.first_member} + i;
+    if (at >= unit_.members.size()) break;
+    if (Text(unit_.members[at].name) == "first") first = at;
+    if (Text(unit_.members[at].name) == "second" && first != 0) second = at;
+  }
+  return {second != 0 ? first : 0, second};
+}
+
 // One element of a map or set: maps name it by the key's text.
 Value ValueFormatter::FormatEntry(const View& view, uint64_t index, uint64_t address,
                                   uint32_t level) {
   const Object entry = Object::InMemory(*context_.record, address);
-  const TypeNode& pair = Node(view.element);
   const std::string position = "[" + std::to_string(index) + "]";
-  const bool is_pair = view.key_value != 0 && pair.member_count == 2 &&
-                       pair.first_member + 2 <= unit_.members.size();
-  if (!is_pair) return Format(position, view.element, entry, level);
-  const Member& first = unit_.members[pair.first_member];
-  const Member& second = unit_.members[pair.first_member + 1];
+  const auto [first_at, second_at] = PairMembers(Node(view.element));
+  if (view.key_value == 0 || second_at == 0) return Format(position, view.element, entry, level);
+  const Member& first = unit_.members[first_at];
+  const Member& second = unit_.members[second_at];
   Value key = Format("key", first.type, entry.At(first.offset_bytes), level);
   if (!key.has_value) return Format(position, view.element, entry, level);
   // A key may tell what the value is ("password" -> …): it inherits the names' redaction.

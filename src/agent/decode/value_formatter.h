@@ -57,6 +57,7 @@ class ValueFormatter {
   bool FormatTuple(Value& value, const View& view, const Object& object, uint32_t level);
   Value FormatEntry(const View& view, uint64_t index, uint64_t address, uint32_t level);
 
+  std::pair<size_t, size_t> PairMembers(const TypeNode& node) const;
   const TypeNode& Node(TypeId type) const;
   const std::string& Text(StringId id) const;
   std::string EnumeratorName(const TypeNode& node, const Enumerator& enumerator) const;
