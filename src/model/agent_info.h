@@ -27,6 +27,9 @@ struct AgentIdentity {
   uint64_t rss_bytes = 0;  // of the agent's own arenas, as far as known
 };
 
+// As in GET …/agents. `last_seen_unix_ms` is the server's clock.
+std::string AgentToJson(const AgentIdentity& identity, int64_t last_seen_unix_ms);
+
 struct DesiredTracepoint {
   std::string id;
   uint64_t revision = 0;

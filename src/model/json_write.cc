@@ -1,6 +1,7 @@
 #include <ctime>
 #include <nlohmann/json.hpp>
 
+#include "model/agent_info.h"
 #include "model/snapshot.h"
 #include "model/tracepoint.h"
 
@@ -187,5 +188,32 @@ std::string TracepointToJson(const Tracepoint& tracepoint, const std::vector<Age
 }
 
 std::string AgentStatusToJson(const AgentStatus& status) { return Dump(AgentJson(status)); }
+
+std::string ErrorToJson(const FieldError& error) {
+  Json inner = {{"code", error.code}, {"message", error.message}};
+  if (!error.field.empty()) inner["field"] = error.field;
+  return Dump(Json{{"error", inner}});
+}
+
+std::string ServiceToJson(const std::string& name, uint64_t agents, uint64_t tracepoints) {
+  return Dump(Json{{"name", name}, {"agents", agents}, {"tracepoints", tracepoints}});
+}
+
+std::string AgentToJson(const AgentIdentity& identity, int64_t last_seen_unix_ms) {
+  Json json = {{"instance", identity.instance}, {"service", identity.service},
+               {"host", identity.host},         {"pid", identity.pid},
+               {"version", identity.version},   {"environment", identity.environment},
+               {"program", identity.program},   {"agentVersion", identity.agent_version}};
+  json["labels"] = Json::object();
+  for (const auto& [key, value] : identity.labels) json["labels"][key] = value;
+  json["buildIds"] = Json::array();
+  for (const auto& [module, build_id] : identity.modules) {
+    json["buildIds"].push_back({{"module", module}, {"buildId", build_id}});
+  }
+  json["startTime"] = FormatTime(identity.start_unix_nanos);
+  json["lastSeen"] = FormatTime(last_seen_unix_ms * 1'000'000);
+  json["cost"] = {{"cpuSeconds", identity.cpu_seconds}, {"rssBytes", identity.rss_bytes}};
+  return Dump(json);
+}
 
 }  // namespace stillframe::model

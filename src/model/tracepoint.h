@@ -129,6 +129,11 @@ struct NamedSpec {
 };
 std::optional<FieldError> ParseTracepointsFile(std::string_view json, std::vector<NamedSpec>& out);
 
+// {"error":{"code","message","field"}}, as REST answers.
+std::string ErrorToJson(const FieldError& error);
+// One entry of GET /v1/services.
+std::string ServiceToJson(const std::string& name, uint64_t agents, uint64_t tracepoints);
+
 // JSON text (one line) of the tracepoint with an "agents" list.
 std::string TracepointToJson(const Tracepoint& tracepoint, const std::vector<AgentStatus>& agents);
 std::string AgentStatusToJson(const AgentStatus& status);

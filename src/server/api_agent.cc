@@ -1,0 +1,126 @@
+// What agents call.
+#include "server/api.h"
+#include "server/clock.h"
+#include "server/compress.h"
+#include "server/crypto.h"
+#include "server/wire.h"
+
+namespace stillframe::server {
+namespace {
+
+constexpr uint64_t kMaxDecodedBytes = 32u << 20;
+
+Response Error(int status, const std::string& code, const std::string& message) {
+  Response response;
+  response.status = status;
+  response.body = model::ErrorToJson({code, message, ""});
+  return response;
+}
+
+// The body, unpacked; or the answer that refuses it.
+std::optional<Response> Unpack(const Request& request, std::string& body) {
+  const std::string_view type = request.Header("content-type");
+  if (type.substr(0, type.find(';')) != "application/x-protobuf") {
+    return Error(415, "UNSUPPORTED_MEDIA_TYPE", "the body must be application/x-protobuf");
+  }
+  auto decoded = DecodeBody(request.Header("content-encoding"), request.body, kMaxDecodedBytes);
+  if (decoded.ok()) {
+    body = std::move(*decoded);
+    return std::nullopt;
+  }
+  const Status status = decoded.status();
+  const int http = status.code() == Code::kUnsupported ? 415
+                   : status.code() == Code::kOverLimit ? 413
+                                                       : 400;
+  return Error(http, std::string(CodeName(status.code())), status.message());
+}
+
+Response BadMessage(const Status& status) {
+  return Error(status.code() == Code::kOverLimit ? 413 : 400,
+               status.code() == Code::kOverLimit ? "OVER_LIMIT" : "MALFORMED_PROTOBUF",
+               status.message());
+}
+
+// An agent speaks for the service and environment of its key, and under a name.
+std::optional<Response> CheckIdentity(const std::string& service, const std::string& environment,
+                                      const std::string& instance, const Principal& principal) {
+  if (!IsName(service, 256) || !IsName(instance, 256)) {
+    return Error(400, "INVALID_ARGUMENT", "service and instance must be names");
+  }
+  if (!principal.SeesService(service) || !principal.SeesEnvironment(environment)) {
+    return Error(403, "FORBIDDEN", "this key is for another service or environment");
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+void Api::Poll(RouteContext& context) {
+  const auto fail = [&](Response response) {
+    Count("/v1/agent/poll", response.status);
+    context.exchange->Send(std::move(response));
+  };
+  std::string body;
+  if (auto refusal = Unpack(context.request, body)) return fail(*refusal);
+  auto request = ParsePollRequest(body);
+  if (!request.ok()) return fail(BadMessage(request.status()));
+  const model::AgentIdentity& identity = request->identity;
+  if (auto refusal = CheckIdentity(identity.service, identity.environment, identity.instance,
+                                   context.principal)) {
+    return fail(*refusal);
+  }
+  Count("/v1/agent/poll", 200);
+  hub_.Poll(std::move(*request), context.exchange);
+}
+
+void Api::Publish(RouteContext& context) {
+  const auto fail = [this, exchange = context.exchange](Response response) {
+    Count("/v1/agent/publish", response.status);
+    exchange->Send(std::move(response));
+  };
+  std::string body;
+  if (auto refusal = Unpack(context.request, body)) return fail(*refusal);
+  auto request = ParsePublishRequest(body);
+  if (!request.ok()) return fail(BadMessage(request.status()));
+  if (auto refusal = CheckIdentity(request->service, context.principal.environment,
+                                   request->instance, context.principal)) {
+    return fail(*refusal);
+  }
+  std::vector<SnapshotRow> rows;
+  const int64_t now_ms = WallMs();
+  for (model::Snapshot& snapshot : request->snapshots) {
+    snapshot.service = request->service;  // not what the snapshot claims
+    snapshot.instance = request->instance;
+    if (!IsName(snapshot.id, 128)) snapshot.id = "sn_" + RandomHex(8);
+    SnapshotRow row;
+    row.id = snapshot.id;
+    row.service = request->service;
+    row.instance = request->instance;
+    row.environment = context.principal.environment;
+    row.tracepoint_id = snapshot.tracepoint_id;
+    row.trace_id = snapshot.trace.trace_id;
+    row.epoch = request->epoch;
+    row.sequence = snapshot.sequence;
+    row.time_ns = snapshot.time_unix_nanos;
+    row.received_ms = now_ms;
+    row.json = model::SnapshotToJson(snapshot);
+    rows.push_back(std::move(row));
+  }
+  const Status queued = store_.InsertSnapshots(
+      std::move(rows), [this, fail](Status status, std::vector<SnapshotRow> done) {
+        if (!status.ok()) return fail(Error(503, "UNAVAILABLE", status.message()));
+        model::PublishResponse response;
+        for (const SnapshotRow& row : done) {
+          response.acked.push_back(row.sequence);
+          row.inserted ? ++stored_ : ++duplicates_;
+          if (row.inserted) hub_.PublishEvent("snapshot", row.service, row.environment, row.json);
+        }
+        Response answer;
+        answer.content_type = "application/x-protobuf";
+        answer.body = SerializePublishResponse(response);
+        fail(std::move(answer));
+      });
+  if (!queued.ok()) fail(Error(503, "UNAVAILABLE", queued.message()));
+}
+
+}  // namespace stillframe::server

@@ -1,0 +1,133 @@
+// What the server knows while it runs: tracepoints, connected agents and their held polls, open
+// questions, and the event stream. The store holds what must outlive it.
+//
+// Threads: any; one mutex. Exchanges are answered under it, which only queues bytes.
+#ifndef STILLFRAME_SERVER_HUB_H_
+#define STILLFRAME_SERVER_HUB_H_
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "model/agent_info.h"
+#include "server/auth.h"
+#include "server/http.h"
+#include "server/store.h"
+
+namespace stillframe::server {
+
+inline constexpr int64_t kMaxHoldMs = 50'000;
+inline constexpr int64_t kAgentGoneMs = 90'000;
+inline constexpr int64_t kQueryTimeoutMs = 5'000;
+
+struct AgentView {
+  model::AgentIdentity identity;
+  int64_t last_seen_ms = 0;  // wall clock
+};
+
+struct HubStats {
+  size_t agents = 0, held_polls = 0, streams = 0, tracepoints = 0;
+};
+
+class Hub {
+ public:
+  explicit Hub(Store& store) : store_(store) {}
+  Status Load();
+
+  // ---- Tracepoints; durable when these return ----
+  Result<StoredTracepoint> Create(const std::string& service, const model::TracepointSpec& spec,
+                                  const std::string& created_by);
+  std::optional<StoredTracepoint> Find(const std::string& id, const Principal& principal);
+  Result<StoredTracepoint> Change(const StoredTracepoint& changed);
+  Status Remove(const std::string& id);
+  std::vector<StoredTracepoint> List(const std::string& service);
+  // The tracepoint's JSON with the status of each agent that it concerns.
+  std::string Describe(const StoredTracepoint& tracepoint);
+
+  struct ServiceView {
+    std::string name;
+    size_t agents = 0, tracepoints = 0;
+  };
+  std::vector<ServiceView> Services(const Principal& principal);
+  std::vector<AgentView> Agents(const std::string& service, const Principal& principal);
+
+  // ---- Agents ----
+  // Answers at once, or holds the exchange until there is something to say.
+  void Poll(model::PollRequest request, std::shared_ptr<Exchange> exchange);
+  // Sends the question with the next poll; `done` gets the REST answer, once.
+  void Ask(const std::string& service, model::Query query, std::function<void(Response)> done);
+
+  // ---- Events ----
+  void Subscribe(const std::string& service, const Principal& principal,
+                 const std::string& last_event_id, std::shared_ptr<Exchange> exchange);
+  void PublishEvent(const std::string& name, const std::string& service,
+                    const std::string& environment, const std::string& json);
+
+  // Deadlines of polls and questions, lost agents, expiry, heartbeats. Every 50 ms or so.
+  void Tick();
+  // Answers held polls, ends streams: the server is going down.
+  void Drain();
+  HubStats stats();
+
+ private:
+  struct Held {
+    std::shared_ptr<Exchange> exchange;
+    int64_t deadline_ms = 0;  // monotonic
+    uint64_t known_revision = 0;
+  };
+  struct Agent {
+    model::AgentIdentity identity;
+    int64_t seen_ms = 0, seen_wall_ms = 0;
+    std::map<std::string, model::AgentStatus> reports;
+    std::vector<model::Query> queries;  // to hand over
+    std::optional<Held> held;
+  };
+  struct Question {
+    std::function<void(Response)> done;
+    int64_t deadline_ms = 0;
+  };
+  struct Event {
+    uint64_t id;
+    std::string service, environment, text;
+  };
+  struct Subscriber {
+    std::shared_ptr<Exchange> exchange;
+    std::string service;
+    Principal principal;
+  };
+
+  uint64_t RevisionOf(const std::string& service) const;
+  void Changed(const std::string& service);  // wakes the service's agents
+  bool Wants(const StoredTracepoint& tracepoint, const model::AgentIdentity& agent) const;
+  model::PollResponse ResponseFor(Agent& agent, uint64_t known_revision);
+  void AnswerHeld(Agent& agent);
+  void TakeReports(Agent& agent, std::vector<model::TracepointReport> reports);
+  std::string DescribeLocked(const StoredTracepoint& tracepoint) const;
+  void Emit(const std::string& name, const std::string& service, const std::string& environment,
+            const std::string& json);
+  static bool Sees(const Subscriber& subscriber, const Event& event);
+  void ExpireTracepoints(int64_t now_ms);
+
+  Store& store_;
+  std::mutex mutex_;  // guards everything below
+  std::map<std::string, StoredTracepoint> tracepoints_;
+  uint64_t revision_ = 0;
+  std::map<std::string, uint64_t> service_revisions_;
+  uint64_t base_revision_ = 0;
+  std::map<std::string, bool> expired_;  // ids whose expiry was told
+  std::map<std::string, Agent> agents_;  // by instance
+  std::map<std::string, Question> questions_;
+  std::deque<Event> events_;
+  uint64_t next_event_ = 1;
+  std::vector<Subscriber> subscribers_;
+  int64_t heartbeat_ms_ = 0;
+  bool draining_ = false;
+};
+
+}  // namespace stillframe::server
+
+#endif  // STILLFRAME_SERVER_HUB_H_

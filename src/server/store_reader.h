@@ -1,0 +1,25 @@
+// A read connection borrowed from the store for one scope. Internal to the store.
+#ifndef STILLFRAME_SERVER_STORE_READER_H_
+#define STILLFRAME_SERVER_STORE_READER_H_
+
+#include "server/store.h"
+
+namespace stillframe::server {
+
+class Store::Reader {
+ public:
+  Reader(Store& store, std::unique_ptr<Database> database)
+      : store_(store), database_(std::move(database)) {}
+  ~Reader() { store_.ReturnReader(std::move(database_)); }
+  Reader(const Reader&) = delete;
+  Reader& operator=(const Reader&) = delete;
+  Database* operator->() { return database_.get(); }
+
+ private:
+  Store& store_;
+  std::unique_ptr<Database> database_;
+};
+
+}  // namespace stillframe::server
+
+#endif  // STILLFRAME_SERVER_STORE_READER_H_
