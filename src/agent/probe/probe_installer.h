@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -41,6 +42,8 @@ struct InstalledSite {
   Method method = Method::kNone;
 };
 
+// Called with the address of a RegisterFile (plan/record.h). Must be compiled for general registers
+// only: no vector state is saved around it.
 using HitFunction = void (*)(hit::SiteRuntime*, void* register_file);
 
 class ProbeInstaller {
@@ -50,12 +53,17 @@ class ProbeInstaller {
   static Result<std::unique_ptr<ProbeInstaller>> Create(HitFunction hit);
   virtual ~ProbeInstaller() = default;
 
-  // Builds the trampoline (or reuses this site's old one) and patches. The site is live when this
-  // returns: set runtime->list before, through Prepare. Errors: kUnsafeSite (reason in the
-  // message), kProbeFailed, kNotPermitted, kModuleUnloaded.
+  // Builds the trampoline (or reuses this site's old one) without changing the site's text: the
+  // caller sets runtime->list, then calls Arm. A site that is armed already is returned as it is.
+  // Errors: kUnsafeSite (reason in the message), kProbeFailed, kNotPermitted, kOverLimit,
+  // kModuleUnloaded.
   virtual Result<InstalledSite> Prepare(RuntimeAddress site, const ModuleText& module) = 0;
+  // Patches a prepared site: it is live when this returns OK. Arming an armed site does nothing.
+  // kProbeFailed: the bytes changed since Prepare, or a step failed and was rolled back.
+  // kUnsafeSite: it would overlap another armed site. kModuleUnloaded: gone, or forgotten.
   virtual Status Arm(RuntimeAddress site) = 0;
-  // Restores the original bytes; refuses to touch bytes that are not ours.
+  // Restores the original bytes; kProbeFailed when the bytes are not ours: they are left alone.
+  // A thread may run the trampoline for any time after this.
   virtual Status Disarm(RuntimeAddress site) = 0;
   // The module was unloaded: forget its sites without touching memory.
   virtual void Forget(RuntimeAddress start, RuntimeAddress end) = 0;
@@ -63,9 +71,13 @@ class ProbeInstaller {
 };
 
 // Offline: which method a site at `address` would get, given the text around it as in the file
-// (`text` starts at `text_address`). For doctor. kUnsafeSite with a reason when none.
+// (`text` starts at `text_address`). For doctor. kUnsafeSite with a reason when none. Assumes a
+// quiet address space: everything but the module itself can be mapped. A position-independent file
+// is taken to be loaded where Linux usually loads one; when the caller does not say what the file
+// is, text below 4 MiB (the usual base of fixed-address programs) means position-independent.
 Result<Method> ClassifySite(std::span<const uint8_t> text, LinkAddress text_address,
-                            LinkAddress address);
+                            LinkAddress address,
+                            std::optional<bool> position_independent = std::nullopt);
 
 }  // namespace stillframe::probe
 

@@ -1,0 +1,85 @@
+#include "agent/probe/text_system.h"
+
+#include <fcntl.h>
+#include <linux/membarrier.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+
+#include "base/unique_fd.h"
+
+namespace stillframe::probe {
+namespace {
+
+Status MemoryError(const char* what, int error_number) {
+  const bool unmapped = error_number == EFAULT || error_number == EIO;
+  return Status(unmapped ? Code::kModuleUnloaded : Code::kNotPermitted,
+                ErrnoStatus(what, error_number).message());
+}
+
+class LinuxTextSystem final : public TextSystem {
+ public:
+  LinuxTextSystem() {
+    const long result =
+        syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0);
+    sync_error_ = result == 0 ? 0 : errno;
+  }
+
+  Status Read(uint64_t address, std::span<uint8_t> out) override {
+    iovec local{out.data(), out.size()};
+    iovec remote{reinterpret_cast<void*>(address), out.size()};
+    const ssize_t count = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+    if (count == static_cast<ssize_t>(out.size())) return Status();
+    // A short count is a hole; sandboxes forbid the call with EPERM, ENOSYS or EACCES.
+    if (count >= 0 || errno == EFAULT) return MemoryError("read text", EFAULT);
+    return ReadThroughFile(address, out);
+  }
+
+  Status WriteThrough(uint64_t address, std::span<const uint8_t> bytes) override {
+    const UniqueFd fd(open("/proc/self/mem", O_RDWR | O_CLOEXEC));
+    if (!fd.valid()) return MemoryError("open /proc/self/mem", errno);
+    const ssize_t count = pwrite(fd.get(), bytes.data(), bytes.size(), static_cast<off_t>(address));
+    if (count == static_cast<ssize_t>(bytes.size())) return Status();
+    return MemoryError("write /proc/self/mem", count < 0 ? errno : EIO);
+  }
+
+  Status Protect(uint64_t start, uint64_t size_bytes, int protection) override {
+    if (mprotect(reinterpret_cast<void*>(start), size_bytes, protection) == 0) return Status();
+    const Code code = errno == ENOMEM ? Code::kModuleUnloaded : Code::kNotPermitted;
+    return Status(code, ErrnoStatus("mprotect of text", errno).message());
+  }
+
+  Status CoreSync() override {
+    if (sync_error_ != 0) return MemoryError("register membarrier", sync_error_);
+    if (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0) == 0) {
+      return Status();
+    }
+    return MemoryError("membarrier", errno);
+  }
+
+  bool CompareExchange(uint64_t address, uint64_t expected, uint64_t desired) override {
+    std::atomic_ref<uint64_t> word(*reinterpret_cast<uint64_t*>(address));
+    return word.compare_exchange_strong(expected, desired, std::memory_order_seq_cst);
+  }
+
+ private:
+  static Status ReadThroughFile(uint64_t address, std::span<uint8_t> out) {
+    const UniqueFd fd(open("/proc/self/mem", O_RDONLY | O_CLOEXEC));
+    if (!fd.valid()) return MemoryError("open /proc/self/mem", errno);
+    const ssize_t count = pread(fd.get(), out.data(), out.size(), static_cast<off_t>(address));
+    if (count == static_cast<ssize_t>(out.size())) return Status();
+    return MemoryError("read /proc/self/mem", count < 0 ? errno : EIO);
+  }
+
+  int sync_error_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<TextSystem> MakeLinuxTextSystem() { return std::make_unique<LinuxTextSystem>(); }
+
+}  // namespace stillframe::probe

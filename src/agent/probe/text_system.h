@@ -1,0 +1,39 @@
+// The operating-system services that patching needs, behind one interface so that tests can fail
+// each of them in turn. Agent thread only.
+#ifndef STILLFRAME_AGENT_PROBE_TEXT_SYSTEM_H_
+#define STILLFRAME_AGENT_PROBE_TEXT_SYSTEM_H_
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "base/status.h"
+
+namespace stillframe::probe {
+
+class TextSystem {
+ public:
+  virtual ~TextSystem() = default;
+
+  // Copies memory of this process without faulting. kModuleUnloaded when it is not mapped.
+  virtual Status Read(uint64_t address, std::span<uint8_t> out) = 0;
+  // Writes memory whatever its protection, a private page being copied first. Only single bytes
+  // are seen at once by other threads; longer writes may tear.
+  virtual Status WriteThrough(uint64_t address, std::span<const uint8_t> bytes) = 0;
+  // Protection of whole pages, PROT_* as mprotect(2) has them.
+  virtual Status Protect(uint64_t start, uint64_t size_bytes, int protection) = 0;
+  // When this returns OK, no thread of the process runs instructions that it fetched before.
+  virtual Status CoreSync() = 0;
+  // One store of an aligned word that must hold `expected`; false when it does not. The page must
+  // be writable.
+  virtual bool CompareExchange(uint64_t address, uint64_t expected, uint64_t desired) = 0;
+};
+
+// Linux: process_vm_readv and /proc/self/mem, opened for each use (a host that closes descriptors
+// it does not know, or forks, would otherwise make us write into something else), mprotect(2),
+// membarrier(2), which is registered here.
+std::unique_ptr<TextSystem> MakeLinuxTextSystem();
+
+}  // namespace stillframe::probe
+
+#endif  // STILLFRAME_AGENT_PROBE_TEXT_SYSTEM_H_
