@@ -8,6 +8,8 @@
 #ifndef STILLFRAME_TRACE_H_
 #define STILLFRAME_TRACE_H_
 
+#include <dlfcn.h>
+
 #include <cstring>
 #include <string_view>
 
@@ -15,14 +17,43 @@
 
 namespace stillframe {
 
+namespace internal {
+
+// The agent's functions. A program that was linked without the agent and runs with it preloaded
+// has its weak references resolved to null by the linker already; the loader still knows the names.
+struct TraceFunctions {
+  decltype(&stillframe_trace_parse) parse = stillframe_trace_parse;
+  decltype(&stillframe_trace_set) set = stillframe_trace_set;
+  decltype(&stillframe_trace_get) get = stillframe_trace_get;
+
+  static const TraceFunctions& Get() {
+    static const TraceFunctions functions = Find();
+    return functions;
+  }
+  bool present() const { return parse != nullptr && set != nullptr && get != nullptr; }
+
+ private:
+  static TraceFunctions Find() {
+    TraceFunctions found;
+    if (found.present()) return found;
+    found.parse =
+        reinterpret_cast<decltype(found.parse)>(dlsym(RTLD_DEFAULT, "stillframe_trace_parse"));
+    found.set = reinterpret_cast<decltype(found.set)>(dlsym(RTLD_DEFAULT, "stillframe_trace_set"));
+    found.get = reinterpret_cast<decltype(found.get)>(dlsym(RTLD_DEFAULT, "stillframe_trace_get"));
+    return found;
+  }
+};
+
+}  // namespace internal
+
 class TraceScope {
  public:
   // From a W3C `traceparent` header, "00-<32 hex>-<16 hex>-<2 hex>". A malformed or empty one
   // leaves the thread's context as it is.
   explicit TraceScope(std::string_view traceparent) {
     stillframe_trace context;
-    if (stillframe_trace_parse != nullptr &&
-        stillframe_trace_parse(traceparent.data(), traceparent.size(), &context) == 1) {
+    if (functions_.present() &&
+        functions_.parse(traceparent.data(), traceparent.size(), &context) == 1) {
       Enter(context);
     }
   }
@@ -47,12 +78,10 @@ class TraceScope {
       if (*c >= 'A' && *c <= 'F') *c = static_cast<char>(*c - 'A' + 'a');
     }
     stillframe_trace context;
-    if (stillframe_trace_parse != nullptr && stillframe_trace_parse(header, 55, &context) == 1) {
-      Enter(context);
-    }
+    if (functions_.present() && functions_.parse(header, 55, &context) == 1) Enter(context);
   }
   ~TraceScope() {
-    if (entered_) stillframe_trace_set(&previous_);
+    if (entered_) functions_.set(&previous_);
   }
   TraceScope(const TraceScope&) = delete;
   TraceScope& operator=(const TraceScope&) = delete;
@@ -62,12 +91,13 @@ class TraceScope {
 
  private:
   void Enter(const stillframe_trace& context) {
-    if (stillframe_trace_set == nullptr || stillframe_trace_get == nullptr) return;
-    stillframe_trace_get(&previous_);
-    stillframe_trace_set(&context);
+    if (!functions_.present()) return;
+    functions_.get(&previous_);
+    functions_.set(&context);
     entered_ = true;
   }
 
+  const internal::TraceFunctions& functions_ = internal::TraceFunctions::Get();
   stillframe_trace previous_ = {};
   bool entered_ = false;
 };

@@ -69,7 +69,8 @@ void PrintAgentStatus(const GlobalOptions& global, const Json& agent) {
   for (const auto& [name, value] : counters.items()) {
     if (value.is_number() && value != 0) text += "  " + Safe(name) + " " + value.dump();
   }
-  for (const auto& [name, value] : counters.value("dropped", Json::object()).items()) {
+  const Json dropped = counters.value("dropped", Json::object());
+  for (const auto& [name, value] : dropped.items()) {
     text += "  dropped " + Safe(name) + " " + value.dump();
   }
   const Json nanos = agent.value("hitNanos", Json::object());

@@ -54,6 +54,8 @@ def frame_variables(frame):
             if (symbol.is_variable or symbol.is_argument) and symbol.name not in variables:
                 try:
                     variables[symbol.name] = dump(symbol.value(frame), 0)
+                    if not symbol.is_argument:
+                        variables[symbol.name]["declared"] = symbol.line
                 except gdb.error as error:
                     variables[symbol.name] = {"missing": str(error)}
         if block.function is not None:

@@ -109,25 +109,21 @@ class Server:
         self.start()
 
     def start(self):
-        log = open(self.folder / "server.log", "ab")
-        self.process = subprocess.Popen(
-            [str(SERVER), "--listen", f"127.0.0.1:{self.port}", "--store", self.store, *self.args],
-            stdout=subprocess.PIPE, stderr=log, text=True)
-        os.set_blocking(self.process.stdout.fileno(), False)
-        text = ""
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            text += self.process.stdout.read() or ""
-            port = re.search(r"127\.0\.0\.1:(\d+)", text)
-            if port and self.healthy(int(port.group(1))):
-                break
+        said = self.folder / "server.out"
+        with open(said, "wb") as out, open(self.folder / "server.log", "ab") as log:
+            self.process = subprocess.Popen(
+                [str(SERVER), "--listen", f"127.0.0.1:{self.port}", "--store", self.store,
+                 *self.args], stdout=out, stderr=log)
+
+        def up():
             if self.process.poll() is not None:
                 raise AssertionError(f"the server ended with {self.process.returncode}: "
                                      + (self.folder / "server.log").read_text()[-2000:])
-            time.sleep(0.01)
-        else:
-            raise AssertionError("the server did not start: " + text)
-        text += self.process.stdout.read() or ""
+            found = re.search(r"127\.0\.0\.1:(\d+)", said.read_text())
+            return found if found and self.healthy(int(found.group(1))) else None
+
+        port = wait_for("the server to start", up)
+        text = said.read_text()
         self.port = int(port.group(1))
         self.url = f"http://127.0.0.1:{self.port}"
         key = re.search(r"admin key: (\S+)", text)
