@@ -30,7 +30,7 @@ target_link_libraries(stillframe_agent PRIVATE
   -Wl,--whole-archive $<TARGET_FILE:stillframe_core> -Wl,--no-whole-archive
   stillframe_core ${agent_rooms} stillframe_private_curl ${CAPSTONE_STATIC})
 target_link_options(stillframe_agent PRIVATE
-  -Wl,--version-script=${CMAKE_SOURCE_DIR}/cmake/stillframe.map -Wl,--exclude-libs,ALL
+  -Wl,--version-script=${CMAKE_SOURCE_DIR}/cmake/stillframe.map
   -Wl,-Bsymbolic -Wl,--gc-sections -Wl,-z,nodelete -Wl,-z,relro -Wl,-z,defs)
 if(NOT STILLFRAME_SANITIZE)
   # The host may use another C++ library, or none: ours is private.

@@ -28,7 +28,10 @@ class Scope {
   // not do these: the compiler falls back on Find("this")), then globals and statics of the module.
   virtual std::optional<ScopeVariable> Find(std::string_view name) = 0;
   // Value and type of a (possibly qualified) enumerator, e.g. "Tier::kGold" or "kGold".
-  struct EnumConstant { TypeId type; int64_t value; };
+  struct EnumConstant {
+    TypeId type;
+    int64_t value;
+  };
   virtual std::optional<EnumConstant> FindEnumerator(std::string_view qualified_name) = 0;
   // All names visible here, for "did you mean".
   virtual std::vector<std::string> VisibleNames() = 0;

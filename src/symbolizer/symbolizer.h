@@ -22,18 +22,18 @@ namespace stillframe {
 class RedactionPolicy {
  public:
   virtual ~RedactionPolicy() = default;
-  virtual bool RedactsName(std::string_view name) const = 0;      // variable or member
+  virtual bool RedactsName(std::string_view name) const = 0;  // variable or member
   virtual bool RedactsType(std::string_view type_name) const = 0;
 };
 
 struct SymbolizerOptions {
-  std::vector<std::string> debug_path;        // folders searched for separate debug files
-  const RedactionPolicy* redaction = nullptr; // not owned; nullptr = nothing is redacted
-  uint32_t max_sites = 1000;                  // more statement addresses than that: kTooManySites
+  std::vector<std::string> debug_path;         // folders searched for separate debug files
+  const RedactionPolicy* redaction = nullptr;  // not owned; nullptr = nothing is redacted
+  uint32_t max_sites = 1000;                   // more statement addresses than that: kTooManySites
 };
 
 struct PlanRequest {
-  std::string file;   // any component-aligned suffix of the path in the debug information
+  std::string file;  // any component-aligned suffix of the path in the debug information
   uint32_t line = 0;
   std::string condition;                 // "" = always
   std::vector<std::string> expressions;  // watches
@@ -51,8 +51,8 @@ struct SourceFrame {
 struct LineInfo {
   std::string file;  // full path
   uint32_t line = 0;
-  std::vector<LinkAddress> addresses;    // every distinct statement address
-  std::vector<std::string> functions;    // functions (innermost) these belong to, de-duplicated
+  std::vector<LinkAddress> addresses;  // every distinct statement address
+  std::vector<std::string> functions;  // functions (innermost) these belong to, de-duplicated
 };
 
 // One ELF module opened for symbols. Obtained from Symbolizer::OpenModule.
@@ -62,7 +62,7 @@ class SymbolModule {
   virtual const std::string& path() const = 0;
   virtual const std::string& build_id() const = 0;  // lower-case hex or ""
   // What was found: the module itself has DWARF, a separate file does, or why there is none.
-  virtual Status debug_status() const = 0;          // OK or kNoDebugInfo / kBuildMismatch
+  virtual Status debug_status() const = 0;            // OK or kNoDebugInfo / kBuildMismatch
   virtual const std::string& debug_file() const = 0;  // "" when none
 
   // Compiles the plan. Errors: kNoDebugInfo, kFileNotFound (no unit has the file; near names),

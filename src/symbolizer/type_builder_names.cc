@@ -120,10 +120,7 @@ std::string TypeNamer::DeclareQualified(const Dwarf_Die& type, std::string inner
   if (style == NameStyle::kGdb && !IsPointerLike(target_tag)) {
     return word + " " + Declare(target, std::move(inner), style, depth + 1);
   }
-  const bool spaced = style == NameStyle::kGdb || !IsPointerLike(target_tag);
-  std::string around = (spaced ? " " : " ") + word;
-  if (!inner.empty() && style == NameStyle::kGdb) around += " ";
-  return Declare(target, around + inner, style, depth + 1);
+  return Declare(target, " " + word + inner, style, depth + 1);
 }
 
 std::string TypeNamer::DeclareArray(const Dwarf_Die& type, std::string inner, NameStyle style,

@@ -108,7 +108,7 @@ __attribute__((noinline)) int Outer(const Order& order, int depth) {
 int main(int argc, char**) {
   using namespace shop;
   int counter = 41 + argc;
-  Order order;
+  Order order{};
   order.id = 1234567890123;
   for (int i = 0; i < 5; ++i) {
     order.items.push_back({"sku-" + std::to_string(i), i + 1, {9.5 * (i + 1), "EUR"}});
