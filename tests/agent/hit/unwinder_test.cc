@@ -1,0 +1,321 @@
+#include "agent/hit/unwinder.h"
+
+#include <execinfo.h>
+#include <gtest/gtest.h>
+#include <link.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <functional>
+#include <random>
+
+#include "agent/hit/memory.h"
+#include "agent/hit/record_writer.h"
+#include "symbolizer/symbolizer.h"
+#include "tests/agent/hit/test_plan.h"
+
+namespace stillframe::hit {
+namespace {
+
+// The unwind tables of every module of this process.
+class ProcessTables {
+ public:
+  ProcessTables() : symbolizer_(Symbolizer::Create({})) {
+    dl_iterate_phdr(
+        [](dl_phdr_info* info, size_t, void* self) {
+          static_cast<ProcessTables*>(self)->Add(*info);
+          return 0;
+        },
+        this);
+    std::sort(modules_.begin(), modules_.end(),
+              [](const UnwindModule& a, const UnwindModule& b) { return a.start < b.start; });
+    head_ = {static_cast<uint32_t>(modules_.size()), modules_.data()};
+  }
+  const UnwindModules* get() const { return &head_; }
+
+ private:
+  void Add(const dl_phdr_info& info) {
+    std::string path = info.dlpi_name;
+    if (path.empty()) path = "/proc/self/exe";
+    auto module = symbolizer_->OpenModule(path, "");
+    if (!module.ok()) return;
+    auto table = (*module)->BuildUnwindTable();
+    if (!table.ok()) return;
+    tables_.push_back(std::make_unique<UnwindTable>(std::move(*table)));
+    const UnwindTable& t = *tables_.back();
+    for (int i = 0; i < info.dlpi_phnum; ++i) {
+      const ElfW(Phdr)& segment = info.dlpi_phdr[i];
+      if (segment.p_type != PT_LOAD || (segment.p_flags & PF_X) == 0) continue;
+      const uint64_t start = info.dlpi_addr + segment.p_vaddr;
+      modules_.push_back({start, start + segment.p_memsz, info.dlpi_addr,
+                          info.dlpi_addr + t.base.value, t.pcs.data(), t.row_rules.data(),
+                          t.rules.data(), static_cast<uint32_t>(t.pcs.size()),
+                          static_cast<uint32_t>(t.rules.size())});
+    }
+  }
+
+  std::unique_ptr<Symbolizer> symbolizer_;
+  std::vector<std::unique_ptr<UnwindTable>> tables_;
+  std::vector<UnwindModule> modules_;
+  UnwindModules head_{};
+};
+
+const ProcessTables& Tables() {
+  static const ProcessTables* const tables = new ProcessTables;
+  return *tables;
+}
+
+struct Unwound {
+  std::vector<FrameRecord> frames;
+  bool stopped;
+};
+
+Unwound UnwindFrom(const RegisterFile& registers, const UnwindModules* modules,
+                   uint32_t max_frames = 64, uint32_t slice_bytes = kSliceBytes) {
+  std::vector<uint8_t> slice(kSliceBytes), window(kWindowBytes);
+  StackCopy stack{};
+  stack.slice = slice.data();
+  stack.slice_address = registers.gpr[7] - 128;
+  stack.slice_bytes = ReadSome(stack.slice_address, slice.data(), slice_bytes);
+  stack.window = window.data();
+  stack.window_capacity = kWindowBytes;
+  stack.refills_left = 100;
+  Unwound result;
+  result.frames.resize(max_frames);
+  const UnwindResult r = Unwind(modules, registers, stack, result.frames.data(), max_frames);
+  result.frames.resize(r.frame_count);
+  result.stopped = r.stopped;
+  return result;
+}
+
+// Calls `body` with frames of several shapes below: locals, alloca, callee-saved registers.
+__attribute__((noinline)) void Nest(int depth, const std::function<void()>& body) {
+  if (depth == 0) return body();
+  volatile char* room = static_cast<char*>(__builtin_alloca(static_cast<size_t>(depth) * 24));
+  room[0] = static_cast<char>(depth);
+  Nest(depth - 1, body);
+  asm volatile("" ::: "rbx", "r12", "r13", "r14", "r15", "memory");
+  room[1] = room[0];
+}
+
+class UnwinderTest : public testing::Test {
+ protected:
+  void SetUp() override { ASSERT_TRUE(Initialize({kTicksPerSecond, 0, 0}).ok()); }
+};
+
+void ExpectSameAsBacktrace(uint32_t slice_bytes) {
+  void* expected[64];
+  RegisterFile registers;
+  const int count = backtrace(expected, 64);
+  stillframe_test_registers(&registers);
+  const Unwound got = UnwindFrom(registers, Tables().get(), 64, slice_bytes);
+  // Frame 0 differs by the two calls' return addresses; the rest must be equal.
+  ASSERT_EQ(got.frames.size(), static_cast<size_t>(count));
+  for (int i = 1; i < count; ++i) {
+    EXPECT_EQ(got.frames[i].pc, reinterpret_cast<uint64_t>(expected[i])) << i;
+    EXPECT_GT(got.frames[i].rsp, got.frames[i - 1].rsp);
+    EXPECT_EQ(got.frames[i].rsp, got.frames[i - 1].cfa);
+  }
+  EXPECT_FALSE(got.stopped);
+}
+
+TEST_F(UnwinderTest, FindsTheSameFramesAsBacktrace) {
+  Nest(25, [] { ExpectSameAsBacktrace(kSliceBytes); });
+}
+
+TEST_F(UnwinderTest, FindsTheSameFramesThroughTheWindowAlone) {
+  Nest(25, [] { ExpectSameAsBacktrace(256); });
+}
+
+TEST_F(UnwinderTest, RecoversCalleeSavedRegisters) {
+  RegisterFile outer;
+  Unwound inner;
+  uint64_t outer_rsp = 0;
+  // The registers that the outer function has when it calls are those it has after the call.
+  const std::function<void()> body = [&] {
+    RegisterFile registers;
+    stillframe_test_registers(&registers);
+    inner = UnwindFrom(registers, Tables().get());
+  };
+  Nest(12, body);
+  stillframe_test_registers(&outer);
+  outer_rsp = outer.gpr[7];
+  const auto frame = std::find_if(inner.frames.begin(), inner.frames.end(),
+                                  [&](const FrameRecord& f) { return f.rsp == outer_rsp; });
+  ASSERT_NE(frame, inner.frames.end());
+  int compared = 0;
+  for (int i = 0; i < kSavedRegisterCount; ++i) {
+    if ((frame->valid >> i & 1) == 0) continue;
+    EXPECT_EQ(frame->saved[i], outer.gpr[kSavedRegisters[i]]) << i;
+    ++compared;
+  }
+  EXPECT_EQ(compared, kSavedRegisterCount);
+}
+
+Unwound g_in_handler;
+void UnwindInHandler(int) {
+  RegisterFile registers;
+  stillframe_test_registers(&registers);
+  g_in_handler = UnwindFrom(registers, Tables().get());
+}
+
+TEST_F(UnwinderTest, GoesThroughASignalFrameOnAnotherStack) {
+  Tables();
+  std::vector<uint8_t> other(64 * 1024);
+  stack_t stack{}, old_stack{};
+  stack.ss_sp = other.data();
+  stack.ss_size = other.size();
+  ASSERT_EQ(sigaltstack(&stack, &old_stack), 0);
+  struct sigaction action {
+  }, old{};
+  action.sa_handler = &UnwindInHandler;
+  action.sa_flags = SA_ONSTACK;
+  ASSERT_EQ(sigaction(SIGUSR1, &action, &old), 0);
+  RegisterFile here;
+  Nest(5, [] { raise(SIGUSR1); });
+  stillframe_test_registers(&here);
+  sigaction(SIGUSR1, &old, nullptr);
+  sigaltstack(&old_stack, nullptr);
+  const auto& frames = g_in_handler.frames;
+  EXPECT_EQ(std::count_if(frames.begin() + 1, frames.end(),
+                          [](const FrameRecord& f) { return f.pc_is_exact != 0; }),
+            1);
+  EXPECT_TRUE(std::any_of(frames.begin(), frames.end(),
+                          [&](const FrameRecord& f) { return f.rsp == here.gpr[7]; }));
+  EXPECT_FALSE(g_in_handler.stopped);
+}
+
+TEST_F(UnwinderTest, TheNumberOfFramesIsALimit) {
+  Nest(25, [] {
+    RegisterFile registers;
+    stillframe_test_registers(&registers);
+    const Unwound got = UnwindFrom(registers, Tables().get(), 7);
+    EXPECT_EQ(got.frames.size(), 7u);
+    EXPECT_FALSE(got.stopped);
+    EXPECT_NE(got.frames[6].cfa, 0u);
+  });
+}
+
+// ---- tables by hand ----
+
+struct Hand {
+  std::vector<uint32_t> pcs{0, 16, 32};
+  std::vector<uint16_t> rows{0, 1, 0};
+  std::vector<UnwindRule> rules{2};
+  UnwindModule module{};
+  UnwindModules modules{1, &module};
+  alignas(16) uint64_t stack[64] = {};
+  RegisterFile registers{};
+  static constexpr uint64_t kText = 0x100000;
+
+  Hand() {
+    rules[1].cfa_kind = CfaKind::kRegisterOffset;
+    rules[1].cfa_register = 7;
+    rules[1].cfa_offset = 16;
+    registers.rip = kText + 20;
+    registers.gpr[7] = reinterpret_cast<uint64_t>(&stack[20]);
+  }
+  Unwound Run() {
+    module = {kText,
+              kText + 64,
+              0,
+              kText,
+              pcs.data(),
+              rows.data(),
+              rules.data(),
+              static_cast<uint32_t>(pcs.size()),
+              static_cast<uint32_t>(rules.size())};
+    return UnwindFrom(registers, &modules);
+  }
+};
+
+TEST_F(UnwinderTest, StopsAtAReturnAddressOfZeroOrWithoutARule) {
+  Hand hand;
+  hand.stack[21] = Hand::kText + 24;  // CFA = &stack[22]
+  hand.stack[23] = 0;
+  Unwound got = hand.Run();
+  ASSERT_EQ(got.frames.size(), 2u);
+  EXPECT_EQ(got.frames[1].pc, Hand::kText + 24);
+  EXPECT_FALSE(got.stopped);
+  hand.stack[23] = Hand::kText + 40;  // a gap
+  got = hand.Run();
+  EXPECT_EQ(got.frames.size(), 3u);
+  EXPECT_TRUE(got.stopped);
+  hand.stack[23] = 0xdeadbeef;  // no module
+  got = hand.Run();
+  EXPECT_EQ(got.frames.size(), 3u);
+  EXPECT_TRUE(got.stopped);
+  // The first byte behind a function belongs to the call before it.
+  hand.stack[23] = Hand::kText + 32;
+  hand.stack[25] = 0;
+  got = hand.Run();
+  EXPECT_EQ(got.frames.size(), 3u);
+  EXPECT_FALSE(got.stopped);
+}
+
+TEST_F(UnwinderTest, AFrameThatDoesNotGoUpIsTheEnd) {
+  Hand hand;
+  hand.rules[1].cfa_offset = 0;
+  const Unwound got = hand.Run();
+  EXPECT_EQ(got.frames.size(), 1u);
+  EXPECT_TRUE(got.stopped);
+}
+
+TEST_F(UnwinderTest, RealignedFramesFindTheirCfaInMemory) {
+  Hand hand;
+  hand.rules[1].cfa_kind = CfaKind::kDerefOffset;
+  hand.rules[1].cfa_register = 6;
+  hand.rules[1].cfa_offset = -8;
+  hand.rules[1].save[1] = SaveKind::kUndefined;
+  hand.registers.gpr[6] = reinterpret_cast<uint64_t>(&hand.stack[31]);
+  hand.stack[30] = reinterpret_cast<uint64_t>(&hand.stack[40]);
+  hand.stack[39] = Hand::kText + 22;
+  const Unwound got = hand.Run();
+  ASSERT_EQ(got.frames.size(), 2u);
+  EXPECT_EQ(got.frames[0].cfa, reinterpret_cast<uint64_t>(&hand.stack[40]));
+  EXPECT_EQ(got.frames[1].valid & 2, 0);  // rbp was lost, so the second frame has no CFA
+  EXPECT_EQ(got.frames[1].valid & 1, 1);
+  EXPECT_TRUE(got.stopped);
+}
+
+TEST_F(UnwinderTest, PltEntriesHaveTwoShapes) {
+  Hand hand;
+  hand.rules[1].cfa_kind = CfaKind::kPlt;
+  hand.registers.rip = Hand::kText + 16 + 6;
+  Unwound got = hand.Run();
+  EXPECT_EQ(got.frames[0].cfa, hand.registers.gpr[7] + 8);
+  hand.registers.rip = Hand::kText + 16 + 11;
+  got = hand.Run();
+  EXPECT_EQ(got.frames[0].cfa, hand.registers.gpr[7] + 16);
+}
+
+TEST_F(UnwinderTest, GarbageStacksAndRegistersEnd) {
+  std::mt19937_64 random(5);
+  for (int i = 0; i < 3000; ++i) {
+    Hand hand;
+    for (UnwindRule& rule : hand.rules) {
+      rule.cfa_kind = static_cast<CfaKind>(random() % 5);
+      rule.cfa_register = static_cast<uint8_t>(random());
+      rule.cfa_offset = static_cast<int32_t>(random() % 4096) - 1024;
+      rule.return_address_offset = static_cast<int32_t>(random() % 64) - 32;
+      for (int r = 0; r < kSavedRegisterCount; ++r) {
+        rule.save[r] = static_cast<SaveKind>(random() % 3);
+        rule.save_offset[r] = static_cast<int32_t>(random());
+      }
+    }
+    for (uint16_t& row : hand.rows) row = static_cast<uint16_t>(random() % 4);
+    for (uint64_t& word : hand.stack) {
+      word = random() % 2 == 0 ? Hand::kText + random() % 64
+                               : reinterpret_cast<uint64_t>(&hand.stack[random() % 64]);
+    }
+    for (uint64_t& gpr : hand.registers.gpr) {
+      gpr = random() % 3 == 0 ? random() : reinterpret_cast<uint64_t>(&hand.stack[random() % 64]);
+    }
+    const Unwound got = hand.Run();
+    ASSERT_GE(got.frames.size(), 1u);
+    ASSERT_LE(got.frames.size(), 64u);
+  }
+}
+
+}  // namespace
+}  // namespace stillframe::hit

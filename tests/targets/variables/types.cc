@@ -1,0 +1,2 @@
+int types_placeholder;
+int main() { return types_placeholder; }

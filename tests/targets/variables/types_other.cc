@@ -1,0 +1,1 @@
+int types_other;
