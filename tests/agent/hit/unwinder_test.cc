@@ -14,6 +14,45 @@
 #include "symbolizer/symbolizer.h"
 #include "tests/agent/hit/test_plan.h"
 
+// Calls body(argument) with marks in all callee-saved registers.
+extern "C" void stillframe_test_with_marks(void (*body)(void*), void* argument);
+extern "C" const char stillframe_test_marks_return;
+asm(R"(
+    .text
+    .globl stillframe_test_with_marks, stillframe_test_marks_return
+    .hidden stillframe_test_with_marks, stillframe_test_marks_return
+    .type stillframe_test_with_marks, @function
+stillframe_test_with_marks:
+    .cfi_startproc
+    .irp r, rbx, rbp, r12, r13, r14, r15
+    pushq %\r
+    .cfi_adjust_cfa_offset 8
+    .cfi_rel_offset \r, 0
+    .endr
+    subq $8, %rsp
+    .cfi_adjust_cfa_offset 8
+    movq $0x1b, %rbx
+    movq $0x1bb, %rbp
+    movq $0x12, %r12
+    movq $0x13, %r13
+    movq $0x14, %r14
+    movq $0x15, %r15
+    movq %rdi, %rax
+    movq %rsi, %rdi
+    call *%rax
+stillframe_test_marks_return:
+    addq $8, %rsp
+    .cfi_adjust_cfa_offset -8
+    .irp r, r15, r14, r13, r12, rbp, rbx
+    popq %\r
+    .cfi_adjust_cfa_offset -8
+    .cfi_restore \r
+    .endr
+    ret
+    .cfi_endproc
+    .size stillframe_test_with_marks, . - stillframe_test_with_marks
+)");
+
 namespace stillframe::hit {
 namespace {
 
@@ -127,29 +166,28 @@ TEST_F(UnwinderTest, FindsTheSameFramesThroughTheWindowAlone) {
   Nest(25, [] { ExpectSameAsBacktrace(256); });
 }
 
-TEST_F(UnwinderTest, RecoversCalleeSavedRegisters) {
-  RegisterFile outer;
-  Unwound inner;
-  uint64_t outer_rsp = 0;
-  // The registers that the outer function has when it calls are those it has after the call.
-  const std::function<void()> body = [&] {
-    RegisterFile registers;
-    stillframe_test_registers(&registers);
-    inner = UnwindFrom(registers, Tables().get());
-  };
-  Nest(12, body);
-  stillframe_test_registers(&outer);
-  outer_rsp = outer.gpr[7];
-  const auto frame = std::find_if(inner.frames.begin(), inner.frames.end(),
-                                  [&](const FrameRecord& f) { return f.rsp == outer_rsp; });
-  ASSERT_NE(frame, inner.frames.end());
-  int compared = 0;
-  for (int i = 0; i < kSavedRegisterCount; ++i) {
-    if ((frame->valid >> i & 1) == 0) continue;
-    EXPECT_EQ(frame->saved[i], outer.gpr[kSavedRegisters[i]]) << i;
-    ++compared;
+struct MarksBody {
+  Unwound unwound;
+  static void Run(void* self) {
+    Nest(12, [self] {
+      RegisterFile registers;
+      stillframe_test_registers(&registers);
+      static_cast<MarksBody*>(self)->unwound = UnwindFrom(registers, Tables().get());
+    });
   }
-  EXPECT_EQ(compared, kSavedRegisterCount);
+};
+
+TEST_F(UnwinderTest, RecoversCalleeSavedRegisters) {
+  MarksBody body;
+  stillframe_test_with_marks(&MarksBody::Run, &body);
+  const auto& frames = body.unwound.frames;
+  const auto frame = std::find_if(frames.begin(), frames.end(), [](const FrameRecord& f) {
+    return f.pc == reinterpret_cast<uint64_t>(&stillframe_test_marks_return);
+  });
+  ASSERT_NE(frame, frames.end());
+  EXPECT_EQ(frame->valid, (1u << kSavedRegisterCount) - 1);
+  const uint64_t marks[kSavedRegisterCount] = {0x1b, 0x1bb, 0x12, 0x13, 0x14, 0x15};
+  for (int i = 0; i < kSavedRegisterCount; ++i) EXPECT_EQ(frame->saved[i], marks[i]) << i;
 }
 
 Unwound g_in_handler;
