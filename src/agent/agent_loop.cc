@@ -102,7 +102,7 @@ void AgentLoop::AnswerQueries() {
 uint32_t AgentLoop::WaitMs() const {
   if (store_ != nullptr && store_->active()) return kActiveWaitMs;
   if (!outbox_.empty()) return 100;
-  return symbols_open_ ? 1'000 : kIdleWaitMs;
+  return store_ != nullptr ? 1'000 : kIdleWaitMs;
 }
 
 void AgentLoop::Turn() {

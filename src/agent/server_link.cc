@@ -63,7 +63,8 @@ class ServerLink final : public Link {
 
   void Report(std::vector<model::TracepointReport> reports, bool urgent) override {
     reports_ = std::move(reports);
-    if (urgent) PollAtOnce();
+    // A poll that is held for long would keep the counters back until it ends.
+    if (urgent || held_long_) PollAtOnce();
   }
 
   void Send(transport::Outbox& outbox) override {
@@ -113,6 +114,7 @@ class ServerLink final : public Link {
     const bool live = std::any_of(reports_.begin(), reports_.end(), Live);
     const uint32_t hold_ms = !polled_ || again_ ? 0 : live ? kActiveHoldMs : kHoldMs;
     again_ = false;
+    held_long_ = hold_ms == kHoldMs;
     sent_answers_ = answers_.size();
     connection_->StartPoll(MakePoll(hold_ms));
   }
@@ -170,7 +172,7 @@ class ServerLink final : public Link {
   const model::AgentIdentity& identity_;
   Retry poll_retry_, publish_retry_;
   uint64_t revision_ = 0;
-  bool polled_ = false, again_ = false, knows_desired_ = false;
+  bool polled_ = false, again_ = false, knows_desired_ = false, held_long_ = false;
   std::optional<std::vector<model::DesiredTracepoint>> desired_;
   std::vector<model::Query> queries_;
   std::vector<model::Answer> answers_;

@@ -12,6 +12,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr int kMaxDepth = 40;
+constexpr size_t kMaxElements = 8;  // of one container; the JSON has them all
 
 std::string Text(const Json& json, const char* key) {
   if (!json.is_object()) return "";
@@ -134,7 +135,11 @@ class Renderer {
     const std::string place =
         file.empty() ? Text(frame, "module") + " " + Text(frame, "pc") : file + ":" + line;
     const Json& variables = List(frame, "variables");
-    if (index == 0 || !variables.empty()) {
+    // Callers that show nothing but gaps take one line; the JSON has the reasons.
+    const bool tells = std::any_of(variables.begin(), variables.end(), [](const Json& variable) {
+      return variable.contains("value") || variable.contains("children");
+    });
+    if (index == 0 || tells) {
       out_ += "\n" + title + "\n    " + Paint(style_, Ink::kDim, place) + "\n";
       if (index == 0 && !file.empty()) Source(frame);
       Values(variables, "name", "    ", 0);
@@ -160,10 +165,18 @@ class Renderer {
   }
 
   void Values(const Json& values, const char* name_key, const std::string& indent, int depth) {
-    for (size_t i = 0; i < values.size(); ++i) {
+    const bool elements = !values.empty() && Text(values[0], name_key).starts_with("[");
+    const size_t shown = elements ? std::min(values.size(), kMaxElements) : values.size();
+    for (size_t i = 0; i < shown; ++i) {
       const bool last = i + 1 == values.size();
       Value(values[i], name_key, indent + (last ? "└─ " : "├─ "), indent + (last ? "   " : "│  "),
             depth);
+    }
+    if (shown < values.size()) {
+      out_ += Paint(style_, Ink::kDim,
+                    indent + "└─ … " + std::to_string(values.size() - shown) +
+                        " more (--output json shows them)") +
+              "\n";
     }
   }
 
