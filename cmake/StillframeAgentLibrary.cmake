@@ -32,6 +32,9 @@ target_link_libraries(stillframe_agent PRIVATE
 target_link_options(stillframe_agent PRIVATE
   -Wl,--version-script=${CMAKE_SOURCE_DIR}/cmake/stillframe.map
   -Wl,-Bsymbolic -Wl,--gc-sections -Wl,-z,nodelete -Wl,-z,relro -Wl,-z,defs)
+# A program that uses the agent need not refer to any of its names: linkers that drop libraries
+# nobody refers to would drop it.
+target_link_options(stillframe_agent INTERFACE LINKER:--no-as-needed)
 if(NOT STILLFRAME_SANITIZE)
   # The host may use another C++ library, or none: ours is private.
   target_link_options(stillframe_agent PRIVATE -static-libstdc++ -static-libgcc)
