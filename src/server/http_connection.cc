@@ -51,7 +51,9 @@ class ConnectionExchange : public Exchange,
                            public std::enable_shared_from_this<ConnectionExchange> {
  public:
   ConnectionExchange(std::shared_ptr<Connection> connection, uint64_t number)
-      : connection_(std::move(connection)), number_(number), io_(connection_->context_.io),
+      : connection_(std::move(connection)),
+        number_(number),
+        io_(connection_->context_.io),
         limit_(connection_->context_.options.stream_buffer_bytes) {}
 
   void Send(Response response) override {
@@ -362,13 +364,12 @@ void Connection::WriteOut(bool) {
   writing_.swap(queued_);
   queued_.clear();
   Deadline(context_.options.write_timeout_ms);
-  stream_->WriteAll(writing_,
-                    [self = shared_from_this()](const error_code& ec, std::size_t size) {
-                      self->write_running_ = false;
-                      if (self->closed_) return;
-                      if (ec) return self->Close();
-                      self->OnWritten(size);
-                    });
+  stream_->WriteAll(writing_, [self = shared_from_this()](const error_code& ec, std::size_t size) {
+    self->write_running_ = false;
+    if (self->closed_) return;
+    if (ec) return self->Close();
+    self->OnWritten(size);
+  });
 }
 
 void Connection::OnWritten(std::size_t size) {

@@ -94,7 +94,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::shared_ptr<ConnectionExchange> exchange_;
   uint64_t exchange_count_ = 0;
   std::string writing_, queued_;
-  bool reading_ = false;       // a read is under way
+  bool reading_ = false;  // a read is under way
   bool write_running_ = false;
   bool streaming_ = false;
   bool chunked_ = false;

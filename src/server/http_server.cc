@@ -68,7 +68,10 @@ class TlsStream : public ByteStream {
 class HttpServerImpl : public HttpServer {
  public:
   HttpServerImpl(const HttpOptions& options, HttpHandler& handler)
-      : options_(options), acceptor_(io_), retry_(io_), drain_timer_(io_),
+      : options_(options),
+        acceptor_(io_),
+        retry_(io_),
+        drain_timer_(io_),
         context_{io_, options_, handler} {}
 
   ~HttpServerImpl() override {
@@ -82,9 +85,9 @@ class HttpServerImpl : public HttpServer {
     if (!options_.tls_cert.empty()) SF_RETURN_IF_ERROR(LoadTls());
     error_code ec;
     tcp::resolver resolver(io_);
-    const auto found = resolver.resolve(options_.host, std::to_string(options_.port),
-                                        tcp::resolver::passive | tcp::resolver::numeric_service,
-                                        ec);
+    const auto found =
+        resolver.resolve(options_.host, std::to_string(options_.port),
+                         tcp::resolver::passive | tcp::resolver::numeric_service, ec);
     if (ec || found.empty()) {
       return {Code::kInvalidArgument, "--listen " + options_.host + ": " + ec.message()};
     }
@@ -128,7 +131,7 @@ class HttpServerImpl : public HttpServer {
   }
 
   HttpStats stats() const override {
-    return {context_.connections, context_.accepted, context_.refused,
+    return {context_.connections, context_.accepted,  context_.refused,
             context_.bytes_in,    context_.bytes_out, context_.slow_streams_dropped};
   }
 

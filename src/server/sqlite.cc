@@ -95,9 +95,8 @@ Database::~Database() {
 
 Result<Statement> Database::Prepare(const char* sql) {
   sqlite3_stmt*& statement = statements_[sql];
-  if (statement == nullptr &&
-      sqlite3_prepare_v3(handle_, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, nullptr) !=
-          SQLITE_OK) {
+  if (statement == nullptr && sqlite3_prepare_v3(handle_, sql, -1, SQLITE_PREPARE_PERSISTENT,
+                                                 &statement, nullptr) != SQLITE_OK) {
     return ErrorOf(handle_).WithContext(path_);
   }
   return Statement(statement);

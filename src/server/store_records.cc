@@ -114,8 +114,7 @@ Result<std::vector<StoredKey>> Store::ListKeys() {
     if (!more) return keys;
     const auto role = RoleFromName(rows.Text(2));
     if (!role) continue;  // of a newer version: grants nothing here
-    keys.push_back(
-        {rows.Text(0), rows.Text(1), *role, rows.Text(3), rows.Text(4), rows.Number(5)});
+    keys.push_back({rows.Text(0), rows.Text(1), *role, rows.Text(3), rows.Text(4), rows.Number(5)});
   }
 }
 

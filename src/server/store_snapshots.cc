@@ -36,21 +36,19 @@ void BindQuery(Statement& statement, const SnapshotQuery& query) {
 
 // The most selective filter picks the index; the others only check. A unary plus keeps SQLite from
 // choosing their index.
-#define STILLFRAME_LIST_SQL(BY_SERVICE, BY_TRACEPOINT, BY_TRACE)                               \
-  "SELECT n, time_ns, json FROM snapshots WHERE " BY_SERVICE " AND " BY_TRACEPOINT " AND "     \
-  BY_TRACE                                                                                     \
-  " AND (?4 = '' OR environment = ?4) AND time_ns >= ?5 AND (time_ns, n) < (?6, ?7) "          \
+#define STILLFRAME_LIST_SQL(BY_SERVICE, BY_TRACEPOINT, BY_TRACE)                      \
+  "SELECT n, time_ns, json FROM snapshots WHERE " BY_SERVICE " AND " BY_TRACEPOINT    \
+  " AND " BY_TRACE                                                                    \
+  " AND (?4 = '' OR environment = ?4) AND time_ns >= ?5 AND (time_ns, n) < (?6, ?7) " \
   "ORDER BY time_ns DESC, n DESC LIMIT ?8"
-constexpr char kAnyService[] = STILLFRAME_LIST_SQL("(?1 = '' OR +service = ?1)",
-                                                   "(?2 = '' OR +tracepoint = ?2)",
-                                                   "(?3 = '' OR +trace = ?3)");
+constexpr char kAnyService[] = STILLFRAME_LIST_SQL(
+    "(?1 = '' OR +service = ?1)", "(?2 = '' OR +tracepoint = ?2)", "(?3 = '' OR +trace = ?3)");
 constexpr char kByService[] = STILLFRAME_LIST_SQL("service = ?1", "(?2 = '' OR +tracepoint = ?2)",
                                                   "(?3 = '' OR +trace = ?3)");
 constexpr char kByTracepoint[] = STILLFRAME_LIST_SQL("(?1 = '' OR +service = ?1)",
                                                      "tracepoint = ?2", "(?3 = '' OR +trace = ?3)");
-constexpr char kByTrace[] =
-    STILLFRAME_LIST_SQL("(?1 = '' OR +service = ?1)", "(?2 = '' OR +tracepoint = ?2)",
-                        "trace = ?3 AND trace <> ''");
+constexpr char kByTrace[] = STILLFRAME_LIST_SQL(
+    "(?1 = '' OR +service = ?1)", "(?2 = '' OR +tracepoint = ?2)", "trace = ?3 AND trace <> ''");
 
 const char* SqlFor(const SnapshotQuery& query) {
   if (!query.trace_id.empty()) return kByTrace;

@@ -44,9 +44,8 @@ bool ParseQuery(std::string_view text, Target& out) {
     if (pair.empty()) continue;
     const size_t equals = pair.find('=');
     auto name = Decode(pair.substr(0, equals), true);
-    auto value =
-        Decode(equals == std::string_view::npos ? std::string_view() : pair.substr(equals + 1),
-               true);
+    auto value = Decode(
+        equals == std::string_view::npos ? std::string_view() : pair.substr(equals + 1), true);
     if (!name || !value || out.Find(*name) != nullptr || out.query.size() >= 32) return false;
     out.query.emplace_back(std::move(*name), std::move(*value));
   }
@@ -66,9 +65,8 @@ std::optional<Target> ParseTarget(std::string_view target) {
   if (target.empty() || target.front() != '/') return std::nullopt;
   Target out;
   const size_t question = target.find('?');
-  std::string_view path = target.substr(1, question == std::string_view::npos
-                                               ? std::string_view::npos
-                                               : question - 1);
+  std::string_view path =
+      target.substr(1, question == std::string_view::npos ? std::string_view::npos : question - 1);
   while (true) {
     const size_t slash = path.find('/');
     auto segment = Decode(path.substr(0, slash), false);

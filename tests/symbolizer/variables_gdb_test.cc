@@ -100,7 +100,7 @@ class Evaluator {
 struct Tally {
   size_t stops = 0;
   size_t frames = 0;
-  size_t both = 0;         // leaves that both have, and agree on
+  size_t both = 0;  // leaves that both have, and agree on
   size_t only_gdb = 0;
   size_t only_ours = 0;
   size_t neither = 0;
@@ -216,10 +216,11 @@ class VariablesAgainstGdb : public testing::TestWithParam<const char*> {};
 TEST_P(VariablesAgainstGdb, EveryValueAgrees) {
   const GdbComparison comparison(GetParam());
   const Tally& t = comparison.tally();
-  printf("%s: %zu stops, %zu frames; values: %zu agree, %zu wrong, %zu GDB only, %zu ours only, "
-         "%zu in neither; %zu of %zu variables of GDB not listed\n",
-         GetParam(), t.stops, t.frames, t.both, t.wrong, t.only_gdb, t.only_ours, t.neither,
-         t.unlisted, t.gdb_variables);
+  printf(
+      "%s: %zu stops, %zu frames; values: %zu agree, %zu wrong, %zu GDB only, %zu ours only, "
+      "%zu in neither; %zu of %zu variables of GDB not listed\n",
+      GetParam(), t.stops, t.frames, t.both, t.wrong, t.only_gdb, t.only_ours, t.neither,
+      t.unlisted, t.gdb_variables);
   EXPECT_GT(t.stops, 50u);
   EXPECT_GT(t.both, 500u);
   EXPECT_EQ(t.wrong, 0u);

@@ -49,7 +49,7 @@ int LineWith(const std::string& source_path, const std::string& text);
 struct Leaf {
   std::string path;
   uint32_t bit_position = 0;
-  uint32_t bit_size = 0;  // 0: not a bit-field
+  uint32_t bit_size = 0;                      // 0: not a bit-field
   std::optional<std::vector<uint8_t>> bytes;  // of the whole scalar; nullopt: GDB has no value
 };
 struct GdbVariable {

@@ -1,3 +1,5 @@
+#include "tests/symbolizer/variables_support.h"
+
 #include <dwarf.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -11,7 +13,6 @@
 #include <sstream>
 
 #include "gtest/gtest.h"
-#include "tests/symbolizer/variables_support.h"
 
 namespace stillframe::variables_test {
 namespace {
@@ -140,7 +141,8 @@ std::vector<uint64_t> DwarfFileHandle::Statements(const std::string& file, size_
       dwarf_lineendsequence(line, &end);
       dwarf_lineaddr(line, &address);
       const char* path = dwarf_linesrc(line, nullptr, nullptr);
-      if (!statement || end || path == nullptr || !std::string(path).ends_with("/" + file)) continue;
+      if (!statement || end || path == nullptr || !std::string(path).ends_with("/" + file))
+        continue;
       found.insert(address);
     }
   }
@@ -198,8 +200,7 @@ std::vector<GdbStop> AskGdb(const std::string& program, const std::vector<uint64
                               stem + ".log 2>&1";
   const int status = std::system(command.c_str());
   std::ifstream log(stem + ".log");
-  EXPECT_EQ(status, 0) << command << "\n"
-                       << std::string(std::istreambuf_iterator<char>(log), {});
+  EXPECT_EQ(status, 0) << command << "\n" << std::string(std::istreambuf_iterator<char>(log), {});
   OracleReader reader;
   std::ifstream in(answer);
   for (std::string line; std::getline(in, line);) {
