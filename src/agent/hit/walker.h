@@ -21,6 +21,9 @@ SF_HIT_PATH_BEGIN
 
 inline constexpr uint32_t kMaxLocalFrames = 16;
 inline constexpr uint32_t kMaxObjectBytes = 16 * 1024;
+// From node to node in all containers of a capture. Each is a system call where the guard is off,
+// so this bounds the time, whatever the containers say.
+inline constexpr uint32_t kMaxNodeSteps = 2048;
 
 class Walker {
  public:
@@ -73,6 +76,8 @@ class Walker {
   bool NextTreeNode(uint64_t& node, uint32_t& steps_left);
   void EnqueueNode(const View& view, uint64_t node, uint8_t level);
   uint64_t Word(uint32_t data);
+  // A node's links while there are reads left for such steps.
+  bool ReadLinks(uint64_t node, void* out, uint32_t size_bytes);
 
   RecordWriter& record_;
   FastReader& reader_;
@@ -84,7 +89,8 @@ class Walker {
   uint8_t set_ = 0;  // which pending array is being filled
   uint32_t pending_count_ = 0;
   uint32_t nesting_ = 0;  // cursors in use
-  uint32_t end_ = 0;      // end of the bytes of the object being visited
+  uint32_t steps_left_ = kMaxNodeSteps;
+  uint32_t end_ = 0;  // end of the bytes of the object being visited
 };
 
 SF_HIT_PATH_END

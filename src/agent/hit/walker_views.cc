@@ -96,6 +96,15 @@ void Walker::FollowSequence(const View& view, uint32_t data, uint8_t level) {
           static_cast<uint32_t>(count), static_cast<uint8_t>(level + 1));
 }
 
+bool Walker::ReadLinks(uint64_t node, void* out, uint32_t size_bytes) {
+  if (steps_left_ == 0) {
+    record_.MarkTruncated();
+    return false;
+  }
+  --steps_left_;
+  return reader_.Read(node, out, size_bytes);
+}
+
 void Walker::EnqueueNode(const View& view, uint64_t node, uint8_t level) {
   const PendingKind kind = view.key_value != 0 ? PendingKind::kPairNode : PendingKind::kNode;
   Enqueue(node, uint64_t{view.c} + Type(view.element).size_bytes, kind, view.element, view.c,
@@ -105,17 +114,17 @@ void Walker::EnqueueNode(const View& view, uint64_t node, uint8_t level) {
 // The in-order successor; false at the end or when memory cannot be read.
 bool Walker::NextTreeNode(uint64_t& node, uint32_t& steps_left) {
   TreeLinks links;
-  if (!reader_.Read(node, &links, sizeof(links))) return false;
+  if (!ReadLinks(node, &links, sizeof(links))) return false;
   if (links.right != 0) {
     node = links.right;
-    while (steps_left-- != 0 && reader_.Read(node, &links, sizeof(links))) {
+    while (steps_left-- != 0 && ReadLinks(node, &links, sizeof(links))) {
       if (links.left == 0) return true;
       node = links.left;
     }
     return false;
   }
   uint64_t parent = links.parent;
-  while (steps_left-- != 0 && reader_.Read(parent, &links, sizeof(links))) {
+  while (steps_left-- != 0 && ReadLinks(parent, &links, sizeof(links))) {
     if (links.right != node) {
       node = parent;
       return true;
@@ -147,7 +156,7 @@ void Walker::FollowHash(const View& view, uint32_t data, uint8_t level) {
   uint64_t node = Word(data + view.a);
   for (uint64_t i = 0; i < count && node != 0; ++i) {
     EnqueueNode(view, node, level);
-    if (i + 1 < count && !reader_.Read(node, &node, 8)) return;
+    if (i + 1 < count && !ReadLinks(node, &node, 8)) return;
     if (i % 16 == 15 && stillframe_read_ticks() > deadline_ticks_) return record_.MarkTruncated();
   }
 }
