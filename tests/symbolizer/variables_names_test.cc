@@ -21,9 +21,10 @@ TEST(SimplifyTypeName, DropsDefaultArguments) {
 }
 
 TEST(SimplifyTypeName, KeepsArgumentsThatAreNotTheDefault) {
-  for (const char* name : {"std::vector<int, Arena<int> >", "std::unique_ptr<A, Closer>",
-                           "std::map<int, long, std::greater<int> >", "my::vector<int, std::allocator<int> >",
-                           "std::set<int, Order, std::allocator<int> >"}) {
+  for (const char* name :
+       {"std::vector<int, Arena<int> >", "std::unique_ptr<A, Closer>",
+        "std::map<int, long, std::greater<int> >", "my::vector<int, std::allocator<int> >",
+        "std::set<int, Order, std::allocator<int> >"}) {
     EXPECT_EQ(SimplifyTypeName(name).substr(0, 12), std::string(name).substr(0, 12));
     EXPECT_NE(SimplifyTypeName(name).find(','), std::string::npos) << name;
   }

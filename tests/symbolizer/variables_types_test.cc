@@ -170,15 +170,15 @@ TEST_P(VariableTypes, TypesDefinedElsewhereAreFound) {
 
 TEST_P(VariableTypes, ViewsLeadToTheElements) {
   const std::pair<const char*, ViewKind> kinds[] = {
-      {"squares", ViewKind::kSequence},    {"by_number", ViewKind::kTree},
-      {"exact", ViewKind::kTree},          {"counts", ViewKind::kHash},
-      {"levels", ViewKind::kHash},         {"sequence", ViewKind::kHash},
-      {"maybe", ViewKind::kOptional},      {"either", ViewKind::kVariant},
-      {"owner", ViewKind::kUniquePtr},     {"shared", ViewKind::kSharedPtr},
-      {"weak", ViewKind::kWeakPtr},        {"three", ViewKind::kTuple},
-      {"two", ViewKind::kPair},            {"fixed", ViewKind::kInlineArray},
-      {"none", ViewKind::kInlineArray},    {"text", ViewKind::kStringView},
-      {"api_key", ViewKind::kString},      {"flags", ViewKind::kNone},
+      {"squares", ViewKind::kSequence}, {"by_number", ViewKind::kTree},
+      {"exact", ViewKind::kTree},       {"counts", ViewKind::kHash},
+      {"levels", ViewKind::kHash},      {"sequence", ViewKind::kHash},
+      {"maybe", ViewKind::kOptional},   {"either", ViewKind::kVariant},
+      {"owner", ViewKind::kUniquePtr},  {"shared", ViewKind::kSharedPtr},
+      {"weak", ViewKind::kWeakPtr},     {"three", ViewKind::kTuple},
+      {"two", ViewKind::kPair},         {"fixed", ViewKind::kInlineArray},
+      {"none", ViewKind::kInlineArray}, {"text", ViewKind::kStringView},
+      {"api_key", ViewKind::kString},   {"flags", ViewKind::kNone},
   };
   for (const auto& [name, kind] : kinds) {
     EXPECT_EQ(static_cast<int>(show_.ViewOf(name).kind), static_cast<int>(kind)) << name;
