@@ -40,13 +40,20 @@ std::optional<Field> EmptyHead(const TypeBuilder& types, TypeId head) {
   return std::nullopt;
 }
 
+// "std::_Head_base<0, int, false>"; Clang writes the index as 0UL.
+bool IsHead(std::string_view name, const std::string& head) {
+  if (!name.starts_with(head)) return false;
+  const std::string_view rest = name.substr(head.size());
+  return rest.starts_with(",") || rest.starts_with("UL,");
+}
+
 std::optional<Field> FindHead(const TypeBuilder& types, TypeId type, const std::string& head,
                               int depth) {
   if (depth > kMaxBaseDepth) return std::nullopt;
   for (const Member& member : types.Members(types.Node(types.Strip(type)))) {
     if ((member.flags & kMemberBase) == 0) continue;
     std::optional<Field> found;
-    if (types.RawName(member.type).starts_with(head)) {
+    if (IsHead(types.RawName(member.type), head)) {
       found = FindMember(types, member.type, "_M_head_impl", 0);
       if (!found) found = EmptyHead(types, member.type);
     } else {
@@ -83,7 +90,7 @@ std::optional<Field> FindField(const TypeBuilder& types, TypeId type,
 }
 
 std::optional<Field> TupleElement(const TypeBuilder& types, TypeId tuple, uint32_t index) {
-  return FindHead(types, tuple, "std::_Head_base<" + std::to_string(index) + ",", 0);
+  return FindHead(types, tuple, "std::_Head_base<" + std::to_string(index), 0);
 }
 
 std::vector<Dwarf_Die> TemplateTypes(const TypeBuilder& types, TypeId type) {

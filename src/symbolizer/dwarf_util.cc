@@ -47,7 +47,15 @@ std::string_view LinkageName(Dwarf_Die die) {
   return {};
 }
 
-std::optional<Dwarf_Die> TypeOf(Dwarf_Die die) { return Reference(die, DW_AT_type); }
+std::optional<Dwarf_Die> TypeOf(Dwarf_Die die) { return TypeReference(die, DW_AT_type); }
+
+std::optional<Dwarf_Die> TypeReference(Dwarf_Die die, unsigned attribute) {
+  const std::optional<Dwarf_Die> type = Reference(die, attribute);
+  if (!type) return std::nullopt;
+  // DWARF 5 §5.7.1: a stub that only names a type unit (GCC writes them without a name).
+  const std::optional<Dwarf_Die> unit_type = Reference(*type, DW_AT_signature, false);
+  return unit_type ? unit_type : type;
+}
 
 std::optional<Dwarf_Die> UnitOf(Dwarf_Die die) {
   Dwarf_Die unit;

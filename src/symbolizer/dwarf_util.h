@@ -29,6 +29,8 @@ std::optional<Dwarf_Die> Reference(Dwarf_Die die, unsigned attribute, bool integ
 std::string_view Name(Dwarf_Die die);
 // DW_AT_linkage_name (or its MIPS predecessor), integrated; "" when none.
 std::string_view LinkageName(Dwarf_Die die);
+// A reference to a type, followed into its type unit where there is one.
+std::optional<Dwarf_Die> TypeReference(Dwarf_Die die, unsigned attribute);
 // DW_AT_type; nullopt is void.
 std::optional<Dwarf_Die> TypeOf(Dwarf_Die die);
 // The unit DIE that contains `die`.

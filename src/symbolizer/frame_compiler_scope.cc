@@ -153,8 +153,8 @@ const std::vector<Dwarf_Die>& GlobalNames::AllUnits() {
   Dwarf_Die die;
   uint8_t type = 0;
   while (dwarf_get_units(dwarf_, unit, &unit, nullptr, &type, &die, nullptr) == 0) {
-    const bool code_or_partial = type == DW_UT_compile || type == DW_UT_partial;
-    if (code_or_partial) all_units_->push_back(die);
+    const bool readable = type == DW_UT_compile || type == DW_UT_partial || type == DW_UT_type;
+    if (readable) all_units_->push_back(die);
   }
   return *all_units_;
 }

@@ -104,7 +104,7 @@ std::string TypeNamer::Declare(std::optional<Dwarf_Die> type, std::string inner,
   if (tag == DW_TAG_reference_type) mark = "&";
   if (tag == DW_TAG_rvalue_reference_type) mark = "&&";
   if (tag == DW_TAG_ptr_to_member_type) {
-    const std::optional<Dwarf_Die> owner = Reference(*type, DW_AT_containing_type);
+    const std::optional<Dwarf_Die> owner = TypeReference(*type, DW_AT_containing_type);
     mark = (owner ? SimplifyTypeName(QualifiedName(*owner)) : std::string("?")) + "::*";
   }
   inner = mark + inner;

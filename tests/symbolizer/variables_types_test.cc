@@ -136,13 +136,16 @@ TEST_P(VariableTypes, BitFieldsCountFromTheLeastSignificantBit) {
   const TypeNode& bits = show_.TypeOf("bits");
   const auto position = [&](const char* name) {
     const Member* member = show_.MemberNamed(bits, name);
+    EXPECT_NE(member, nullptr) << name;
     return member == nullptr ? -1 : static_cast<int>(member->offset_bytes * 8 + member->bit_offset);
   };
   EXPECT_EQ(position("first"), 0);
   EXPECT_EQ(position("second"), 3);
   EXPECT_EQ(position("third"), 10);
   EXPECT_EQ(position("fourth"), 50);
-  EXPECT_EQ(show_.MemberNamed(bits, "third")->bit_size, 40);
+  const Member* third = show_.MemberNamed(bits, "third");
+  ASSERT_NE(third, nullptr);
+  EXPECT_EQ(third->bit_size, 40);
 }
 
 TEST_P(VariableTypes, BasesAndAnonymousMembersAreMarked) {
@@ -206,7 +209,9 @@ TEST_P(VariableTypes, RedactionMarksNamesAndTypes) {
   EXPECT_NE(show_.Local("hidden").flags & kVariableRedacted, 0);
   EXPECT_EQ(show_.Local("title").flags & kVariableRedacted, 0);
   const TypeNode& square = show_.unit.types[show_.ViewOf("squares").element];
-  EXPECT_NE(show_.MemberNamed(square, "password")->flags & kMemberRedacted, 0);
+  const Member* password = show_.MemberNamed(square, "password");
+  ASSERT_NE(password, nullptr);
+  EXPECT_NE(password->flags & kMemberRedacted, 0);
 }
 
 TEST_P(VariableTypes, ScopeFindsLocalsAndGlobals) {

@@ -11,6 +11,7 @@ struct Catalogue {
   static constexpr int kPages = 64;
   enum Mode { kBrowse = 1, kBuy };
   int visits = 100;  // hides shop::visits in members
+  Mode mode = kBrowse;
   int Count(int by);
 };
 
