@@ -31,7 +31,8 @@ target_link_libraries(stillframe_agent PRIVATE
   stillframe_core ${agent_rooms} stillframe_private_curl ${CAPSTONE_STATIC})
 target_link_options(stillframe_agent PRIVATE
   -Wl,--version-script=${CMAKE_SOURCE_DIR}/cmake/stillframe.map
-  -Wl,-Bsymbolic -Wl,--gc-sections -Wl,-z,nodelete -Wl,-z,relro -Wl,-z,defs)
+  -Wl,-Bsymbolic -Wl,--gc-sections -Wl,-z,nodelete -Wl,-z,relro
+  -Wl,-z,pack-relative-relocs -Wl,-z,defs)
 # A program that uses the agent need not refer to any of its names: linkers that drop libraries
 # nobody refers to would drop it.
 target_link_options(stillframe_agent INTERFACE LINKER:--no-as-needed)

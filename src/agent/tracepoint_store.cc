@@ -70,9 +70,9 @@ TracepointStore::~TracepointStore() = default;
 Status TracepointStore::Prepare() {
   if (prepared_) return installer_status_;
   prepared_ = true;
-  auto installer = probe::ProbeInstaller::Create([](hit::SiteRuntime* site, void* registers) {
-    hit::stillframe_hit(site, static_cast<RegisterFile*>(registers));
-  });
+  // The function itself, not a wrapper: only it is compiled for the hit path.
+  auto installer =
+      probe::ProbeInstaller::Create(reinterpret_cast<probe::HitFunction>(&hit::stillframe_hit));
   if (!installer.ok()) {
     installer_status_ = installer.status();
     return installer_status_;
@@ -140,6 +140,7 @@ void TracepointStore::SetDesired(const std::vector<model::DesiredTracepoint>& de
     refreshed = true;
     Arm(active);
   }
+  UpdateGuard();
   callers_.Publish();
 }
 
@@ -220,6 +221,17 @@ void TracepointStore::TakeOut(Active& active) {
   active.probes.clear();
 }
 
+// The fault handler behind fast condition reads is in force only while a probe is.
+void TracepointStore::UpdateGuard() {
+  const bool wanted = std::any_of(active_.begin(), active_.end(),
+                                  [](const auto& entry) { return !entry.second.probes.empty(); });
+  if (wanted == guarded_) return;
+  guarded_ = wanted;
+  if (Status status = hit::SetGuardedReads(wanted); !status.ok()) {
+    LogInfo("conditions over the heap are slow: " + status.ToString());
+  }
+}
+
 void TracepointStore::SetState(Active& active, model::State state, const Status& why) {
   const std::string reason = why.ok() ? "" : std::string(CodeName(why.code()));
   if (active.state == state && active.reason == reason && active.message == why.message()) return;
@@ -273,6 +285,7 @@ void TracepointStore::Tick(uint64_t unix_ms) {
       SetState(active, State::kEmitting, Status());
     }
   }
+  UpdateGuard();
   callers_.Publish();
 }
 

@@ -82,6 +82,7 @@ class TracepointStore {
   void ArmIn(Active& active, const LoadedModule& module, ProbePlan plan);
   Status CompileEverywhere(const Active& active, Plans& plans);
   void TakeOut(Active& active);
+  void UpdateGuard();
   void SetState(Active& active, model::State state, const Status& why);
   // Live, retired and freed probes of the tracepoint together.
   hit::CounterSums Sums(const Active& active) const;
@@ -103,6 +104,7 @@ class TracepointStore {
   std::map<uint64_t, const ModuleProbe*> by_id_;
   uint64_t next_probe_id_ = 1;
   uint64_t status_version_ = 0;
+  bool guarded_ = false;  // fast condition reads are on
 };
 
 }  // namespace stillframe::agent
