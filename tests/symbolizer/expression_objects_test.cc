@@ -12,6 +12,7 @@
 
 #if defined(__clang__)
 #pragma clang diagnostic ignored "-Winvalid-offsetof"
+#pragma clang diagnostic ignored "-Wtautological-pointer-compare"
 #else
 #pragma GCC diagnostic ignored "-Winvalid-offsetof"
 #pragma GCC diagnostic ignored "-Wsign-compare"
