@@ -59,6 +59,7 @@ void ForEachChild(Dwarf_Die die, Visit visit) {
     if (!visit(child)) return;
     Dwarf_Die next;
     if (dwarf_siblingof(&child, &next) != 0) return;
+    if (next.addr <= child.addr) return;  // damage: siblings follow each other in the file
     child = next;
   }
 }

@@ -57,6 +57,8 @@ void UnitIndex::Walk(const Dwarf_Die& parent, uint32_t parent_node, int depth, b
 }
 
 void UnitIndex::Visit(Dwarf_Die die, uint32_t parent_node, int depth, bool in_function) {
+  if (die.addr <= last_) return;
+  last_ = die.addr;
   const int tag = dwarf_tag(&die);
   const bool holds = HoldsNames(tag);
   const bool is_type = IsNamedType(tag);
@@ -151,16 +153,18 @@ namespace {
 // Functions inside functions (local classes, lambdas) may stand outside the ranges of what
 // contains them, so `prune` is tried first and a full walk only when it finds nothing.
 void FindFunctionBelow(const Dwarf_Die& parent, LinkAddress pc, bool prune, int depth,
-                       std::optional<Dwarf_Die>& found) {
+                       const void*& last, std::optional<Dwarf_Die>& found) {
   if (depth > kMaxDepth) return;
   ForEachChild(parent, [&](Dwarf_Die child) {
+    if (child.addr <= last) return false;  // damage: see UnitIndex::last_
+    last = child.addr;
     const int tag = dwarf_tag(&child);
     if (tag == DW_TAG_subprogram) {
       const bool covers = dwarf_haspc(&child, pc.value) == 1;
       if (covers) found = child;
-      if (covers || !prune) FindFunctionBelow(child, pc, prune, depth + 1, found);
+      if (covers || !prune) FindFunctionBelow(child, pc, prune, depth + 1, last, found);
     } else if (HoldsNames(tag) && (!prune || !IsFunctionTag(tag))) {
-      FindFunctionBelow(child, pc, prune, depth + 1, found);
+      FindFunctionBelow(child, pc, prune, depth + 1, last, found);
     }
     return !(prune && found.has_value());
   });
@@ -176,6 +180,8 @@ class ScopeWalk {
     if (depth > kMaxDepth) return;
     bool entered = false;
     ForEachChild(scope, [&](Dwarf_Die child) {
+      if (child.addr <= last_) return false;  // damage: see UnitIndex::last_
+      last_ = child.addr;
       const int tag = dwarf_tag(&child);
       if (!IsBlockTag(tag) && tag != DW_TAG_inlined_subroutine) return true;
       if (!HasPcs(child)) {
@@ -211,14 +217,17 @@ class ScopeWalk {
 
   LinkAddress pc_;
   ScopeChain& chain_;
+  const void* last_ = nullptr;
 };
 
 }  // namespace
 
 std::optional<Dwarf_Die> FindFunction(const Dwarf_Die& unit, LinkAddress pc) {
   std::optional<Dwarf_Die> found;
-  FindFunctionBelow(unit, pc, true, 0, found);
-  if (!found) FindFunctionBelow(unit, pc, false, 0, found);
+  const void* last = nullptr;
+  FindFunctionBelow(unit, pc, true, 0, last, found);
+  last = nullptr;
+  if (!found) FindFunctionBelow(unit, pc, false, 0, last, found);
   return found;
 }
 

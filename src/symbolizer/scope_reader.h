@@ -55,6 +55,7 @@ class UnitIndex {
   void AddVariable(const Dwarf_Die& die, bool in_function);
 
   Dwarf_Die unit_;
+  const void* last_ = nullptr;  // a sound walk meets DIEs in ascending order: no loops, linear time
   std::vector<Function> functions_;
   std::vector<Node> nodes_;           // ascending addresses: the walk is in file order
   std::vector<Dwarf_Die> node_dies_;  // of nodes that have children of interest

@@ -1,6 +1,7 @@
 // The last look at a batch of types: layouts that break their own rules are withdrawn, and the
 // walk flag is spread from pointers and views to what contains them.
 #include <algorithm>
+#include <vector>
 
 #include "symbolizer/dwarf_util.h"
 #include "symbolizer/type_builder.h"
@@ -106,6 +107,10 @@ bool IsDamaged(const PlanUnit& unit, const TypeNode& node) {
   if (node.kind == TypeKind::kReference) {
     return unit.types[node.target].kind == TypeKind::kReference;
   }
+  if (node.kind == TypeKind::kArray) {
+    const uint64_t element = unit.types[node.target].size_bytes;
+    return element != 0 && node.count > node.size_bytes / element;
+  }
   return HasMembers(node.kind) &&
          !MembersFit(unit, node.first_member, node.member_count, node.size_bytes);
 }
@@ -116,13 +121,16 @@ void TypeBuilder::Finish() {
   if (!dirty_) return;
   dirty_ = false;
   InlineCycleFinder cycles(unit());
-  for (size_t i = 0; i < own_.size(); ++i) {
-    const TypeId id = own_[i];
+  std::vector<uint32_t> misfits;
+  std::vector<TypeId> damaged;  // marked afterwards: aliases share their members
+  for (const TypeId id : own_) {
     const TypeNode& node = Node(id);
     const bool nests = HasMembers(node.kind) || node.kind == TypeKind::kArray;
-    if (IsDamaged(unit(), node) || (nests && cycles.IsCyclic(id))) MarkUnsupported(id);
-    if (!ViewFits(unit(), Node(id))) Mutable(id).view = 0;
+    if (IsDamaged(unit(), node) || (nests && cycles.IsCyclic(id))) damaged.push_back(id);
+    if (!ViewFits(unit(), node)) misfits.push_back(node.view);
   }
+  for (const TypeId id : damaged) MarkUnsupported(id);
+  for (const uint32_t view : misfits) unit().views[view] = View{};
   // Children mostly follow their parents, so going backwards settles in a few rounds.
   for (bool changed = true; changed;) {
     changed = false;
@@ -164,6 +172,10 @@ bool TypeBuilder::MembersNeedWalk(uint32_t first, uint32_t count) const {
 
 void TypeBuilder::MarkUnsupported(TypeId id) {
   TypeNode& node = Mutable(id);
+  if (HasMembers(node.kind)) {
+    const auto first = unit().members.begin() + node.first_member;
+    std::fill(first, first + node.member_count, Member{});
+  }
   node.kind = TypeKind::kUnsupported;
   node.first_member = 0;
   node.member_count = 0;

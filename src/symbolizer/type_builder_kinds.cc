@@ -63,7 +63,7 @@ TypeKind BaseKind(uint64_t encoding, std::string_view name, uint64_t size) {
     case DW_ATE_unsigned_char:
       return size == 1 ? TypeKind::kChar : TypeKind::kUnsupported;
     case DW_ATE_UTF:
-      return size <= 4 ? TypeKind::kUnicode : TypeKind::kUnsupported;
+      return size == 1 || size == 2 || size == 4 ? TypeKind::kUnicode : TypeKind::kUnsupported;
     case DW_ATE_signed:
       return IsIntegerSize(size) ? TypeKind::kSigned : TypeKind::kUnsupported;
     case DW_ATE_unsigned:
