@@ -1,5 +1,7 @@
 #include "server/api.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -9,7 +11,8 @@ namespace stillframe::server {
 namespace {
 
 constexpr uint64_t kMaxRestBody = 64u << 10;
-constexpr uint64_t kMaxAgentBody = 8u << 20;
+constexpr uint64_t kMaxPollBody = 1u << 20;
+constexpr uint64_t kMaxPublishBody = 8u << 20;
 constexpr size_t kMaxWork = 10'000;
 constexpr int kWorkers = 4;
 
@@ -28,7 +31,7 @@ const std::vector<Route> kRoutes = {
     {"GET", "/v1/snapshots/{id}", Access::kRead, "", true},
     {"GET", "/v1/events", Access::kRead, "service", false},
     {"POST", "/v1/agent/poll", Access::kAgent, "", false},
-    {"POST", "/v1/agent/publish", Access::kAgent, "", false},
+    {"POST", "/v1/agent/publish", Access::kAgent, "", true},
     {"GET", "/healthz", Access::kPublic, "", false},
     {"GET", "/readyz", Access::kPublic, "", true},
     {"GET", "/metrics", Access::kPublic, "", true},
@@ -62,6 +65,11 @@ bool MatchesPattern(std::string_view pattern, const std::vector<std::string>& se
   return i == segments.size();
 }
 
+uint64_t MaxBody(const Route& route) {
+  if (route.access != Access::kAgent) return kMaxRestBody;
+  return std::strcmp(route.pattern, "/v1/agent/publish") == 0 ? kMaxPublishBody : kMaxPollBody;
+}
+
 bool IsAllowedParameter(const char* allowed, const std::string& name) {
   const std::string list = std::string(" ") + allowed + " ";
   return list.find(" " + name + " ") != std::string::npos;
@@ -76,13 +84,16 @@ Api::Api(Store& store, Hub& hub, bool no_auth)
   for (int i = 0; i < kWorkers; ++i) workers_.emplace_back([this] { Work(); });
 }
 
-Api::~Api() {
+Api::~Api() { Stop(); }
+
+void Api::Stop() {
   {
     const std::lock_guard lock(work_mutex_);
     stopping_ = true;
   }
   work_ready_.notify_all();
   for (std::thread& worker : workers_) worker.join();
+  workers_.clear();
 }
 
 void Api::Work() {
@@ -95,7 +106,11 @@ void Api::Work() {
       job = std::move(work_.front());
       work_.pop_front();
     }
-    job();
+    try {
+      job();
+    } catch (const std::exception& error) {  // bad_alloc, most likely: that request is lost
+      LogError(std::string("unexpected exception in a request: ") + error.what());
+    }
   }
 }
 
@@ -113,10 +128,27 @@ Api::Match Api::FindRoute(const Request& request, const Target& target) {
   return match;
 }
 
+// Without keys, a name that resolves to this machine is the only way in for a web page of someone
+// else (DNS rebinding): only the machine's own names are answered.
+std::optional<Response> Api::CheckHost(const Request& request) const {
+  std::string_view host = request.Header("host");
+  if (host.starts_with('[')) {
+    host = host.substr(0, host.find(']') + 1);
+  } else {
+    host = host.substr(0, host.find(':'));
+  }
+  in_addr address{};
+  const bool v4 = inet_pton(AF_INET, std::string(host).c_str(), &address) == 1 &&
+                  ntohl(address.s_addr) >> 24 == 127;
+  if (v4 || host == "localhost" || host == "[::1]") return std::nullopt;
+  return Error(403, "FORBIDDEN", "with --no-auth the server answers to localhost only");
+}
+
 std::optional<Response> Api::Authorize(const Request& request, const Route& route,
                                        Principal& principal) {
   if (route.access == Access::kPublic) return std::nullopt;
   if (no_auth_) {
+    if (auto refusal = CheckHost(request)) return refusal;
     principal.role = Role::kAdmin;
     principal.everything = true;
     return std::nullopt;
@@ -157,7 +189,7 @@ HeaderVerdict Api::OnHeader(const Request& request) {
   Principal principal;
   verdict.refusal = Authorize(request, *match.route, principal);
   if (verdict.refusal) Count(match.route->pattern, verdict.refusal->status);
-  verdict.max_body = match.route->access == Access::kAgent ? kMaxAgentBody : kMaxRestBody;
+  verdict.max_body = MaxBody(*match.route);
   return verdict;
 }
 

@@ -20,7 +20,7 @@
 namespace stillframe::server {
 
 struct RouteContext {
-  const Request& request;
+  Request& request;
   Target target;
   std::vector<std::string> parameters;  // what stood for {…}
   Principal principal;
@@ -43,11 +43,14 @@ class Api final : public HttpHandler {
   // `no_auth`: everyone is admin (loopback only).
   Api(Store& store, Hub& hub, bool no_auth);
   ~Api() override;
+  // Finishes what runs, takes no more work. Before the HTTP server goes.
+  void Stop();
 
   HeaderVerdict OnHeader(const Request& request) override;
   void OnRequest(Request request, std::shared_ptr<Exchange> exchange) override;
   Response OnBroken(int status, std::string_view message) override;
 
+  KeyCache& keys() { return keys_; }
   void set_http(const HttpServer* http) { http_ = http; }
 
  private:
@@ -58,6 +61,7 @@ class Api final : public HttpHandler {
     std::string allowed;  // methods of the path
   };
   static Match FindRoute(const Request& request, const Target& target);
+  std::optional<Response> CheckHost(const Request& request) const;
   std::optional<Response> Authorize(const Request& request, const Route& route,
                                     Principal& principal);
   void Dispatch(const Route& route, RouteContext& context);

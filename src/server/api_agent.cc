@@ -8,7 +8,8 @@
 namespace stillframe::server {
 namespace {
 
-constexpr uint64_t kMaxDecodedBytes = 32u << 20;
+constexpr uint64_t kMaxPollBytes = 1u << 20;  // once decompressed
+constexpr uint64_t kMaxPublishBytes = 8u << 20;
 
 Response Error(int status, const std::string& code, const std::string& message) {
   Response response;
@@ -18,12 +19,13 @@ Response Error(int status, const std::string& code, const std::string& message) 
 }
 
 // The body, unpacked; or the answer that refuses it.
-std::optional<Response> Unpack(const Request& request, std::string& body) {
+std::optional<Response> Unpack(Request& request, uint64_t max_bytes, std::string& body) {
   const std::string_view type = request.Header("content-type");
   if (type.substr(0, type.find(';')) != "application/x-protobuf") {
     return Error(415, "UNSUPPORTED_MEDIA_TYPE", "the body must be application/x-protobuf");
   }
-  auto decoded = DecodeBody(request.Header("content-encoding"), request.body, kMaxDecodedBytes);
+  const std::string encoding(request.Header("content-encoding"));
+  auto decoded = DecodeBody(encoding, std::move(request.body), max_bytes);
   if (decoded.ok()) {
     body = std::move(*decoded);
     return std::nullopt;
@@ -61,7 +63,7 @@ void Api::Poll(RouteContext& context) {
     context.exchange->Send(std::move(response));
   };
   std::string body;
-  if (auto refusal = Unpack(context.request, body)) return fail(*refusal);
+  if (auto refusal = Unpack(context.request, kMaxPollBytes, body)) return fail(*refusal);
   auto request = ParsePollRequest(body);
   if (!request.ok()) return fail(BadMessage(request.status()));
   const model::AgentIdentity& identity = request->identity;
@@ -70,7 +72,7 @@ void Api::Poll(RouteContext& context) {
     return fail(*refusal);
   }
   Count("/v1/agent/poll", 200);
-  hub_.Poll(std::move(*request), context.exchange);
+  hub_.Poll(std::move(*request), context.principal.key_id, context.exchange);
 }
 
 void Api::Publish(RouteContext& context) {
@@ -79,24 +81,28 @@ void Api::Publish(RouteContext& context) {
     exchange->Send(std::move(response));
   };
   std::string body;
-  if (auto refusal = Unpack(context.request, body)) return fail(*refusal);
+  if (auto refusal = Unpack(context.request, kMaxPublishBytes, body)) return fail(*refusal);
   auto request = ParsePublishRequest(body);
   if (!request.ok()) return fail(BadMessage(request.status()));
   if (auto refusal = CheckIdentity(request->service, context.principal.environment,
                                    request->instance, context.principal)) {
     return fail(*refusal);
   }
+  // The batch does not say its environment; the agent's polls do, and a key's scope is stronger.
+  std::string environment = context.principal.environment;
+  if (environment.empty()) environment = hub_.EnvironmentOf(request->service, request->instance);
   std::vector<SnapshotRow> rows;
   const int64_t now_ms = WallMs();
   for (model::Snapshot& snapshot : request->snapshots) {
     snapshot.service = request->service;  // not what the snapshot claims
     snapshot.instance = request->instance;
-    if (!IsName(snapshot.id, 128)) snapshot.id = "sn_" + RandomHex(8);
+    // Ours, whatever it says: an id that another snapshot has would be refused with its batch.
+    snapshot.id = "sn_" + RandomHex(12);
     SnapshotRow row;
     row.id = snapshot.id;
     row.service = request->service;
     row.instance = request->instance;
-    row.environment = context.principal.environment;
+    row.environment = environment;
     row.tracepoint_id = snapshot.tracepoint_id;
     row.trace_id = snapshot.trace.trace_id;
     row.epoch = request->epoch;

@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <charconv>
 #include <ctime>
+#include <nlohmann/json.hpp>
 
+#include "model/json_reader.h"
 #include "server/api.h"
 
 namespace stillframe::server {
@@ -24,7 +26,10 @@ Response Error(const model::FieldError& error) {
 }
 
 Response FromStatus(const Status& status) {
-  const int http = status.code() == Code::kUnavailable ? 503 : 500;
+  const int http = status.code() == Code::kUnavailable ? 503
+                   : status.code() == Code::kOverLimit ? 429
+                   : status.code() == Code::kNotFound  ? 404
+                                                       : 500;
   return Error(http, std::string(CodeName(status.code())), status.message());
 }
 
@@ -78,7 +83,8 @@ Response ListPage(const char* name, const std::vector<std::string>& items, const
 std::optional<Response> CheckBody(const Request& request) {
   const std::string_view type = request.Header("content-type");
   const std::string_view media = type.substr(0, type.find(';'));
-  if (!media.empty() && media != "application/json") {
+  // Required, so that no web page can make a browser send this without asking first (CORS).
+  if (media != "application/json") {
     return Error(415, "UNSUPPORTED_MEDIA_TYPE", "the body must be application/json");
   }
   if (!IsUtf8(request.body)) return Error(400, "MALFORMED_JSON", "the body is not UTF-8");
@@ -101,18 +107,71 @@ std::optional<Response> CheckService(const RouteContext& context) {
   return std::nullopt;
 }
 
-// "2026-01-02T03:04:05.5Z"; only UTC, as the server writes it.
-std::optional<int64_t> ParseTime(const std::string& text) {
-  tm parts{};
-  const char* rest = strptime(text.c_str(), "%Y-%m-%dT%H:%M:%S", &parts);
-  if (rest == nullptr) return std::nullopt;
-  int64_t nanos = 0;
-  if (*rest == '.') {
-    int64_t scale = 100'000'000;
-    for (++rest; *rest >= '0' && *rest <= '9'; ++rest, scale /= 10) nanos += (*rest - '0') * scale;
+// A key for one environment changes only tracepoints of exactly that one.
+std::optional<Response> CheckEnvironment(const Principal& principal,
+                                         const model::TracepointSpec& spec) {
+  if (principal.SeesEnvironment(spec.selector.environment)) return std::nullopt;
+  return Error(403, "FORBIDDEN", "this key is for environment " + principal.environment,
+               "selector.environment");
+}
+
+// The number in exactly `digits` digits at the front, which are taken off.
+bool TakeNumber(std::string_view& text, size_t digits, int min, int max, int& out) {
+  if (text.size() < digits) return false;
+  out = 0;
+  for (const char c : text.substr(0, digits)) {
+    if (c < '0' || c > '9') return false;
+    out = out * 10 + (c - '0');
   }
-  if (*rest != 'Z' || rest[1] != '\0') return std::nullopt;
-  return static_cast<int64_t>(timegm(&parts)) * 1'000'000'000 + nanos;
+  text.remove_prefix(digits);
+  return out >= min && out <= max;
+}
+
+bool Take(std::string_view& text, char c) {
+  if (text.empty() || text.front() != c) return false;
+  text.remove_prefix(1);
+  return true;
+}
+
+// "Z", "+02:00" or "-05:30" in seconds.
+std::optional<int> TakeOffset(std::string_view& text) {
+  if (Take(text, 'Z') || Take(text, 'z')) return 0;
+  const int sign = Take(text, '+') ? 1 : Take(text, '-') ? -1 : 0;
+  int hours = 0, minutes = 0;
+  if (sign == 0 || !TakeNumber(text, 2, 0, 23, hours) || !Take(text, ':') ||
+      !TakeNumber(text, 2, 0, 59, minutes)) {
+    return std::nullopt;
+  }
+  return sign * (hours * 3600 + minutes * 60);
+}
+
+// RFC 3339, "2026-01-02T03:04:05.5Z", in nanoseconds; what lies outside 1970 to 2261 (int64_t) is
+// refused.
+std::optional<int64_t> ParseTime(std::string_view text) {
+  tm parts{};
+  const bool shape = TakeNumber(text, 4, 1970, 2261, parts.tm_year) && Take(text, '-') &&
+                     TakeNumber(text, 2, 1, 12, parts.tm_mon) && Take(text, '-') &&
+                     TakeNumber(text, 2, 1, 31, parts.tm_mday) &&
+                     (Take(text, 'T') || Take(text, 't')) &&
+                     TakeNumber(text, 2, 0, 23, parts.tm_hour) && Take(text, ':') &&
+                     TakeNumber(text, 2, 0, 59, parts.tm_min) && Take(text, ':') &&
+                     TakeNumber(text, 2, 0, 60, parts.tm_sec);
+  if (!shape) return std::nullopt;
+  int64_t nanos = 0;
+  if (Take(text, '.')) {
+    int64_t scale = 100'000'000;
+    int digit = 0, count = 0;
+    for (; TakeNumber(text, 1, 0, 9, digit); scale /= 10, ++count) nanos += digit * scale;
+    if (count == 0) return std::nullopt;
+  }
+  const auto offset = TakeOffset(text);
+  if (!offset || !text.empty()) return std::nullopt;
+  parts.tm_year -= 1900;
+  --parts.tm_mon;
+  const int day = parts.tm_mday;
+  const int64_t seconds = timegm(&parts);
+  if (parts.tm_mday != day && parts.tm_sec != 0) return std::nullopt;  // 31 February
+  return (seconds - *offset) * 1'000'000'000 + nanos;
 }
 
 }  // namespace
@@ -136,7 +195,7 @@ Response Api::Create(RouteContext& context) {
   Response response;
   response.status = 201;
   response.headers.emplace_back("Location", "/v1/tracepoints/" + created->tracepoint.id);
-  response.body = hub_.Describe(*created);
+  response.body = hub_.Describe(*created, context.principal);
   return response;
 }
 
@@ -145,8 +204,8 @@ Response Api::List(RouteContext& context) {
   Page page;
   if (auto refusal = ReadPage(context, 100, page)) return *refusal;
   std::vector<std::string> items;
-  for (const StoredTracepoint& stored : hub_.List(context.parameters[0])) {
-    items.push_back(hub_.Describe(stored));
+  for (const StoredTracepoint& stored : hub_.List(context.parameters[0], context.principal)) {
+    items.push_back(hub_.Describe(stored, context.principal));
   }
   return ListPage("tracepoints", items, page);
 }
@@ -155,32 +214,32 @@ Response Api::Read(RouteContext& context) {
   const auto found = hub_.Find(context.parameters[0], context.principal);
   if (!found) return NoTracepoint(context.parameters[0]);
   Response response;
-  response.body = hub_.Describe(*found);
+  response.body = hub_.Describe(*found, context.principal);
   return response;
 }
 
 Response Api::Patch(RouteContext& context) {
   if (auto refusal = CheckBody(context.request)) return *refusal;
-  auto found = hub_.Find(context.parameters[0], context.principal);
-  if (!found) return NoTracepoint(context.parameters[0]);
-  if (auto error = model::PatchTracepointSpec(context.request.body, found->tracepoint.spec)) {
-    return Error(*error);
-  }
-  if (!context.principal.SeesEnvironment(found->tracepoint.spec.selector.environment)) {
-    return Error(403, "FORBIDDEN", "this key is for environment " + context.principal.environment,
-                 "selector.environment");
-  }
-  auto changed = hub_.Change(*found);
+  const Principal& principal = context.principal;
+  const auto edit = [&](StoredTracepoint& stored) -> std::optional<Response> {
+    model::TracepointSpec& spec = stored.tracepoint.spec;
+    // Before and after: a change may neither take nor give what belongs to another environment.
+    if (auto refusal = CheckEnvironment(principal, spec)) return refusal;
+    if (auto error = model::PatchTracepointSpec(context.request.body, spec)) return Error(*error);
+    return CheckEnvironment(principal, spec);
+  };
+  auto changed = hub_.Change(context.parameters[0], principal, edit);
   if (!changed.ok()) return FromStatus(changed.status());
+  if (changed->refusal) return *changed->refusal;
   Response response;
-  response.body = hub_.Describe(*changed);
+  response.body = hub_.Describe(changed->tracepoint, principal);
   return response;
 }
 
 Response Api::Delete(RouteContext& context) {
-  if (!hub_.Find(context.parameters[0], context.principal)) {
-    return NoTracepoint(context.parameters[0]);
-  }
+  const auto found = hub_.Find(context.parameters[0], context.principal);
+  if (!found) return NoTracepoint(context.parameters[0]);
+  if (auto refusal = CheckEnvironment(context.principal, found->tracepoint.spec)) return *refusal;
   if (Status status = hub_.Remove(context.parameters[0]); !status.ok()) return FromStatus(status);
   Response response;
   response.status = 204;
@@ -301,8 +360,12 @@ void Api::Ask(RouteContext& context, const char* kind) {
   } else if (query.kind == "variables") {
     return fail(Error(400, "INVALID_ARGUMENT", "line is missing", "line"));
   }
-  hub_.Ask(context.parameters[0], std::move(query),
+  hub_.Ask(context.parameters[0], context.principal, std::move(query),
            [this, kind, exchange = context.exchange](Response response) {
+             nlohmann::ordered_json parsed;
+             if (response.status == 200 && model::ParseJson(response.body, parsed)) {
+               response = Error(502, "BAD_ANSWER", "the agent's answer is not JSON");
+             }
              Count(kind, response.status);
              exchange->Send(std::move(response));
            });

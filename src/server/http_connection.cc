@@ -47,6 +47,8 @@ struct Connection::Parser {
   bool header_seen = false;
 };
 
+// Every post takes its reference to the connection along, so that the last one goes on the I/O
+// thread and with it the connection.
 class ConnectionExchange : public Exchange,
                            public std::enable_shared_from_this<ConnectionExchange> {
  public:
@@ -59,17 +61,17 @@ class ConnectionExchange : public Exchange,
   void Send(Response response) override {
     auto connection = First();
     if (!connection) return;
-    asio::post(io_, [connection, n = number_, r = std::move(response)]() mutable {
-      connection->OnSend(n, std::move(r));
-    });
+    asio::post(io_, [connection = std::move(connection), n = number_,
+                     r = std::move(response)]() mutable { connection->OnSend(n, std::move(r)); });
   }
 
   void StartStream(Response head) override {
     auto connection = First();
     if (!connection) return;
-    asio::post(io_, [connection, n = number_, r = std::move(head)]() mutable {
-      connection->OnStartStream(n, std::move(r));
-    });
+    asio::post(io_,
+               [connection = std::move(connection), n = number_, r = std::move(head)]() mutable {
+                 connection->OnStartStream(n, std::move(r));
+               });
   }
 
   bool Write(std::string chunk) override {
@@ -79,19 +81,21 @@ class ConnectionExchange : public Exchange,
     if (queued_.fetch_add(chunk.size()) + chunk.size() > limit_) {
       if (!dropped_.exchange(true)) {
         connection->context_.slow_streams_dropped++;
-        asio::post(io_, [connection] { connection->Close(); });
+        asio::post(io_, [connection = std::move(connection)] { connection->Close(); });
       }
       return false;
     }
-    asio::post(io_, [connection, n = number_, c = std::move(chunk)]() mutable {
-      connection->OnStreamData(n, std::move(c));
-    });
+    asio::post(io_,
+               [connection = std::move(connection), n = number_, c = std::move(chunk)]() mutable {
+                 connection->OnStreamData(n, std::move(c));
+               });
     return true;
   }
 
   void EndStream() override {
     if (auto connection = Get()) {
-      asio::post(io_, [connection, n = number_] { connection->OnEndStream(n); });
+      asio::post(io_,
+                 [connection = std::move(connection), n = number_] { connection->OnEndStream(n); });
     }
   }
 

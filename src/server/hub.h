@@ -23,6 +23,8 @@ namespace stillframe::server {
 inline constexpr int64_t kMaxHoldMs = 50'000;
 inline constexpr int64_t kAgentGoneMs = 90'000;
 inline constexpr int64_t kQueryTimeoutMs = 5'000;
+inline constexpr size_t kMaxTracepoints = 1'000;              // of one service
+inline constexpr int64_t kExpiredStayMs = 24 * 3600 * 1'000;  // then they are forgotten
 
 struct AgentView {
   model::AgentIdentity identity;
@@ -38,15 +40,25 @@ class Hub {
   explicit Hub(Store& store) : store_(store) {}
   Status Load();
 
-  // ---- Tracepoints; durable when these return ----
+  // ---- Tracepoints; durable when these return. Changes run one after the other. ----
+  // kOverLimit: the service has kMaxTracepoints already.
   Result<StoredTracepoint> Create(const std::string& service, const model::TracepointSpec& spec,
                                   const std::string& created_by);
+  // Only what the principal may see: its service, and its environment or any.
   std::optional<StoredTracepoint> Find(const std::string& id, const Principal& principal);
-  Result<StoredTracepoint> Change(const StoredTracepoint& changed);
+  // `edit` changes the spec of the current tracepoint, or returns why not. A change gives it its
+  // whole life again.
+  using Edit = std::function<std::optional<Response>(StoredTracepoint&)>;
+  struct Changed {
+    std::optional<Response> refusal;
+    StoredTracepoint tracepoint;
+  };
+  Result<Changed> Change(const std::string& id, const Principal& principal, const Edit& edit);
+  // kNotFound when it has gone meanwhile.
   Status Remove(const std::string& id);
-  std::vector<StoredTracepoint> List(const std::string& service);
-  // The tracepoint's JSON with the status of each agent that it concerns.
-  std::string Describe(const StoredTracepoint& tracepoint);
+  std::vector<StoredTracepoint> List(const std::string& service, const Principal& principal);
+  // The tracepoint's JSON with the status of each agent that it concerns and the principal sees.
+  std::string Describe(const StoredTracepoint& tracepoint, const Principal& principal);
 
   struct ServiceView {
     std::string name;
@@ -57,9 +69,13 @@ class Hub {
 
   // ---- Agents ----
   // Answers at once, or holds the exchange until there is something to say.
-  void Poll(model::PollRequest request, std::shared_ptr<Exchange> exchange);
+  void Poll(model::PollRequest request, const std::string& key_id,
+            std::shared_ptr<Exchange> exchange);
   // Sends the question with the next poll; `done` gets the REST answer, once.
-  void Ask(const std::string& service, model::Query query, std::function<void(Response)> done);
+  void Ask(const std::string& service, const Principal& principal, model::Query query,
+           std::function<void(Response)> done);
+  // "" when no agent of that name is connected.
+  std::string EnvironmentOf(const std::string& service, const std::string& instance);
 
   // ---- Events ----
   void Subscribe(const std::string& service, const Principal& principal,
@@ -67,8 +83,13 @@ class Hub {
   void PublishEvent(const std::string& name, const std::string& service,
                     const std::string& environment, const std::string& json);
 
-  // Deadlines of polls and questions, lost agents, expiry, heartbeats. Every 50 ms or so.
+  // Deadlines of polls and questions, lost agents, expiry, heartbeats, revoked keys. Every 50 ms
+  // or so.
   void Tick();
+  // Asked about the keys behind held polls and open streams; before serving starts.
+  void set_key_check(std::function<bool(const std::string&)> valid) {
+    key_valid_ = std::move(valid);
+  }
   // Answers held polls, ends streams: the server is going down.
   void Drain();
   HubStats stats();
@@ -78,6 +99,7 @@ class Hub {
     std::shared_ptr<Exchange> exchange;
     int64_t deadline_ms = 0;  // monotonic
     uint64_t known_revision = 0;
+    std::string key_id;
   };
   struct Agent {
     model::AgentIdentity identity;
@@ -89,10 +111,14 @@ class Hub {
   struct Question {
     std::function<void(Response)> done;
     int64_t deadline_ms = 0;
+    std::string instance;  // only this agent may answer
   };
   struct Event {
     uint64_t id;
-    std::string service, environment, text;
+    std::string service;
+    std::string environment;       // whose agents or snapshots it shows; "" = none or unknown
+    bool any_environment = false;  // shows nothing that belongs to one environment
+    std::string text;
   };
   struct Subscriber {
     std::shared_ptr<Exchange> exchange;
@@ -101,30 +127,42 @@ class Hub {
   };
 
   uint64_t RevisionOf(const std::string& service) const;
-  void Changed(const std::string& service);  // wakes the service's agents
-  bool Wants(const StoredTracepoint& tracepoint, const model::AgentIdentity& agent) const;
+  void SetChanged(const std::string& service);  // a new revision; wakes the service's agents
+  static bool Wants(const StoredTracepoint& tracepoint, const model::AgentIdentity& agent);
+  static bool SeesTracepoint(const Principal& principal, const StoredTracepoint& tracepoint);
   model::PollResponse ResponseFor(Agent& agent, uint64_t known_revision);
   void AnswerHeld(Agent& agent);
+  void DropHeld(const std::string& instance, const Exchange* exchange);
   void TakeReports(Agent& agent, std::vector<model::TracepointReport> reports);
-  std::string DescribeLocked(const StoredTracepoint& tracepoint) const;
-  void Emit(const std::string& name, const std::string& service, const std::string& environment,
-            const std::string& json);
+  void TakeAnswers(const std::string& instance, std::vector<model::Answer> answers);
+  model::AgentStatus StatusOf(const StoredTracepoint& tracepoint, const Agent& agent) const;
+  std::string DescribeLocked(const StoredTracepoint& tracepoint, const Principal* principal) const;
+  void EmitTracepoint(const StoredTracepoint& tracepoint);
+  void Emit(const std::string& name, Event event, const std::string& json);
   static bool Sees(const Subscriber& subscriber, const Event& event);
   void ExpireTracepoints(int64_t now_ms);
+  void TickAgents(int64_t now_ms);
+  void TickQuestions(int64_t now_ms);
+  void CheckKeys(int64_t now_ms);
 
   Store& store_;
+  std::function<bool(const std::string&)> key_valid_;
+  // Held through a whole change, store included, so that no change is lost or overtaken. Taken
+  // before mutex_.
+  std::mutex change_mutex_;
   std::mutex mutex_;  // guards everything below
   std::map<std::string, StoredTracepoint> tracepoints_;
-  uint64_t revision_ = 0;
+  uint64_t revision_ = 1;
   std::map<std::string, uint64_t> service_revisions_;
-  uint64_t base_revision_ = 0;
+  uint64_t base_revision_ = 1;
   std::map<std::string, bool> expired_;  // ids whose expiry was told
   std::map<std::string, Agent> agents_;  // by instance
   std::map<std::string, Question> questions_;
   std::deque<Event> events_;
+  uint64_t event_bytes_ = 0;
   uint64_t next_event_ = 1;
   std::vector<Subscriber> subscribers_;
-  int64_t heartbeat_ms_ = 0;
+  int64_t heartbeat_ms_ = 0, keys_checked_ms_ = 0;
   bool draining_ = false;
 };
 

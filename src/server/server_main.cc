@@ -1,7 +1,10 @@
 #include "server/server_main.h"
 
+#include <arpa/inet.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <CLI/CLI.hpp>
 #include <charconv>
@@ -34,8 +37,19 @@ int Fail(const std::string& message) {
   return 1;
 }
 
+// Addresses only: a name that begins with "127." may resolve to anything.
 bool IsLoopback(const std::string& host) {
-  return host == "localhost" || host == "::1" || host == "[::1]" || host.starts_with("127.");
+  in_addr address{};
+  return host == "localhost" || host == "::1" ||
+         (inet_pton(AF_INET, host.c_str(), &address) == 1 && ntohl(address.s_addr) >> 24 == 127);
+}
+
+// Each held poll is a descriptor; the usual soft limit is 1024.
+void RaiseDescriptorLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 // "127.0.0.1:7070", "[::1]:7070", ":7070"
@@ -85,6 +99,12 @@ Status Check(const ServeOptions& options, const HttpOptions& http) {
   if (options.no_auth && !IsLoopback(http.host)) {
     return {Code::kNotPermitted, "--no-auth is for loopback addresses only"};
   }
+  for (const std::string& source : options.sources) {
+    const size_t equals = source.find('=');
+    if (equals == 0 || equals == std::string::npos || equals + 1 == source.size()) {
+      return {Code::kInvalidArgument, "--source must be SERVICE=FOLDER, not \"" + source + "\""};
+    }
+  }
   if (ParseRetention(options.retention) == 0) {
     return {Code::kInvalidArgument, "--retention must be like 7d, 12h or 30m"};
   }
@@ -115,6 +135,7 @@ int Serve(const ServeOptions& options) {
   sigaddset(&signals, SIGINT);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   signal(SIGPIPE, SIG_IGN);
+  RaiseDescriptorLimit();
 
   auto store = Store::Open(options.store, true);
   if (!store.ok()) return Fail(store.status().message());
@@ -124,6 +145,9 @@ int Serve(const ServeOptions& options) {
   auto server = HttpServer::Create(http, api);
   if (!server.ok()) return Fail(server.status().message());
   api.set_http(server->get());
+  if (!options.no_auth) {
+    hub.set_key_check([&api](const std::string& id) { return api.keys().Valid(id); });
+  }
   if (!options.no_auth) status = PrintFirstKey(**store);
   if (!status.ok()) return Fail(status.message());
   std::printf("stillframe-server listens on %s://%s:%u\n", http.tls_cert.empty() ? "http" : "https",
@@ -152,6 +176,9 @@ int Serve(const ServeOptions& options) {
   (*server)->Run();
   done = true;
   waiter.join();
+  // In this order: what still runs may answer, and write, before what it uses goes.
+  api.Stop();
+  (*store)->Stop();
   return 0;
 }
 
@@ -213,6 +240,7 @@ void AddServeOptions(CLI::App& app, ServeOptions& options) {
 }  // namespace
 
 int ServerMain(int argc, char** argv) {
+  umask(077);  // the store holds production data
   CLI::App app{"Stillframe's server: tracepoints to agents, snapshots to engineers",
                "stillframe-server"};
   app.fallthrough();

@@ -97,7 +97,9 @@ Result<std::unique_ptr<Store>> Store::Open(const std::string& spec, bool serve) 
   return store;
 }
 
-Store::~Store() {
+Store::~Store() { Stop(); }
+
+void Store::Stop() {
   {
     std::lock_guard lock(jobs_mutex_);
     stopping_ = true;

@@ -66,6 +66,8 @@ class Store {
   // off the file, and starts the writer.
   static Result<std::unique_ptr<Store>> Open(const std::string& spec, bool serve);
   ~Store();
+  // Writes what waits, takes no more. Callbacks have all run when it returns.
+  void Stop();
 
   struct Tracepoints {
     std::vector<StoredTracepoint> list;
