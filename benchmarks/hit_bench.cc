@@ -223,9 +223,10 @@ double ThreadSeconds() {
 
 // Five frames with four variables each: two numbers and a string on the stack or the heap, and an
 // order (a vector of structs with strings) by address.
-void BM_Capture5Frames20Variables(benchmark::State& state) {
+void Capture5Frames20Variables(benchmark::State& state, bool guarded) {
   const auto fixture = std::make_unique<Fixture>();
   if (!Start()) return state.SkipWithError("cannot start");
+  if (guarded && !SetGuardedReads(true).ok()) return state.SkipWithError("no guard");
   const TypeId order = fixture->OrderType();
   const TypeId number = fixture->Type(TypeKind::kSigned, 8);
   const auto address = reinterpret_cast<int64_t>(&fixture->order);
@@ -251,8 +252,17 @@ void BM_Capture5Frames20Variables(benchmark::State& state) {
   }
   state.counters["frames"] = frames;
   state.counters["record_bytes"] = bytes;
+  if (!SetGuardedReads(false).ok()) state.SkipWithError("guard stays");
+}
+void BM_Capture5Frames20Variables(benchmark::State& state) {
+  Capture5Frames20Variables(state, true);
 }
 BENCHMARK(BM_Capture5Frames20Variables)->UseManualTime();
+
+void BM_Capture5Frames20VariablesBySystemCalls(benchmark::State& state) {
+  Capture5Frames20Variables(state, false);
+}
+BENCHMARK(BM_Capture5Frames20VariablesBySystemCalls)->UseManualTime();
 
 }  // namespace
 }  // namespace stillframe::hit

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "agent/hit_times.h"
+#include "agent/tick_clock.h"
 #include "base/log.h"
 
 namespace stillframe::agent {
@@ -145,7 +146,16 @@ void TracepointStore::SetDesired(const std::vector<model::DesiredTracepoint>& de
 }
 
 Status TracepointStore::CompileEverywhere(const Active& active, Plans& plans) {
-  const PlanRequest request = MakeRequest(active.desired.spec, options_.bytes_per_snapshot);
+  Status status = CompileEverywhere(active, false, plans);
+  // Most modules lack the file: only when all do are they asked again for similar names.
+  if (status.code() == Code::kFileNotFound) status = CompileEverywhere(active, true, plans);
+  return status;
+}
+
+Status TracepointStore::CompileEverywhere(const Active& active, bool name_near_files,
+                                          Plans& plans) {
+  PlanRequest request = MakeRequest(active.desired.spec, options_.bytes_per_snapshot);
+  request.name_near_files = name_near_files;
   Status worst;
   int weight = -1;
   for (const LoadedModule& module : modules_) {
@@ -225,6 +235,10 @@ void TracepointStore::TakeOut(Active& active) {
 void TracepointStore::UpdateGuard() {
   const bool wanted = std::any_of(active_.begin(), active_.end(),
                                   [](const auto& entry) { return !entry.second.probes.empty(); });
+  if (wanted && guarded_ && !hit::RefreshGuardedReads(MonotonicNanos()) && !guard_lost_) {
+    guard_lost_ = true;
+    LogInfo("conditions over the heap are slow: the program has its own SIGSEGV handler");
+  }
   if (wanted == guarded_) return;
   guarded_ = wanted;
   if (Status status = hit::SetGuardedReads(wanted); !status.ok()) {

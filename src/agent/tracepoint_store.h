@@ -81,6 +81,7 @@ class TracepointStore {
   void Arm(Active& active);
   void ArmIn(Active& active, const LoadedModule& module, ProbePlan plan);
   Status CompileEverywhere(const Active& active, Plans& plans);
+  Status CompileEverywhere(const Active& active, bool name_near_files, Plans& plans);
   void TakeOut(Active& active);
   void UpdateGuard();
   void SetState(Active& active, model::State state, const Status& why);
@@ -104,7 +105,8 @@ class TracepointStore {
   std::map<uint64_t, const ModuleProbe*> by_id_;
   uint64_t next_probe_id_ = 1;
   uint64_t status_version_ = 0;
-  bool guarded_ = false;  // fast condition reads are on
+  bool guarded_ = false;     // fast condition reads are on
+  bool guard_lost_ = false;  // the program took the handlers' place: said once
 };
 
 }  // namespace stillframe::agent

@@ -121,8 +121,9 @@ void AddFrames(const CaptureRequest& request, RecordWriter& record) {
   StackCopy stack{};
   stack.slice = scratch.slice;
   stack.slice_address = request.registers->gpr[kRsp] - kRedZoneBytes;
-  stack.slice_bytes =
-      ReadSome(stack.slice_address, scratch.slice, Clamp(limits.bytes / 4, 512, kSliceBytes));
+  const uint32_t wanted =
+      ClipToRange(stack.slice_address, Clamp(limits.bytes / 4, 512, kSliceBytes));
+  stack.slice_bytes = ReadSome(stack.slice_address, scratch.slice, wanted);
   stack.window = scratch.window;
   stack.window_capacity = kWindowBytes;
   stack.refills_left = kMaxWindowRefills;

@@ -5,8 +5,9 @@
 // the default action in place before, it is put back and the faulting instruction runs again: the
 // process dies of the same signal at the same pc.
 //
-// If the host installs its own handler later, hits notice (they ask the kernel) and stop using the
-// guard; it is never installed a second time then, because the host's handler may call ours.
+// If the host installs its own handler later, the agent thread notices at its next turn and hits
+// stop using the guard; it is never installed a second time then, because the host's handler may
+// call ours.
 #include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@
 #include "agent/hit/arch.h"
 #include "agent/hit/hit.h"
 #include "agent/hit/process_state.h"
+#include "agent/hit/readable_ranges.h"
 
 namespace stillframe::hit {
 namespace {
@@ -116,10 +118,14 @@ void Remove(Guard& guard) {
   guard.installed = false;
 }
 
+void NextGuardTurn() {
+  const uint32_t next = g_process.guard_turn.load(std::memory_order_relaxed) + 1;
+  g_process.guard_turn.store(next == 0 ? 1 : next, std::memory_order_release);
+}
+
 }  // namespace
 
 Status SetGuardedReads(bool enabled) {
-  g_process.guard_handler.store(reinterpret_cast<uint64_t>(&Handler), std::memory_order_relaxed);
   Status status;
   if (enabled) {
     for (Guard& guard : g_guards) {
@@ -128,15 +134,31 @@ Status SetGuardedReads(bool enabled) {
     }
   }
   if (enabled && status.ok()) {
-    g_process.guard_installed.store(1, std::memory_order_release);
+    RefreshReadableRanges(/*now_ns=*/0);
+    NextGuardTurn();
     return {};
   }
-  g_process.guard_installed.store(0, std::memory_order_relaxed);
+  g_process.guard_turn.store(0, std::memory_order_relaxed);
   // A hit that still uses the guard must be over before the handlers go.
   if (WaitForQuiescence(1000)) {
     for (Guard& guard : g_guards) Remove(guard);
+    FreeReadableRanges();
   }
   return status;
+}
+
+bool RefreshGuardedReads(int64_t now_ns) {
+  if (g_process.guard_turn.load(std::memory_order_relaxed) == 0) return true;
+  for (const Guard& guard : g_guards) {
+    struct sigaction current {};
+    if (sigaction(guard.signal_number, nullptr, &current) != 0 || !IsOurs(current)) {
+      g_process.guard_turn.store(0, std::memory_order_relaxed);
+      return false;
+    }
+  }
+  RefreshReadableRanges(now_ns);
+  NextGuardTurn();
+  return true;
 }
 
 }  // namespace stillframe::hit

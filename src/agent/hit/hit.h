@@ -142,6 +142,11 @@ void DisableInChild();
 // in front of the host's, which still get every fault that is not ours. Call with true when the
 // first probe is armed, with false when the last is gone. Agent thread. kIoError when refused.
 Status SetGuardedReads(bool enabled);
+// The agent thread's turn for guarded reads: asks whether the handlers in force are still ours,
+// looks at the maps again when it is time, makes every thread ask for its signal mask anew. Every
+// 10 ms or so while guarded reads are on. False: the program has put its own handler in our place,
+// and guarded reads are off from now on.
+bool RefreshGuardedReads(int64_t now_ns);
 // Returns true once every hit that was running at the call has returned; false after timeout_ms
 // (a thread may be blocked in a debugger): then free nothing and try again later.
 bool WaitForQuiescence(uint32_t timeout_ms);

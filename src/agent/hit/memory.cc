@@ -63,6 +63,19 @@ __attribute__((noinline)) uint32_t FileRead(uint64_t address, void* out, uint32_
   return got < 0 ? 0 : static_cast<uint32_t>(got);
 }
 
+uint32_t ReadBySystemCall(uint64_t address, void* out, uint32_t size_bytes) {
+  if (g_process.read_method.load(std::memory_order_relaxed) == ReadMethod::kProcessVmReadv) {
+    const IoVec local{AsArgument(out), size_bytes};
+    const IoVec remote{address, size_bytes};
+    const int64_t got = VmRead(&local, &remote, 1);
+    if (got > 0) return static_cast<uint32_t>(got);
+  }
+  if (g_process.read_method.load(std::memory_order_relaxed) == ReadMethod::kProcSelfMem) {
+    return FileRead(address, out, size_bytes);
+  }
+  return 0;
+}
+
 // ---- page filter ----
 
 // About half a second at 2 GHz; a proof holds for the current and the one before.
@@ -86,79 +99,121 @@ SF_HIT_INLINE void SetProven(uint64_t address, uint64_t now) {
 
 // ---- guard ----
 
-// As the kernel defines it, not as the C library does.
-struct KernelSigaction {
-  uint64_t handler;
-  uint64_t flags;
-  uint64_t restorer;
-  uint64_t mask;
-};
-
-__attribute__((noinline)) bool HandlerIsOurs(uint64_t signal_number) {
-  KernelSigaction action;
-  return stillframe_syscall(SYS_rt_sigaction, signal_number, 0, AsArgument(&action), 8, 0, 0) ==
-             0 &&
-         action.handler == g_process.guard_handler.load(std::memory_order_relaxed);
-}
-
-__attribute__((noinline)) bool AskWhetherGuardIsUsable() {
+__attribute__((noinline)) bool AskWhetherSignalsAreOpen() {
   uint64_t mask = ~uint64_t{0};
   constexpr uint64_t kNeeded = uint64_t{1} << (SIGSEGV - 1) | uint64_t{1} << (SIGBUS - 1);
-  if (stillframe_syscall(SYS_rt_sigprocmask, SIG_BLOCK, 0, AsArgument(&mask), 8, 0, 0) != 0) {
-    return false;
-  }
-  return (mask & kNeeded) == 0 && HandlerIsOurs(SIGSEGV) && HandlerIsOurs(SIGBUS);
+  return stillframe_syscall(SYS_rt_sigprocmask, SIG_BLOCK, 0, AsArgument(&mask), 8, 0, 0) == 0 &&
+         (mask & kNeeded) == 0;
 }
 
-SF_HIT_INLINE bool GuardIsUsable(uint64_t now) {
+SF_HIT_INLINE bool GuardIsUsable() {
+  // 0: not installed. The agent thread counts it up at each of its turns.
+  const uint32_t turn = g_process.guard_turn.load(std::memory_order_relaxed);
   ThreadState& thread = t_thread;
-  if (now >= thread.guard_checked_until) {
-    thread.guard_usable = AskWhetherGuardIsUsable() ? 1 : 0;
-    thread.guard_checked_until =
-        now + g_process.ticks_per_second.load(std::memory_order_relaxed) / 1000;
+  if (turn != thread.guard_turn) {
+    thread.guard_usable = turn != 0 && AskWhetherSignalsAreOpen() ? 1 : 0;
+    thread.guard_turn = turn;
   }
   return thread.guard_usable != 0;
 }
 
+// ---- ranges ----
+
+__attribute__((noinline)) bool FindRange(uint64_t address, uint32_t generation) {
+  ThreadState& thread = t_thread;
+  const ReadableRanges* const table = g_process.ranges.load(std::memory_order_acquire);
+  if (table == nullptr) return false;
+  uint32_t low = 0, high = table->count;
+  while (low < high) {
+    const uint32_t middle = (low + high) / 2;
+    if (table->ranges[middle].end <= address) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  if (low == table->count || table->ranges[low].start > address) {
+    g_process.range_misses.fetch_add(1, std::memory_order_relaxed);
+    return false;
+  }
+  thread.range_start = table->ranges[low].start;
+  thread.range_bytes = table->ranges[low].end - table->ranges[low].start;
+  thread.range_generation = generation;
+  return true;
+}
+
+// The thread remembers the range of its last read: mostly the same again.
+SF_HIT_INLINE bool SelectRange(uint64_t address) {
+  // Read before the table: tables newer than it only make the memory look stale too early.
+  const uint32_t generation = g_process.ranges_generation.load(std::memory_order_acquire);
+  const ThreadState& thread = t_thread;
+  if (thread.range_generation == generation && address - thread.range_start < thread.range_bytes) {
+    return true;
+  }
+  return FindRange(address, generation);
+}
+
+SF_HIT_INLINE bool InRange(uint64_t address, uint64_t size_bytes) {
+  if (!SelectRange(address)) return false;
+  const ThreadState& thread = t_thread;
+  return size_bytes <= thread.range_bytes - (address - thread.range_start);
+}
+
+SF_HIT_INLINE bool GuardedRead(uint64_t address, void* out, uint32_t size_bytes) {
+  return GuardIsUsable() && InRange(address, size_bytes) &&
+         stillframe_guarded_copy(out, address, size_bytes) != 0;
+}
+
+int64_t ReadRemaining(ReadRequest* requests, const uint8_t* order, uint32_t count, IoVec* iovecs) {
+  for (uint32_t i = 0; i < count; ++i) {
+    const ReadRequest& request = requests[order[i]];
+    iovecs[i] = {AsArgument(request.out), request.size_bytes};
+    iovecs[kMaxBatch + i] = {request.address, request.size_bytes};
+  }
+  return VmRead(iovecs, iovecs + kMaxBatch, count);
+}
+
 }  // namespace
 
+uint32_t ClipToRange(uint64_t address, uint32_t size_bytes) {
+  if (!GuardIsUsable() || !SelectRange(address)) return size_bytes;
+  const ThreadState& thread = t_thread;
+  const uint64_t left = thread.range_bytes - (address - thread.range_start);
+  return left < size_bytes ? static_cast<uint32_t>(left) : size_bytes;
+}
+
 uint32_t ReadSome(uint64_t address, void* out, uint32_t size_bytes) {
-  if (g_process.read_method.load(std::memory_order_relaxed) == ReadMethod::kProcessVmReadv) {
-    const IoVec local{AsArgument(out), size_bytes};
-    const IoVec remote{address, size_bytes};
-    const int64_t got = VmRead(&local, &remote, 1);
-    if (got > 0) return static_cast<uint32_t>(got);
-  }
-  if (g_process.read_method.load(std::memory_order_relaxed) == ReadMethod::kProcSelfMem) {
-    return FileRead(address, out, size_bytes);
-  }
-  return 0;
+  if (GuardedRead(address, out, size_bytes)) return size_bytes;
+  return ReadBySystemCall(address, out, size_bytes);
 }
 
 void ReadBatch(ReadRequest* requests, uint32_t count, IoVec* iovecs) {
   if (count > kMaxBatch) count = kMaxBatch;
+  uint8_t order[kMaxBatch];
+  uint32_t left = 0;
   for (uint32_t i = 0; i < count; ++i) {
-    requests[i].done_bytes = 0;
-    iovecs[i] = {AsArgument(requests[i].out), requests[i].size_bytes};
-    iovecs[kMaxBatch + i] = {requests[i].address, requests[i].size_bytes};
+    ReadRequest& request = requests[i];
+    request.done_bytes =
+        GuardedRead(request.address, request.out, request.size_bytes) ? request.size_bytes : 0;
+    if (request.done_bytes == 0) order[left++] = static_cast<uint8_t>(i);
   }
   uint32_t next = 0;
-  while (next < count &&
+  while (next < left &&
          g_process.read_method.load(std::memory_order_relaxed) == ReadMethod::kProcessVmReadv) {
-    auto got =
-        static_cast<uint64_t>(VmRead(iovecs + next, iovecs + kMaxBatch + next, count - next));
+    auto got = static_cast<uint64_t>(ReadRemaining(requests, order + next, left - next, iovecs));
     // The call stops at the first page that it cannot read.
-    while (next < count && got >= requests[next].size_bytes) {
-      requests[next].done_bytes = requests[next].size_bytes;
-      got -= requests[next].size_bytes;
+    while (next < left && got >= requests[order[next]].size_bytes) {
+      requests[order[next]].done_bytes = requests[order[next]].size_bytes;
+      got -= requests[order[next]].size_bytes;
       ++next;
     }
-    if (next < count) requests[next++].done_bytes = static_cast<uint32_t>(got);
+    if (next < left) requests[order[next++]].done_bytes = static_cast<uint32_t>(got);
   }
   if (g_process.read_method.load(std::memory_order_relaxed) == ReadMethod::kProcessVmReadv) return;
-  for (uint32_t i = 0; i < count; ++i) {
-    if (requests[i].done_bytes != 0) continue;
-    requests[i].done_bytes = ReadSome(requests[i].address, requests[i].out, requests[i].size_bytes);
+  for (uint32_t i = 0; i < left; ++i) {
+    ReadRequest& request = requests[order[i]];
+    if (request.done_bytes != 0) continue;
+    request.done_bytes = ReadBySystemCall(request.address, request.out, request.size_bytes);
   }
 }
 
@@ -184,25 +239,30 @@ bool FastReader::Read(uint64_t address, void* out, uint32_t size_bytes) {
 
 bool FastReader::ReadElsewhere(uint64_t address, void* out, uint32_t size_bytes) {
   if (size_bytes == 0) return true;
+  if (!GuardIsUsable()) return ReadBySystemCall(address, out, size_bytes) == size_bytes;
+  if (InRange(address, size_bytes)) {
+    if (stillframe_guarded_copy(out, address, size_bytes) != 0) return true;
+    return ReadBySystemCall(address, out, size_bytes) == size_bytes;
+  }
   const uint64_t last = address + size_bytes - 1;
   // At most two pages, so that the two ends stand for the whole.
-  if (last < address || size_bytes > kPageBytes ||
-      g_process.guard_installed.load(std::memory_order_relaxed) == 0) {
-    return ReadSome(address, out, size_bytes) == size_bytes;
+  if (last < address || size_bytes > kPageBytes) {
+    return ReadBySystemCall(address, out, size_bytes) == size_bytes;
   }
+  return ReadProven(address, last, out, size_bytes);
+}
+
+bool FastReader::ReadProven(uint64_t address, uint64_t last, void* out, uint32_t size_bytes) {
   if (now_ == 0) now_ = stillframe_read_ticks();
-  const bool guard = GuardIsUsable(now_);
-  if (guard && IsProven(address, now_) && IsProven(last, now_)) {
+  if (IsProven(address, now_) && IsProven(last, now_)) {
     if (stillframe_guarded_copy(out, address, size_bytes) != 0) return true;
     FilterEntry(address).store(0, std::memory_order_relaxed);
     FilterEntry(last).store(0, std::memory_order_relaxed);
     return false;
   }
-  if (ReadSome(address, out, size_bytes) != size_bytes) return false;
-  if (guard) {
-    SetProven(address, now_);
-    SetProven(last, now_);
-  }
+  if (ReadBySystemCall(address, out, size_bytes) != size_bytes) return false;
+  SetProven(address, now_);
+  SetProven(last, now_);
   return true;
 }
 

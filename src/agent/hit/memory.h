@@ -3,19 +3,20 @@
 // Three ways, from cheap to dear:
 //  1. Direct, for the page that holds the probed frame's stack pointer: the trampoline has just
 //     pushed there, so it is mapped and readable as long as this thread is in the hit.
-//  2. Guarded, for pages that a system call proved readable less than a second ago: a plain copy
-//     whose fault a signal handler turns into "unreadable". Needed because conditions run at every
-//     hit and a system call costs 1 to 3 us. Only conditions and the chase through nodes use it.
+//  2. Guarded: a plain copy whose fault a signal handler turns into "unreadable". Only for memory
+//     that was readable moments ago: inside a range of the last look at the process's maps (agent
+//     thread, readable_ranges_control.cc), or on a page that a system call read within the last
+//     second (for what was mapped since). A wild pointer meets neither and goes to way 3.
 //  3. A system call: one process_vm_readv for many ranges, or pread of /proc/self/mem.
 //
-// Why not the cheaper designs: a cache of mapped ranges alone is not safe against munmap, and a
-// bare guarded copy makes every wild pointer a signal and kills a thread that blocks SIGSEGV. Here
-// a wild pointer meets the page filter first and goes to the system call. What is left for the
-// handler is a page that was proven and unmapped within the last second. The guarded way is taken
-// only while the handlers in force are ours and this thread blocks neither signal, both asked from
-// the kernel again every millisecond; otherwise the system call does it. So a crash would take
-// three things at once: a pointer of the program that is stale, its page unmapped within the last
-// second, and a mask or handler changed within the last millisecond.
+// Why not the cheaper designs: a list of mapped ranges alone is not safe against munmap, and a bare
+// guarded copy makes every wild pointer a signal and kills a thread that blocks SIGSEGV. What is
+// left for the handler is memory that was unmapped since the last look. The guarded way is taken
+// only while the handlers in force are ours (the agent thread asks the kernel every 10 ms) and this
+// thread blocks neither signal (asked once per thread and such turn). So a crash would take three
+// things at once: a pointer of the program that is stale, its memory unmapped since the last look,
+// and a mask or handler changed within the last turn. Asking more often was measured: three system
+// calls every millisecond cost a thread with rare hits 3 us for each of them.
 #ifndef STILLFRAME_AGENT_HIT_MEMORY_H_
 #define STILLFRAME_AGENT_HIT_MEMORY_H_
 
@@ -45,6 +46,10 @@ struct IoVec {
 };
 void ReadBatch(ReadRequest* requests, uint32_t count, IoVec* iovecs);
 
+// Of size_bytes at address, those in the range of the last look that holds the address; all of them
+// when no range does. A hint, to ask for no more than is there.
+uint32_t ClipToRange(uint64_t address, uint32_t size_bytes);
+
 // Bytes readable from the start, 0..size_bytes.
 uint32_t ReadSome(uint64_t address, void* out, uint32_t size_bytes);
 
@@ -62,6 +67,7 @@ class FastReader {
  private:
   static bool ReadThunk(void* self, uint64_t address, void* out, uint32_t size_bytes);
   bool ReadElsewhere(uint64_t address, void* out, uint32_t size_bytes);
+  bool ReadProven(uint64_t address, uint64_t last, void* out, uint32_t size_bytes);
 
   uint64_t stack_pointer_ = 0;
   uint64_t now_ = 0;  // time stamp, taken at the first read that needs one

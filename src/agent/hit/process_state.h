@@ -18,6 +18,16 @@ struct alignas(64) ActiveShard {
   std::atomic<uint32_t> running[2];
 };
 
+// Readable memory at the last look at the maps, sorted, neighbours joined.
+struct ReadableRange {
+  uint64_t start;
+  uint64_t end;
+};
+struct ReadableRanges {
+  uint32_t count;
+  const ReadableRange* ranges;
+};
+
 struct ProcessState {
   // Written by the agent thread.
   std::atomic<uint32_t> disabled{0};  // 1 in a forked child
@@ -32,12 +42,16 @@ struct ProcessState {
   std::atomic<const UnwindModules*> modules{nullptr};  // release; partner: acquire in hits
   std::atomic<uint32_t> modules_generation{1};         // goes up with every publication
   std::atomic<const CallerTable*> callers{nullptr};    // release; partner: acquire in hits
-  std::atomic<uint32_t> guard_installed{0};
-  std::atomic<uint64_t> guard_handler{0};  // address of our signal handler
+  // 0: no guarded reads. Else counted up at the agent's turns; a thread that sees a new number asks
+  // for its signal mask again.
+  std::atomic<uint32_t> guard_turn{0};
+  std::atomic<const ReadableRanges*> ranges{nullptr};  // release; partner: acquire in hits
+  std::atomic<uint32_t> ranges_generation{1};          // goes up with every publication
   std::atomic<uint32_t> epoch{0};
 
   // Written by hits.
   std::atomic<uint32_t> next_shard{0};
+  std::atomic<uint32_t> range_misses{0};  // reads outside of all ranges; the agent looks again
   alignas(64) std::atomic<uint64_t> snapshot_time{0};  // when the snapshot bucket is full again
   std::atomic<uint64_t> budget_window{0};              // start of the current second, in ticks
   std::atomic<uint64_t> budget_used{0};

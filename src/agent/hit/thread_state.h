@@ -19,7 +19,10 @@ struct ThreadState {
   uint32_t decline_count;        // every 16th declined hit is timed
   uint32_t guard_usable;         // result of the last check
   uint32_t thread_id;            // 0 = not asked yet; a forked child makes no records
-  uint64_t guard_checked_until;  // time stamp until which guard_usable holds
+  uint32_t guard_turn;           // guard_usable holds while this is the process's
+  uint32_t range_generation;     // the range of the last guarded read holds while this is current
+  uint64_t range_start;
+  uint64_t range_bytes;
   // The current one is traces[trace_index]; a writer fills the other and then flips, so that a hit
   // in a signal handler sees the old one or the new one, never half of each.
   std::atomic<uint32_t> trace_index;

@@ -6,10 +6,12 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cstring>
 #include <thread>
+#include <vector>
 
 #include "agent/hit/hit.h"
 #include "agent/hit/process_state.h"
@@ -78,14 +80,29 @@ bool FastRead(uint64_t address, uint64_t& out) {
   return reader.Read(address, &out, 8);
 }
 
-TEST_F(MemoryTest, AProvenPageIsReadWithoutASystemCallAndSurvivesItsUnmapping) {
+TEST_F(MemoryTest, AKnownRangeIsReadWithoutASystemCallAndSurvivesItsUnmapping) {
   ASSERT_TRUE(SetGuardedReads(true).ok());
+  // With no system call left, only the guarded way can read.
+  g_process.read_method.store(ReadMethod::kNone);
+  uint64_t word = 0;
+  ASSERT_TRUE(FastRead(At(128), word));
+  EXPECT_EQ(std::memcmp(&word, bytes_ + 128, 8), 0);
+  EXPECT_FALSE(FastRead(At(page_ - 4), word));  // the second page is in no range
+  EXPECT_EQ(ClipToRange(At(page_ - 4), 64), 4u);
+  ASSERT_EQ(mprotect(bytes_, page_, PROT_NONE), 0);
+  EXPECT_FALSE(FastRead(At(128), word));  // a fault, rescued
+  ASSERT_EQ(mprotect(bytes_, page_, PROT_READ | PROT_WRITE), 0);
+  EXPECT_TRUE(FastRead(At(128), word));
+}
+
+TEST_F(MemoryTest, AProvenPageIsReadWithoutASystemCallUntilItFaults) {
+  ASSERT_EQ(mprotect(bytes_, page_, PROT_NONE), 0);
+  ASSERT_TRUE(SetGuardedReads(true).ok());
+  ASSERT_EQ(mprotect(bytes_, page_, PROT_READ | PROT_WRITE), 0);  // newer than the look
   uint64_t word = 0;
   ASSERT_TRUE(FastRead(At(64), word));
   EXPECT_EQ(std::memcmp(&word, bytes_ + 64, 8), 0);
-  // With no system call left, only the guarded way can read.
   g_process.read_method.store(ReadMethod::kNone);
-  word = 0;
   ASSERT_TRUE(FastRead(At(128), word));
   EXPECT_EQ(std::memcmp(&word, bytes_ + 128, 8), 0);
   EXPECT_FALSE(FastRead(At(page_ - 4), word));  // its second page was never proven
@@ -93,6 +110,31 @@ TEST_F(MemoryTest, AProvenPageIsReadWithoutASystemCallAndSurvivesItsUnmapping) {
   EXPECT_FALSE(FastRead(At(128), word));  // a fault, rescued
   ASSERT_EQ(mprotect(bytes_, page_, PROT_READ | PROT_WRITE), 0);
   EXPECT_FALSE(FastRead(At(128), word));  // and no longer proven
+}
+
+TEST_F(MemoryTest, ReadsOutsideOfTheRangesMakeTheAgentLookAgain) {
+  ASSERT_EQ(mprotect(bytes_, page_, PROT_NONE), 0);
+  ASSERT_TRUE(SetGuardedReads(true).ok());
+  ASSERT_EQ(mprotect(bytes_, page_, PROT_READ | PROT_WRITE), 0);
+  uint64_t word = 0;
+  for (uint32_t i = 0; i < 64; ++i) ASSERT_TRUE(FastRead(At(8 * i), word));
+  EXPECT_EQ(ClipToRange(At(page_ - 4), 64), 64u);
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  ASSERT_TRUE(RefreshGuardedReads((int64_t{now.tv_sec} + 60) * 1'000'000'000));
+  EXPECT_EQ(ClipToRange(At(page_ - 4), 64), 4u);
+}
+
+TEST_F(MemoryTest, CopiesOfEverySizeAreWhole) {
+  ASSERT_TRUE(SetGuardedReads(true).ok());
+  g_process.read_method.store(ReadMethod::kNone);
+  std::vector<uint8_t> out(1200);
+  for (uint32_t size = 1; size <= 1024; ++size) {
+    std::fill(out.begin(), out.end(), 0xee);
+    ASSERT_EQ(ReadSome(At(page_ - size), out.data(), size), size);
+    ASSERT_EQ(std::memcmp(out.data(), bytes_ + page_ - size, size), 0) << size;
+    ASSERT_EQ(out[size], 0xee) << size;
+  }
 }
 
 TEST_F(MemoryTest, AThreadThatBlocksTheSignalsUsesSystemCalls) {
@@ -199,6 +241,7 @@ TEST_F(MemoryTest, AHandlerThatTheHostInstallsLaterStaysAndTurnsTheGuardOff) {
     sigaction(SIGSEGV, &host, nullptr);
     static const uint64_t value = 0x1234;
     uint64_t word = 0;
+    if (RefreshGuardedReads(1)) _exit(6);
     // Read twice: by system call, and (not) by the guard.
     if (!FastRead(reinterpret_cast<uint64_t>(&value), word) || word != value) _exit(2);
     g_process.read_method.store(ReadMethod::kNone);
