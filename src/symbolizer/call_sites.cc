@@ -73,71 +73,64 @@ bool ReturnAddress(Dwarf_Die* site, LinkAddress& address) {
   return true;
 }
 
-class CallerSearch {
- public:
-  CallerSearch(Dwarf_Die function, uint32_t max)
-      : identities_(IdentitiesOf(function)), external_name_(ExternalName(&function)), max_(max) {}
-
-  bool Done() const { return found_.size() >= max_ || visited_ >= kMaxDies; }
-  bool HasExternalName() const { return !external_name_.empty(); }
-
-  void Walk(Dwarf_Die* parent, bool inside_function, int depth) {
-    Dwarf_Die die;
-    if (depth > kMaxDepth || dwarf_child(parent, &die) != 0) return;
-    do {
-      ++visited_;
-      if (Done()) return;
-      const int tag = dwarf_tag(&die);
-      if (tag == DW_TAG_call_site || tag == DW_TAG_GNU_call_site) {
-        Visit(&die);
-      } else if (tag == DW_TAG_subprogram || tag == DW_TAG_namespace || inside_function ||
-                 tag == DW_TAG_structure_type || tag == DW_TAG_class_type) {
-        Walk(&die, inside_function || tag == DW_TAG_subprogram, depth + 1);
-      }
-    } while (dwarf_siblingof(&die, &die) == 0);
-  }
-
-  std::vector<LinkAddress> Take() {
-    std::sort(found_.begin(), found_.end());
-    found_.erase(std::unique(found_.begin(), found_.end()), found_.end());
-    return std::move(found_);
-  }
-
- private:
-  void Visit(Dwarf_Die* site) {
-    const bool gnu = dwarf_tag(site) == DW_TAG_GNU_call_site;
-    Dwarf_Die callee;
-    LinkAddress address;
-    if (!Follow(site, gnu ? DW_AT_abstract_origin : DW_AT_call_origin, &callee)) return;
-    if (!IsTarget(callee) || !ReturnAddress(site, address)) return;
-    found_.push_back(address);
-  }
-
-  bool IsTarget(Dwarf_Die callee) const {
-    if (identities_.count(callee.addr) != 0) return true;
-    return HasExternalName() && ExternalName(&callee) == external_name_;
-  }
-
-  std::set<const void*> identities_;
-  std::string external_name_;
-  uint32_t max_;
-  size_t visited_ = 0;
-  std::vector<LinkAddress> found_;
-};
-
 }  // namespace
 
-std::vector<LinkAddress> FindCallers(UnitIndex& units, LinkAddress address, uint32_t max) {
+void CallSiteIndex::Walk(Dwarf_Die* parent, bool inside_function, int depth, size_t max_dies) {
+  Dwarf_Die die;
+  if (depth > kMaxDepth || dwarf_child(parent, &die) != 0) return;
+  do {
+    if (++visited_ >= max_dies) return;
+    const int tag = dwarf_tag(&die);
+    if (tag == DW_TAG_call_site || tag == DW_TAG_GNU_call_site) {
+      Visit(&die);
+    } else if (tag == DW_TAG_subprogram || tag == DW_TAG_namespace || inside_function ||
+               tag == DW_TAG_structure_type || tag == DW_TAG_class_type) {
+      Walk(&die, inside_function || tag == DW_TAG_subprogram, depth + 1, max_dies);
+    }
+  } while (dwarf_siblingof(&die, &die) == 0);
+}
+
+void CallSiteIndex::Visit(Dwarf_Die* site) {
+  const bool gnu = dwarf_tag(site) == DW_TAG_GNU_call_site;
+  Dwarf_Die callee;
+  LinkAddress address;
+  if (!Follow(site, gnu ? DW_AT_abstract_origin : DW_AT_call_origin, &callee)) return;
+  if (!ReturnAddress(site, address)) return;
+  by_callee_[callee.addr].push_back(address);
+  const auto [name, is_new] = names_.try_emplace(callee.addr);
+  if (is_new) name->second = ExternalName(&callee);
+  if (!name->second.empty()) by_name_[name->second].push_back(address);
+}
+
+void CallSiteIndex::WalkUnit(Dwarf_Die* unit, size_t max_dies) {
+  if (walked_.insert(unit->addr).second) Walk(unit, false, 0, max_dies);
+}
+
+std::vector<LinkAddress> CallSiteIndex::FindCallers(UnitIndex& units, LinkAddress address,
+                                                    uint32_t max) {
   Dwarf_Die* own = units.FindByAddress(address);
   if (own == nullptr || max == 0) return {};
   const FunctionEntry* function = units.FindFunction(own, address);
   if (function == nullptr) return {};
-  CallerSearch search(function->die, max);
-  search.Walk(own, false, 0);
-  for (size_t i = 0; i < units.unit_count() && search.HasExternalName() && !search.Done(); ++i) {
-    if (units.unit(i) != own) search.Walk(units.unit(i), false, 0);
+  WalkUnit(own, visited_ + kMaxDies);
+  Dwarf_Die die = function->die;
+  const std::string_view name = ExternalName(&die);
+  for (size_t i = 0; i < units.unit_count() && !name.empty() && visited_ < kMaxDies; ++i) {
+    WalkUnit(units.unit(i), kMaxDies);
   }
-  return search.Take();
+  std::vector<LinkAddress> found;
+  for (const void* identity : IdentitiesOf(function->die)) {
+    const auto calls = by_callee_.find(identity);
+    if (calls == by_callee_.end()) continue;
+    found.insert(found.end(), calls->second.begin(), calls->second.end());
+  }
+  if (const auto calls = by_name_.find(name); !name.empty() && calls != by_name_.end()) {
+    found.insert(found.end(), calls->second.begin(), calls->second.end());
+  }
+  if (found.size() > max) found.resize(max);
+  std::sort(found.begin(), found.end());
+  found.erase(std::unique(found.begin(), found.end()), found.end());
+  return found;
 }
 
 }  // namespace stillframe

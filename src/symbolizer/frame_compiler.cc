@@ -23,14 +23,16 @@ constexpr uint64_t kLargestObject = 1u << 30;
 
 // Everything that one FrameCompiler and its Scopes share.
 struct Parts {
-  Parts(Dwarf* dwarf, const RedactionPolicy* redaction, PlanUnit& unit)
-      : tables(unit),
+  Parts(Dwarf* dwarf, const RedactionPolicy* redaction, PlanUnit& unit, dwarf::UnitCache* shared)
+      : units(shared != nullptr ? *shared : own_units),
+        tables(unit),
         namer(units),
         globals(dwarf, units, namer),
         types(tables, namer, redaction, &globals),
         locations(tables) {}
 
-  dwarf::UnitCache units;
+  dwarf::UnitCache own_units;
+  dwarf::UnitCache& units;
   dwarf::PlanTables tables;
   dwarf::TypeNamer namer;
   dwarf::GlobalNames globals;
@@ -197,8 +199,9 @@ class ScopeImpl : public Scope {
 
 class FrameCompilerImpl : public FrameCompiler {
  public:
-  FrameCompilerImpl(Dwarf* dwarf, const RedactionPolicy* redaction, PlanUnit& unit)
-      : parts_(dwarf, redaction, unit), unit_(unit) {}
+  FrameCompilerImpl(Dwarf* dwarf, const RedactionPolicy* redaction, PlanUnit& unit,
+                    dwarf::UnitCache* shared_units)
+      : parts_(dwarf, redaction, unit, shared_units), unit_(unit) {}
 
   Result<uint32_t> AddFrame(Dwarf_Die* cu, LinkAddress pc, LinkAddress lookup_pc, bool innermost,
                             const RequestedLine& requested) override {
@@ -283,8 +286,9 @@ class FrameCompilerImpl : public FrameCompiler {
 }  // namespace
 
 std::unique_ptr<FrameCompiler> FrameCompiler::Create(Dwarf* dwarf, const RedactionPolicy* redaction,
-                                                     PlanUnit& unit) {
-  return std::make_unique<FrameCompilerImpl>(dwarf, redaction, unit);
+                                                     PlanUnit& unit,
+                                                     dwarf::UnitCache* shared_units) {
+  return std::make_unique<FrameCompilerImpl>(dwarf, redaction, unit, shared_units);
 }
 
 }  // namespace stillframe

@@ -30,11 +30,17 @@ struct RequestedLine {
 };
 
 // Fills one PlanUnit; types, strings and identical locations are shared across its frames.
+namespace dwarf {
+class UnitCache;
+}
+
 class FrameCompiler {
  public:
-  // `dwarf` must outlive this; `redaction` may be nullptr.
+  // `dwarf` must outlive this; `redaction` may be nullptr. `shared_units`, when given, keeps what
+  // is learned about the file's units for the next compiler, and must outlive this too.
   static std::unique_ptr<FrameCompiler> Create(Dwarf* dwarf, const RedactionPolicy* redaction,
-                                               PlanUnit& unit);
+                                               PlanUnit& unit,
+                                               dwarf::UnitCache* shared_units = nullptr);
   virtual ~FrameCompiler() = default;
 
   // Appends a FramePlan (virtual frames, and the variables of each) and returns its index in

@@ -46,13 +46,17 @@ class LineIndex {
   // Files whose path ends in `suffix`, sorted by path; empty when there is none. Only headers are
   // read. kCorrupt when the section is broken and nothing was found before the break.
   Result<std::vector<SourceFile>> Find(std::string_view suffix) const;
+  // Whether any file has this name, without its folders. Remembers a hash of every name, so that
+  // the many modules that lack a file say so at once; a collision costs a search, nothing else.
+  bool MayHaveBasename(std::string_view basename) const;
   // Paths of all files (that match the suffix when it is not empty), sorted.
   std::vector<std::string> Paths(std::string_view suffix) const;
 
   // Runs the programs that use the file and collects, for each line, every distinct is_stmt
   // address; for a line without any, the first address of each of its runs. Left out: rows of
   // discarded code, end-of-sequence rows and empty rows at the very end of a sequence.
-  FileStatements Statements(const SourceFile& file) const;
+  // Remembers the last few files: tracepoints come in groups. Valid until the next call.
+  const FileStatements& Statements(const SourceFile& file) const;
   // Distinct is_stmt addresses of all programs, ascending, at most `max`.
   std::vector<LinkAddress> AllStatements(uint64_t max) const;
   // The address at which a debugger stops in an unoptimized function [entry, end): the first row
@@ -67,6 +71,8 @@ class LineIndex {
   LineSections sections_;
   const ElfFile& module_;
   FolderOf folder_of_;
+  mutable std::optional<std::vector<size_t>> basenames_;      // hashes, sorted
+  mutable std::map<std::string, FileStatements> statements_;  // by path
 };
 
 }  // namespace stillframe

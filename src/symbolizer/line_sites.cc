@@ -93,17 +93,18 @@ Status Disambiguate(const std::vector<const Candidate*>& with_code, uint32_t lin
 
 }  // namespace
 
-Status FileNotFound(const ModuleDebug& debug, std::string_view file) {
+Status FileNotFound(const ModuleDebug& debug, std::string_view file, bool name_near) {
   std::string text = "no file '" + std::string(file) + "' in the debug information";
+  if (!name_near) return Status(Code::kFileNotFound, text);
   const std::vector<std::string> near = NearestPaths(file, debug.lines.Paths(""), kMaxNamed);
   if (!near.empty()) text += "; near: " + Join(near);
   return Status(Code::kFileNotFound, text);
 }
 
 Result<std::vector<LineSite>> FindLineSites(ModuleDebug& debug, std::string_view file,
-                                            uint32_t line) {
+                                            uint32_t line, bool name_near_files) {
   SF_ASSIGN_OR_RETURN(std::vector<SourceFile> files, debug.lines.Find(file));
-  if (files.empty()) return FileNotFound(debug, file);
+  if (files.empty()) return FileNotFound(debug, file, name_near_files);
   // A full path names one file, whatever else ends like it.
   const std::string exact = NormalizePath(file);
   if (std::any_of(files.begin(), files.end(),

@@ -23,14 +23,14 @@ struct LineSite {
 // every unit, ascending; in unoptimized functions the entry is replaced by the address after the
 // prologue, as debuggers do. Errors: kFileNotFound, kAmbiguousFile, kLineHasNoCode, kCorrupt.
 Result<std::vector<LineSite>> FindLineSites(ModuleDebug& debug, std::string_view file,
-                                            uint32_t line);
+                                            uint32_t line, bool name_near_files = true);
 
 // The same for all lines first..last (0, 0 = all) of one file.
 std::map<uint32_t, std::vector<LineSite>> AllLineSites(ModuleDebug& debug, const SourceFile& file,
                                                        uint32_t first, uint32_t last);
 
-// kFileNotFound with the nearest names.
-Status FileNotFound(const ModuleDebug& debug, std::string_view file);
+// kFileNotFound, with the nearest names if wanted (that reads every path).
+Status FileNotFound(const ModuleDebug& debug, std::string_view file, bool name_near);
 
 }  // namespace stillframe
 

@@ -5,9 +5,11 @@
 #include <memory>
 
 #include "base/status.h"
+#include "symbolizer/call_sites.h"
 #include "symbolizer/dwarf_file.h"
 #include "symbolizer/elf_file.h"
 #include "symbolizer/line_index.h"
+#include "symbolizer/scope_reader.h"
 #include "symbolizer/unit_index.h"
 
 namespace stillframe {
@@ -23,6 +25,8 @@ struct ModuleDebug {
   std::unique_ptr<DwarfFile> file;
   UnitIndex units;
   LineIndex lines;
+  CallSiteIndex calls;
+  dwarf::UnitCache unit_cache;
 
  private:
   ModuleDebug(const ElfFile& module, std::unique_ptr<DwarfFile> opened)

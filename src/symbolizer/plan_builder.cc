@@ -37,11 +37,12 @@ class FirstReason {
 
 class PlanBuilder {
  public:
-  PlanBuilder(Dwarf* dwarf, const PlanRequest& request, const RedactionPolicy* redaction,
+  PlanBuilder(ModuleDebug& debug, const PlanRequest& request, const RedactionPolicy* redaction,
               ProbePlan& plan)
       : request_(request),
         plan_(plan),
-        frames_(FrameCompiler::Create(dwarf, redaction, plan.unit)),
+        frames_(
+            FrameCompiler::Create(debug.file->dwarf(), redaction, plan.unit, &debug.unit_cache)),
         watch_works_(request.expressions.size()),
         watch_reasons_(request.expressions.size()) {}
 
@@ -145,9 +146,9 @@ class PlanBuilder {
 
 }  // namespace
 
-Status BuildSites(Dwarf* dwarf, const std::vector<LineSite>& line_sites, const PlanRequest& request,
-                  const RedactionPolicy* redaction, ProbePlan& plan) {
-  return PlanBuilder(dwarf, request, redaction, plan).Build(line_sites);
+Status BuildSites(ModuleDebug& debug, const std::vector<LineSite>& line_sites,
+                  const PlanRequest& request, const RedactionPolicy* redaction, ProbePlan& plan) {
+  return PlanBuilder(debug, request, redaction, plan).Build(line_sites);
 }
 
 }  // namespace stillframe

@@ -7,6 +7,7 @@
 #include "base/status.h"
 #include "plan/plan.h"
 #include "symbolizer/line_sites.h"
+#include "symbolizer/module_debug.h"
 #include "symbolizer/symbolizer.h"
 
 namespace stillframe {
@@ -15,8 +16,8 @@ namespace stillframe {
 // refused; when all are, the most telling error is returned (kBadExpression, kUnknownVariable,
 // kRedacted, then the first other). An expression that works at no site is an error for the same
 // three codes; otherwise it is a variable that says why it is unavailable.
-Status BuildSites(Dwarf* dwarf, const std::vector<LineSite>& line_sites, const PlanRequest& request,
-                  const RedactionPolicy* redaction, ProbePlan& plan);
+Status BuildSites(ModuleDebug& debug, const std::vector<LineSite>& line_sites,
+                  const PlanRequest& request, const RedactionPolicy* redaction, ProbePlan& plan);
 
 }  // namespace stillframe
 

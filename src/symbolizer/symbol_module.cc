@@ -4,7 +4,6 @@
 #include <optional>
 
 #include "plan/verifier.h"
-#include "symbolizer/call_sites.h"
 #include "symbolizer/cfi_table.h"
 #include "symbolizer/debug_file.h"
 #include "symbolizer/expression.h"
@@ -99,7 +98,7 @@ Result<ProbePlan> DwarfModule::Compile(const PlanRequest& request) {
   SF_RETURN_IF_ERROR(CheckRequest(request));
   SF_ASSIGN_OR_RETURN(ModuleDebug* const debug, Debug());
   SF_ASSIGN_OR_RETURN(const std::vector<LineSite> sites,
-                      FindLineSites(*debug, request.file, request.line));
+                      FindLineSites(*debug, request.file, request.line, request.name_near_files));
   if (sites.size() > options_.max_sites) {
     return Status(Code::kTooManySites, request.file + ":" + std::to_string(request.line) + " is " +
                                            std::to_string(sites.size()) +
@@ -110,7 +109,7 @@ Result<ProbePlan> DwarfModule::Compile(const PlanRequest& request) {
   plan.module_path = path_;
   plan.build_id = build_id();
   plan.limits = request.limits;
-  SF_RETURN_IF_ERROR(BuildSites(debug->file->dwarf(), sites, request, options_.redaction, plan));
+  SF_RETURN_IF_ERROR(BuildSites(*debug, sites, request, options_.redaction, plan));
   SF_RETURN_IF_ERROR(VerifyPlan(plan).WithContext("plan for " + path_));
   return plan;
 }
@@ -136,7 +135,8 @@ Result<CallerPlan> DwarfModule::CompileCaller(LinkAddress return_address, bool p
   if (unit == nullptr) return PlanFromSymbol(return_address, lookup);
   CallerPlan plan;
   plan.build_id = build_id();
-  const auto frames = FrameCompiler::Create((*debug)->file->dwarf(), options_.redaction, plan.unit);
+  const auto frames = FrameCompiler::Create((*debug)->file->dwarf(), options_.redaction, plan.unit,
+                                            &(*debug)->unit_cache);
   // Never innermost: even at an exact pc (under a signal handler) only what the unwinder recovers
   // is known.
   const auto frame = frames->AddFrame(unit, return_address, lookup, false);
@@ -148,7 +148,7 @@ Result<CallerPlan> DwarfModule::CompileCaller(LinkAddress return_address, bool p
 std::vector<LinkAddress> DwarfModule::LikelyCallers(LinkAddress address, uint32_t max) {
   const auto debug = Debug();
   if (!debug.ok()) return {};
-  return FindCallers((*debug)->units, address, std::min(max, kMaxCallers));
+  return (*debug)->calls.FindCallers((*debug)->units, address, std::min(max, kMaxCallers));
 }
 
 std::vector<SourceFrame> DwarfModule::Symbolize(LinkAddress pc) {
@@ -195,7 +195,7 @@ Result<std::vector<LineInfo>> DwarfModule::Lines(std::string_view file, uint32_t
                                                  uint32_t last) {
   SF_ASSIGN_OR_RETURN(ModuleDebug* const debug, Debug());
   SF_ASSIGN_OR_RETURN(const std::vector<SourceFile> files, debug->lines.Find(file));
-  if (files.empty()) return FileNotFound(*debug, file);
+  if (files.empty()) return FileNotFound(*debug, file, true);
   std::vector<LineInfo> lines;
   for (const SourceFile& source : files) {
     for (const auto& [line, sites] : AllLineSites(*debug, source, first, last)) {

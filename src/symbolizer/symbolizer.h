@@ -38,6 +38,8 @@ struct PlanRequest {
   std::string condition;                 // "" = always
   std::vector<std::string> expressions;  // watches
   CaptureLimits limits;
+  // A kFileNotFound names files of similar names, which means reading all of them.
+  bool name_near_files = true;
 };
 
 struct SourceFrame {

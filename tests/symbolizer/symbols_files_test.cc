@@ -187,7 +187,7 @@ TEST(SymbolsCalls, CallersAreTheReturnAddressesOfTheDisassembly) {
         RunTool("nm '" + TargetPath(variant) + "' | grep _ZN6shapes4AreaEii"), nullptr, 16);
     std::set<uint64_t> actual;
     for (const LinkAddress address :
-         FindCallers(program.debug->units, LinkAddress(entry + 1), 100)) {
+         program.debug->calls.FindCallers(program.debug->units, LinkAddress(entry + 1), 100)) {
       actual.insert(address.value);
     }
     EXPECT_EQ(actual, expected);
@@ -211,7 +211,7 @@ void ReadEverything(const std::string& path) {
   }
   (void)(*debug)->lines.AllStatements(100000);
   for (const LinkAddress address : (*debug)->lines.AllStatements(20)) {
-    (void)FindCallers((*debug)->units, address, 10);
+    (void)(*debug)->calls.FindCallers((*debug)->units, address, 10);
   }
 }
 
