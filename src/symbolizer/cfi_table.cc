@@ -10,6 +10,8 @@ namespace stillframe {
 namespace {
 
 constexpr size_t kMaxRows = 1u << 24;
+// About what compilers spend on a row; only a first guess at how many there are.
+constexpr size_t kBytesPerRow = 8;
 
 struct Row {
   LinkAddress start;
@@ -45,6 +47,7 @@ class TableBuilder {
   }
 
   Result<UnwindTable> Build() {
+    rows_.reserve(std::min(section_.bytes.size() / kBytesPerRow, kMaxRows));
     const Status walk =
         ForEachFrameEntry(section_, [this](const FrameEntry& frame) { AddFunction(frame); });
     if (functions_.empty()) {

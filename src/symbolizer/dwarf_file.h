@@ -1,4 +1,7 @@
 // A file's DWARF opened through libdw, and the line sections as plain bytes.
+//
+// LineTables reads only the line sections, DwarfFile everything: opening a compressed debug file as
+// DWARF decompresses all of it.
 #ifndef STILLFRAME_SYMBOLIZER_DWARF_FILE_H_
 #define STILLFRAME_SYMBOLIZER_DWARF_FILE_H_
 
@@ -13,6 +16,25 @@
 #include "symbolizer/line_header.h"
 
 namespace stillframe {
+
+class LineTables {
+ public:
+  // Errors: kCorrupt, kIoError. Strings of .debug_str are left out: nobody's line tables use them.
+  static Result<std::unique_ptr<LineTables>> Open(const ElfFile& file);
+  ~LineTables();
+  LineTables(const LineTables&) = delete;
+  LineTables& operator=(const LineTables&) = delete;
+
+  // Uncompressed; valid while this is.
+  const LineSections& sections() const { return sections_; }
+
+ private:
+  LineTables() = default;
+
+  UniqueFd fd_;
+  Elf* elf_ = nullptr;
+  LineSections sections_;
+};
 
 class DwarfFile {
  public:
@@ -29,7 +51,6 @@ class DwarfFile {
 
  private:
   DwarfFile() = default;
-  void FindLineSections();
 
   UniqueFd fd_;
   Elf* elf_ = nullptr;

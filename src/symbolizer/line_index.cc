@@ -26,8 +26,6 @@ class PathTest {
   explicit PathTest(std::string_view suffix) : wanted_(NormalizePath(suffix)) {
     if (!wanted_.empty() && wanted_[0] == '/') real_ = RealPath(wanted_);
   }
-  std::string_view basename() const { return Basename(wanted_); }
-  bool may_be_alias() const { return !real_.empty() && Basename(real_) != Basename(wanted_); }
   bool MayMatch(std::string_view name) const { return Basename(name) == Basename(wanted_); }
   bool Matches(const std::string& path) {
     if (HasPathSuffix(path, wanted_)) return true;
@@ -110,8 +108,6 @@ std::string LineIndex::FullPath(const LineHeader& header, const LineFile& file) 
 
 Result<std::vector<SourceFile>> LineIndex::Find(std::string_view suffix) const {
   PathTest test(suffix);
-  // An absolute path may be another name of the file.
-  if (!test.may_be_alias() && !MayHaveBasename(test.basename())) return std::vector<SourceFile>();
   std::map<std::string, SourceFile> found;
   const Status status = ForEachLineHeader(sections_, [&](const LineHeader& header) {
     for (uint32_t i = 0; i < header.files.size(); ++i) {
@@ -133,24 +129,6 @@ Result<std::vector<SourceFile>> LineIndex::Find(std::string_view suffix) const {
   std::vector<SourceFile> files;
   for (auto& [path, file] : found) files.push_back(std::move(file));
   return files;
-}
-
-bool LineIndex::MayHaveBasename(std::string_view basename) const {
-  const std::hash<std::string_view> hash;
-  if (!basenames_) {
-    std::vector<size_t>& names = basenames_.emplace();
-    // A section that breaks off still names the files before the break; Find says that it broke.
-    const Status status = ForEachLineHeader(sections_, [&](const LineHeader& header) {
-      for (const LineFile& entry : header.files) names.push_back(hash(Basename(entry.name)));
-      return names.size() < kMaxPaths;
-    });
-    std::sort(names.begin(), names.end());
-    names.erase(std::unique(names.begin(), names.end()), names.end());
-    names.shrink_to_fit();
-    if (!status.ok() || names.size() >= kMaxPaths) names.clear();  // cannot tell
-  }
-  return basenames_->empty() ||
-         std::binary_search(basenames_->begin(), basenames_->end(), hash(basename));
 }
 
 std::vector<std::string> LineIndex::Paths(std::string_view suffix) const {

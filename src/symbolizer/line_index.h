@@ -46,9 +46,6 @@ class LineIndex {
   // Files whose path ends in `suffix`, sorted by path; empty when there is none. Only headers are
   // read. kCorrupt when the section is broken and nothing was found before the break.
   Result<std::vector<SourceFile>> Find(std::string_view suffix) const;
-  // Whether any file has this name, without its folders. Remembers a hash of every name, so that
-  // the many modules that lack a file say so at once; a collision costs a search, nothing else.
-  bool MayHaveBasename(std::string_view basename) const;
   // Paths of all files (that match the suffix when it is not empty), sorted.
   std::vector<std::string> Paths(std::string_view suffix) const;
 
@@ -71,7 +68,6 @@ class LineIndex {
   LineSections sections_;
   const ElfFile& module_;
   FolderOf folder_of_;
-  mutable std::optional<std::vector<size_t>> basenames_;      // hashes, sorted
   mutable std::map<std::string, FileStatements> statements_;  // by path
 };
 

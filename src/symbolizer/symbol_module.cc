@@ -20,8 +20,9 @@ constexpr uint32_t kMaxCallers = 4096;
 
 class DwarfModule : public SymbolModule {
  public:
-  DwarfModule(std::string path, std::unique_ptr<ElfFile> elf, const SymbolizerOptions& options)
-      : path_(std::move(path)), elf_(std::move(elf)), options_(options) {}
+  DwarfModule(std::string path, std::unique_ptr<ElfFile> elf, const SymbolizerOptions& options,
+              SourceNamesCache& names)
+      : path_(std::move(path)), elf_(std::move(elf)), options_(options), names_(names) {}
 
   const std::string& path() const override { return path_; }
   const std::string& build_id() const override { return elf_->build_id(); }
@@ -47,7 +48,10 @@ class DwarfModule : public SymbolModule {
     if (!located_) located_ = FindDebugFile(*elf_, path_, options_.debug_path);
     return *located_;
   }
+  const ElfFile& DebugElf() const { return Located().separate ? *Located().separate : *elf_; }
   Result<ModuleDebug*> Debug();
+  // OK also when there is no telling.
+  Status CheckMayHave(const std::string& file) const;
   const SymbolTable& Symbols();
   // A plan with the symbol's name and nothing else.
   CallerPlan PlanFromSymbol(LinkAddress return_address, LinkAddress lookup);
@@ -56,6 +60,7 @@ class DwarfModule : public SymbolModule {
   std::string path_;
   std::unique_ptr<ElfFile> elf_;
   const SymbolizerOptions& options_;
+  SourceNamesCache& names_;
   mutable std::optional<DebugFile> located_;  // looked for at the first question
   Status open_status_;
   std::unique_ptr<ModuleDebug> debug_;
@@ -66,13 +71,19 @@ Result<ModuleDebug*> DwarfModule::Debug() {
   if (debug_ != nullptr) return debug_.get();
   SF_RETURN_IF_ERROR(Located().status);
   SF_RETURN_IF_ERROR(open_status_);
-  auto opened = ModuleDebug::Open(*elf_, Located().separate ? *Located().separate : *elf_);
+  auto opened = ModuleDebug::Open(*elf_, DebugElf());
   if (!opened.ok()) {
     open_status_ = opened.status();  // broken now is broken at the next question too
     return open_status_;
   }
   debug_ = std::move(opened).value();
   return debug_.get();
+}
+
+Status DwarfModule::CheckMayHave(const std::string& file) const {
+  SF_RETURN_IF_ERROR(Located().status);
+  if (names_.Get(*elf_, DebugElf()).MayHave(file)) return Status();
+  return Status(Code::kFileNotFound, "no file '" + file + "' in the debug information");
 }
 
 const SymbolTable& DwarfModule::Symbols() {
@@ -96,6 +107,7 @@ Status CheckRequest(const PlanRequest& request) {
 
 Result<ProbePlan> DwarfModule::Compile(const PlanRequest& request) {
   SF_RETURN_IF_ERROR(CheckRequest(request));
+  if (!request.name_near_files) SF_RETURN_IF_ERROR(CheckMayHave(request.file));
   SF_ASSIGN_OR_RETURN(ModuleDebug* const debug, Debug());
   SF_ASSIGN_OR_RETURN(const std::vector<LineSite> sites,
                       FindLineSites(*debug, request.file, request.line, request.name_near_files));
@@ -213,8 +225,9 @@ Result<std::vector<LinkAddress>> DwarfModule::StatementAddresses(uint64_t max) {
 }  // namespace
 
 std::unique_ptr<SymbolModule> MakeSymbolModule(std::string path, std::unique_ptr<ElfFile> elf,
-                                               const SymbolizerOptions& options) {
-  return std::make_unique<DwarfModule>(std::move(path), std::move(elf), options);
+                                               const SymbolizerOptions& options,
+                                               SourceNamesCache& names) {
+  return std::make_unique<DwarfModule>(std::move(path), std::move(elf), options, names);
 }
 
 }  // namespace stillframe

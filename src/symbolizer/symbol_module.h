@@ -6,14 +6,16 @@
 #include <string>
 
 #include "symbolizer/elf_file.h"
+#include "symbolizer/source_names.h"
 #include "symbolizer/symbolizer.h"
 
 namespace stillframe {
 
-// `path` is the module's name for people; `elf` the file that was opened for it. `options` must
-// outlive the module.
+// `path` is the module's name for people; `elf` the file that was opened for it. `options` and
+// `names` must outlive the module.
 std::unique_ptr<SymbolModule> MakeSymbolModule(std::string path, std::unique_ptr<ElfFile> elf,
-                                               const SymbolizerOptions& options);
+                                               const SymbolizerOptions& options,
+                                               SourceNamesCache& names);
 
 }  // namespace stillframe
 

@@ -58,7 +58,7 @@ class ElfSymbolizer : public Symbolizer {
     // Another build may have been loaded from the same path before; pointers to that one stay good.
     if (known != modules_.end()) replaced_.push_back(std::move(known->second));
     auto& slot = modules_[path];
-    slot = MakeSymbolModule(path, std::move(elf), options_);
+    slot = MakeSymbolModule(path, std::move(elf), options_, names_);
     return slot.get();
   }
 
@@ -74,6 +74,7 @@ class ElfSymbolizer : public Symbolizer {
   }
 
   SymbolizerOptions options_;
+  SourceNamesCache names_;
   std::map<std::string, std::unique_ptr<SymbolModule>> modules_;
   std::vector<std::unique_ptr<SymbolModule>> replaced_;
 };

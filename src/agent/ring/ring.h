@@ -22,7 +22,8 @@ struct Slot {
   uint32_t index = 0;
 };
 
-// Maps the slots (not touched: an idle agent pays nothing). Agent thread, once.
+// Maps the slots and touches the first two; at the first tracepoint: an idle agent pays nothing.
+// Agent thread, once.
 Status Initialize();
 
 // ---- hit path ----

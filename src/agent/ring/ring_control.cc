@@ -9,6 +9,13 @@
 
 namespace stillframe::ring {
 
+namespace {
+
+constexpr uint32_t kWarmSlots = 2;
+constexpr size_t kPageBytes = 4096;
+
+}  // namespace
+
 Status Initialize() {
   if (g_ring.slots.load(std::memory_order_relaxed) != nullptr) return {};
   void* map = mmap(nullptr, size_t{kSlotCount} * kSlotBytes, PROT_READ | PROT_WRITE,
@@ -16,6 +23,10 @@ Status Initialize() {
   if (map == MAP_FAILED) return ErrnoStatus("mapping the ring", errno);
   // Without huge pages a slot costs what was written to it, not 2 MiB. Advice: may be refused.
   madvise(map, size_t{kSlotCount} * kSlotBytes, MADV_NOHUGEPAGE);
+  // The first slots are used lowest first, so these are all that a quiet service ever needs: the
+  // first hits must not pay for their page faults.
+  auto* const bytes = static_cast<volatile uint8_t*>(map);
+  for (size_t at = 0; at < size_t{kWarmSlots} * kSlotBytes; at += kPageBytes) bytes[at] = 0;
   g_ring.free.store(~uint32_t{0}, std::memory_order_relaxed);
   g_ring.slots.store(static_cast<uint8_t*>(map), std::memory_order_release);
   return {};
