@@ -109,6 +109,8 @@ struct CaptureLimits {
   uint32_t items = 100;
   uint32_t string_bytes = 255;
   uint32_t bytes = 65536;
+
+  bool operator==(const CaptureLimits&) const = default;
 };
 
 // A site of the line that is left out because the condition cannot be evaluated there.

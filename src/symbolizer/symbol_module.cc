@@ -1,6 +1,7 @@
 #include "symbolizer/symbol_module.h"
 
 #include <algorithm>
+#include <deque>
 #include <optional>
 
 #include "plan/verifier.h"
@@ -17,6 +18,7 @@ namespace stillframe {
 namespace {
 
 constexpr uint32_t kMaxCallers = 4096;
+constexpr size_t kRecentPlans = 32;
 
 class DwarfModule : public SymbolModule {
  public:
@@ -49,6 +51,7 @@ class DwarfModule : public SymbolModule {
     return *located_;
   }
   const ElfFile& DebugElf() const { return Located().separate ? *Located().separate : *elf_; }
+  Result<ProbePlan> CompileAnew(const PlanRequest& request);
   Result<ModuleDebug*> Debug();
   // OK also when there is no telling.
   Status CheckMayHave(const std::string& file) const;
@@ -65,6 +68,8 @@ class DwarfModule : public SymbolModule {
   Status open_status_;
   std::unique_ptr<ModuleDebug> debug_;
   std::optional<SymbolTable> symbols_;
+  // Tracepoints are switched off and on, and their limits edited: the file does not change.
+  std::deque<std::pair<PlanRequest, ProbePlan>> recent_plans_;
 };
 
 Result<ModuleDebug*> DwarfModule::Debug() {
@@ -106,6 +111,16 @@ Status CheckRequest(const PlanRequest& request) {
 }
 
 Result<ProbePlan> DwarfModule::Compile(const PlanRequest& request) {
+  for (const auto& [asked, plan] : recent_plans_) {
+    if (asked == request) return plan;
+  }
+  SF_ASSIGN_OR_RETURN(ProbePlan plan, CompileAnew(request));
+  if (recent_plans_.size() >= kRecentPlans) recent_plans_.pop_front();
+  recent_plans_.emplace_back(request, plan);
+  return plan;
+}
+
+Result<ProbePlan> DwarfModule::CompileAnew(const PlanRequest& request) {
   SF_RETURN_IF_ERROR(CheckRequest(request));
   if (!request.name_near_files) SF_RETURN_IF_ERROR(CheckMayHave(request.file));
   SF_ASSIGN_OR_RETURN(ModuleDebug* const debug, Debug());

@@ -40,6 +40,8 @@ struct PlanRequest {
   CaptureLimits limits;
   // A kFileNotFound names files of similar names, which means reading all of them.
   bool name_near_files = true;
+
+  bool operator==(const PlanRequest&) const = default;
 };
 
 struct SourceFrame {
