@@ -12,9 +12,7 @@ namespace {
 constexpr size_t kMaxNames = 1u << 20;
 constexpr size_t kMaxModules = 4096;
 
-size_t HashOf(std::string_view path) {
-  return std::hash<std::string_view>()(Basename(path));
-}
+size_t HashOf(std::string_view path) { return std::hash<std::string_view>()(Basename(path)); }
 
 }  // namespace
 
