@@ -79,8 +79,27 @@ int Line(Dwarf_Die die) {
 }
 
 std::string_view DeclFile(Dwarf_Die die) {
-  const char* file = dwarf_decl_file(&die);
-  return file == nullptr ? std::string_view() : std::string_view(file);
+  // Not dwarf_decl_file: it aborts the process when the unit's line table cannot be read.
+  for (int i = 0; i < kMaxChain; ++i) {
+    Dwarf_Attribute found;
+    Dwarf_Word index = 0;
+    if (dwarf_attr(&die, DW_AT_decl_file, &found) != nullptr) {
+      std::optional<Dwarf_Die> unit = UnitOf(die);
+      Dwarf_Files* files = nullptr;
+      size_t count = 0;
+      if (!unit || dwarf_formudata(&found, &index) != 0 ||
+          dwarf_getsrcfiles(&*unit, &files, &count) != 0 || index >= count) {
+        return {};
+      }
+      const char* file = dwarf_filesrc(files, index, nullptr, nullptr);
+      return file == nullptr ? std::string_view() : std::string_view(file);
+    }
+    std::optional<Dwarf_Die> next = Reference(die, DW_AT_abstract_origin, false);
+    if (!next) next = Reference(die, DW_AT_specification, false);
+    if (!next) return {};
+    die = *next;
+  }
+  return {};
 }
 
 std::string FileName(Dwarf_Die unit, uint64_t index) {

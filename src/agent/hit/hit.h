@@ -58,9 +58,9 @@ struct ProbeRuntime {
   uint64_t load_bias = 0;
   CaptureLimits limits;
   uint64_t max_hits = 0;                   // captures, then silent; 0 = no limit
-  uint64_t ticks_per_permit = 0;           // rate limit: one capture every so many ticks; 0 = none
+  uint64_t ticks_per_permit = 0;           // rate limit: a second's share of each capture; 0 = none
   std::atomic<uint64_t> captures_left{0};  // partner: itself (fetch_sub by hits)
-  std::atomic<uint64_t> next_permit{0};    // time stamp before which a capture is rate limited
+  std::atomic<uint64_t> permits_full_again{0};  // time stamp, see limits.cc
   std::atomic<uint32_t> stopped{0};  // 1: the agent stopped it (budget); partner: agent thread
   CounterShard shards[kShardCount];
 };

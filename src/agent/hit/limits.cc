@@ -13,28 +13,29 @@ namespace {
 constexpr int kMaxAttempts = 16;
 constexpr auto kRelaxed = std::memory_order_relaxed;
 
-// One capture of this probe every ticks_per_permit.
-bool TakeProbePermit(ProbeRuntime& probe, uint64_t now) {
-  if (probe.ticks_per_permit == 0) return true;
-  uint64_t next = probe.next_permit.load(kRelaxed);
-  // A failed exchange: another thread took this permit.
-  return now >= next &&
-         probe.next_permit.compare_exchange_strong(next, now + probe.ticks_per_permit, kRelaxed);
-}
-
-// A token bucket as one time stamp (the generic cell rate algorithm): each snapshot moves the time
-// at which the bucket is full again by ticks_per_snapshot; it may run a second ahead at most.
-bool TakeProcessPermit(uint64_t now) {
-  const uint64_t step = g_process.ticks_per_snapshot.load(kRelaxed);
+// A token bucket as one time stamp (the generic cell rate algorithm): each permit moves the time at
+// which the bucket is full again by `step`; it may run `burst` ahead at most.
+bool TakeToken(std::atomic<uint64_t>& full_again, uint64_t step, uint64_t burst, uint64_t now) {
   if (step == 0) return true;
-  const uint64_t burst = g_process.ticks_per_second.load(kRelaxed);
-  uint64_t full_at = g_process.snapshot_time.load(kRelaxed);
+  uint64_t full_at = full_again.load(kRelaxed);
   for (int i = 0; i < kMaxAttempts; ++i) {
     const uint64_t from = full_at > now ? full_at : now;
     if (from + step - now > burst) return false;
-    if (g_process.snapshot_time.compare_exchange_weak(full_at, from + step, kRelaxed)) return true;
+    if (full_again.compare_exchange_weak(full_at, from + step, kRelaxed)) return true;
   }
   return false;
+}
+
+// A second's worth at once: the hits of one loop come within microseconds.
+bool TakeProbePermit(ProbeRuntime& probe, uint64_t now) {
+  const uint64_t step = probe.ticks_per_permit;
+  const uint64_t second = g_process.ticks_per_second.load(kRelaxed);
+  return TakeToken(probe.permits_full_again, step, step > second ? step : second, now);
+}
+
+bool TakeProcessPermit(uint64_t now) {
+  return TakeToken(g_process.snapshot_time, g_process.ticks_per_snapshot.load(kRelaxed),
+                   g_process.ticks_per_second.load(kRelaxed), now);
 }
 
 bool TakeHit(ProbeRuntime& probe) {

@@ -173,9 +173,19 @@ TEST_F(HitTest, OneCapturePerPermit) {
   Hit(probe, 20);
   EXPECT_EQ(probe.Sums().count[kCaptured], 1u);
   EXPECT_EQ(probe.Sums().count[kRateLimited], 19u);
-  probe.runtime().next_permit.store(0);
+  probe.runtime().permits_full_again.store(0);
   Hit(probe);
   EXPECT_EQ(probe.Sums().count[kCaptured], 2u);
+}
+
+TEST_F(HitTest, ASecondsWorthOfPermitsMayComeAtOnce) {
+  Start({uint64_t{1} << 62, 0, 0});
+  TestProbe probe(plan_);
+  probe.runtime().ticks_per_permit = (uint64_t{1} << 62) / 7;
+  Hit(probe, 20);
+  EXPECT_EQ(probe.Sums().count[kCaptured], 7u);
+  EXPECT_EQ(probe.Sums().count[kRateLimited], 13u);
+  ExpectAccounted(probe.Sums());
 }
 
 TEST_F(HitTest, TheProcessHasATokenBucketForAllProbes) {
