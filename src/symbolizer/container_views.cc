@@ -49,7 +49,23 @@ std::optional<View> DetectText(TypeBuilder& types, ViewKind kind, std::optional<
   return view;
 }
 
+// Where Clang leaves _Alloc_hider to libstdc++'s own build it is only declared; its one member is
+// the pointer.
+std::optional<View> DetectDeclaredString(TypeBuilder& types, TypeId id) {
+  const auto data = FindField(types, id, {"_M_dataplus"});
+  const auto size = FindField(types, id, {"_M_string_length"});
+  const std::vector<Dwarf_Die> arguments = TemplateTypes(types, id);
+  if (!data || !size || size->offset != data->offset + 8 || arguments.empty()) return std::nullopt;
+  if (types.Node(types.Strip(data->type)).kind != TypeKind::kIncomplete) return std::nullopt;
+  View view = Make(ViewKind::kString);
+  view.a = data->offset;
+  view.b = size->offset;
+  view.element = types.Complete(arguments[0], id);
+  return view;
+}
+
 std::optional<View> DetectString(TypeBuilder& types, TypeId id) {
+  if (const auto declared = DetectDeclaredString(types, id)) return declared;
   return DetectText(types, ViewKind::kString, FindField(types, id, {"_M_dataplus", "_M_p"}),
                     FindField(types, id, {"_M_string_length"}));
 }
@@ -300,7 +316,8 @@ View DetectView(TypeBuilder& types, TypeId id) {
 // libstdc++ bits/basic_string.h: _M_dataplus (8), _M_string_length (8), a union of the local
 // buffer and the capacity (16).
 bool MakeStandardLayout(TypeBuilder& types, TypeId id) {
-  if (!types.RawName(id).starts_with("std::__cxx11::basic_string<char,")) return false;
+  const std::string& name = types.RawName(id);
+  if (!name.starts_with("std::__cxx11::basic_string<char,") || !IsPlainInstance(name)) return false;
   TypeNode character;
   character.kind = TypeKind::kChar;
   character.name = types.tables().Intern("char");

@@ -12,6 +12,7 @@ namespace stillframe::dwarf {
 namespace {
 
 constexpr int kMaxDepth = 32;
+constexpr size_t kMaxNameBytes = 64 * 1024;
 
 std::string Demangle(std::string_view linkage_name) {
   if (!linkage_name.starts_with("_Z")) return "";
@@ -181,6 +182,68 @@ std::string TypeNamer::Parameters(const Dwarf_Die& function, bool skip_artificia
   return out;
 }
 
+std::string TypeNamer::ValueArgument(const Dwarf_Die& parameter) {
+  Dwarf_Attribute attribute;
+  Dwarf_Die die = parameter;
+  Dwarf_Sword value = 0;
+  if (dwarf_attr(&die, DW_AT_const_value, &attribute) == nullptr ||
+      dwarf_formsdata(&attribute, &value) != 0) {
+    return "?";
+  }
+  std::optional<Dwarf_Die> type = TypeOf(parameter);
+  if (type && Name(*type) == "bool") return value != 0 ? "true" : "false";
+  if (TagOf(type) == DW_TAG_enumeration_type) {
+    return "(" + QualifiedName(*type) + ")" + std::to_string(value);
+  }
+  return std::to_string(value);
+}
+
+void TypeNamer::AddTemplateArguments(const Dwarf_Die& parent, bool in_pack, std::string& out) {
+  const auto add = [&out](std::string text) { out += (out.empty() ? "" : ", ") + std::move(text); };
+  ForEachChild(parent, [&](Dwarf_Die child) {
+    const int tag = dwarf_tag(&child);
+    if (tag == DW_TAG_template_type_parameter) {
+      add(Declare(TypeOf(child), "", NameStyle::kDemangler, 1));
+    } else if (tag == DW_TAG_template_value_parameter) {
+      add(ValueArgument(child));
+    } else if (tag == DW_TAG_GNU_template_template_param) {
+      Dwarf_Attribute attribute;
+      const bool named = dwarf_attr(&child, DW_AT_GNU_template_name, &attribute) != nullptr;
+      const char* name = named ? dwarf_formstring(&attribute) : nullptr;
+      add(name == nullptr ? "?" : name);
+    } else if (tag == DW_TAG_GNU_template_parameter_pack && !in_pack) {
+      AddTemplateArguments(child, true, out);
+    }
+    return out.size() < kMaxNameBytes;
+  });
+}
+
+// Clang's -gsimple-template-names leaves the arguments to whoever reads the DIE's children.
+std::string TypeNamer::OwnName(const Dwarf_Die& die) {
+  std::string name(Name(die));
+  const int tag = Tag(die);
+  if (name.empty() || name.back() == '>') return name;
+  if (tag != DW_TAG_union_type && !IsStructTag(tag)) return name;
+  bool instance = false;
+  std::string arguments;
+  ForEachChild(die, [&](Dwarf_Die child) {
+    const int child_tag = dwarf_tag(&child);
+    instance = child_tag == DW_TAG_template_type_parameter ||
+               child_tag == DW_TAG_template_value_parameter ||
+               child_tag == DW_TAG_GNU_template_parameter_pack ||
+               child_tag == DW_TAG_GNU_template_template_param;
+    return !instance;
+  });
+  if (!instance) return name;
+  // Damage can make a type its own argument: inside, it goes by its plain name.
+  const auto [known, is_new] = own_.emplace(die.addr, name);
+  if (!is_new) return known->second;
+  AddTemplateArguments(die, false, arguments);
+  name += "<" + arguments + (arguments.ends_with('>') ? " >" : ">");
+  own_[die.addr] = name;
+  return name;
+}
+
 std::string TypeNamer::ScopeName(const Dwarf_Die& die) {
   std::string scope;
   std::optional<Dwarf_Die> parent = units_.ParentOf(Origin(die));
@@ -191,7 +254,7 @@ std::string TypeNamer::ScopeName(const Dwarf_Die& die) {
       return scope.empty() ? function : function + "::" + scope;
     }
     if (tag == DW_TAG_namespace || tag == DW_TAG_union_type || IsStructTag(tag)) {
-      std::string name(Name(*parent));
+      std::string name = OwnName(*parent);
       if (name.empty()) name = ClosureName(*parent);
       if (name.empty()) name = PlaceholderName(tag);
       scope = scope.empty() ? name : name + "::" + scope;
@@ -204,7 +267,7 @@ std::string TypeNamer::ScopeName(const Dwarf_Die& die) {
 std::string TypeNamer::QualifiedName(const Dwarf_Die& die) {
   const auto known = qualified_.find(die.addr);
   if (known != qualified_.end()) return known->second;
-  std::string name(Name(die));
+  std::string name = OwnName(die);
   const int tag = Tag(die);
   if (tag == DW_TAG_base_type || tag == DW_TAG_unspecified_type) return name;
   if (name.empty()) return PlaceholderName(tag);

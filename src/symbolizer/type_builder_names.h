@@ -43,9 +43,14 @@ class TypeNamer {
   // "{lambda(int)}" of a closure class without a name; "" for other types.
   std::string ClosureName(const Dwarf_Die& type);
   std::string BuiltFunctionName(const Dwarf_Die& function);
+  // The DIE's own name with its template arguments; "" for one without.
+  std::string OwnName(const Dwarf_Die& die);
+  void AddTemplateArguments(const Dwarf_Die& parent, bool in_pack, std::string& out);
+  std::string ValueArgument(const Dwarf_Die& parameter);
 
   UnitCache& units_;
   std::unordered_map<const void*, std::string> qualified_;
+  std::unordered_map<const void*, std::string> own_;
   std::unordered_map<const void*, std::string> functions_;
 };
 

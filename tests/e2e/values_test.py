@@ -13,6 +13,14 @@ MATRIX = [
     for compiler, (level, dwarf) in itertools.product(
         ("g++", "clang++-14"), (("-O0", "-gdwarf-5"), ("-O2", "-gdwarf-4"), ("-O2", "-gdwarf-5"),
                                 ("-O3", "-gdwarf-5")))
+] + [
+    # Ways to write debug information that real builds use.
+    ("clang++-14", "-O0", "-gsimple-template-names"),
+    ("g++", "-O2", "-gsplit-dwarf"),
+    ("clang++-14", "-O1", "-gsplit-dwarf"),
+    ("g++", "-O2", "-gz"),
+    ("g++", "-O2", "-flto"),
+    ("g++", "-O1", "-fdebug-types-section"),
 ]
 
 
@@ -29,7 +37,7 @@ class ValuesTest(unittest.TestCase):
 
     def each(self):
         for compiler, level, dwarf in MATRIX:
-            program = harness.compile_target("values.cc", compiler, (level, dwarf))
+            program = harness.compile_target("values.cc", compiler, ("-g", level, dwarf))
             with self.subTest(compiler=compiler, level=level, dwarf=dwarf):
                 yield program, level
 
