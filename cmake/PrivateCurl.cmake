@@ -11,3 +11,5 @@ add_library(stillframe_private_curl INTERFACE)
 target_link_libraries(stillframe_private_curl INTERFACE ${CURL_STATIC} stillframe_unused_backends
                       ${SSL_STATIC} ${CRYPTO_STATIC} ${ZLIB_STATIC} Threads::Threads
                       ${CMAKE_DL_LIBS})
+# libcurl's wake-up pair is made without close-on-exec: see __wrap_socketpair.
+target_link_options(stillframe_private_curl INTERFACE -Wl,--wrap=socketpair)

@@ -15,7 +15,10 @@ constexpr std::array<std::string_view, 9> kStateNames = {"RECEIVED",  "ARMED",  
 
 }  // namespace
 
-std::string_view KindName(Kind kind) { return kKindNames[static_cast<size_t>(kind)]; }
+std::string_view KindName(Kind kind) {
+  const auto index = static_cast<size_t>(kind);  // off the wire: any number
+  return index < kKindNames.size() ? kKindNames[index] : "UNKNOWN";
+}
 
 std::optional<Kind> KindFromName(std::string_view name) {
   for (size_t i = 0; i < kKindNames.size(); ++i) {

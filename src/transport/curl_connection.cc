@@ -1,6 +1,8 @@
 // Connection over libcurl's multi interface: both transfers run on the caller's thread, inside
 // Wait(). In the agent libcurl is a private static copy (cmake/PrivateCurl.cmake).
 #include <curl/curl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -13,6 +15,12 @@
 // OpenSSL's start, without its exit handler: it would tear OpenSSL down before our last flush.
 // Declared here so that this room does not depend on OpenSSL's headers.
 extern "C" int OPENSSL_init_crypto(uint64_t options, const void* settings) __attribute__((weak));
+
+// What libcurl's calls of socketpair become (cmake/PrivateCurl.cmake): a child that the host starts
+// must not inherit the pair.
+extern "C" int __wrap_socketpair(int domain, int type, int protocol, int fds[2]) {
+  return static_cast<int>(syscall(SYS_socketpair, domain, type | SOCK_CLOEXEC, protocol, fds));
+}
 
 namespace stillframe::transport {
 namespace {
@@ -96,6 +104,7 @@ class Transfer {
     running_ = false;
     result_.reset();
   }
+  bool has_outcome() const { return result_.has_value(); }
   void Done(CURLM* multi, CURLcode result) {
     curl_multi_remove_handle(multi, easy_);
     running_ = false;
@@ -130,7 +139,8 @@ class Transfer {
     std::string message = "the server answers " + std::to_string(http);
     if (!answer_.empty()) message += ": " + answer_.substr(0, 300);
     if (http == 401 || http == 403) return Status(Code::kUnauthorized, message);
-    if (http == 429 || http >= 500 || http < 400) return Status(Code::kUnavailable, message);
+    if (http == 408 || http == 429 || http >= 500 || http < 400)
+      return Status(Code::kUnavailable, message);
     return Status(Code::kInvalidArgument, message);
   }
 
@@ -141,12 +151,18 @@ class Transfer {
     return count;
   }
 
+  // A child that the host starts must not inherit our connection.
+  static curl_socket_t OpenSocket(void*, curlsocktype, curl_sockaddr* address) {
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+  }
+
   void SetOptions(const Endpoint& endpoint, const char* path, long timeout_ms) {
     std::string url = endpoint.server;
     if (url.ends_with('/')) url.pop_back();
     url += path;
     curl_easy_setopt(easy_, CURLOPT_URL, url.c_str());
     curl_easy_setopt(easy_, CURLOPT_NOSIGNAL, 1L);  // no SIGALRM, and SIGPIPE is not touched
+    curl_easy_setopt(easy_, CURLOPT_OPENSOCKETFUNCTION, &Transfer::OpenSocket);
     curl_easy_setopt(easy_, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy_, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(easy_, CURLOPT_PROXY, "");
@@ -229,19 +245,12 @@ class CurlConnection final : public Connection {
   uint32_t retry_after_ms() const override { return retry_after_ms_; }
 
   void Wait(uint32_t timeout_ms) override {
-    curl_multi_poll(multi_, nullptr, 0, static_cast<int>(timeout_ms), nullptr);
+    // An outcome that is there already (a request that failed at once) is not waited for.
+    const bool outcome = poll_.has_outcome() || publish_.has_outcome();
+    curl_multi_poll(multi_, nullptr, 0, outcome ? 0 : static_cast<int>(timeout_ms), nullptr);
     Progress();
   }
   void Wake() override { curl_multi_wakeup(multi_); }
-  void DropConnections() override {
-    // libcurl closes what it may not keep.
-    curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, 1L);
-    poll_.Cancel(multi_);
-    publish_.Cancel(multi_);
-    for (Transfer* transfer : {&poll_, &publish_}) {
-      curl_easy_setopt(transfer->easy(), CURLOPT_FRESH_CONNECT, 1L);
-    }
-  }
 
  private:
   void Progress() {

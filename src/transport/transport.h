@@ -44,8 +44,6 @@ class Connection {
   virtual void Wait(uint32_t timeout_ms) = 0;
   // From any thread (not from a hit or signal handler).
   virtual void Wake() = 0;
-  // Throws cached connections away (after a freeze, or in a forked child without touching them).
-  virtual void DropConnections() = 0;
 };
 
 // Wire encoding, exposed for tests (libprotobuf is the oracle) and fuzzing.

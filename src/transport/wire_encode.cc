@@ -2,6 +2,7 @@
 // tests decode with libprotobuf.
 #include <protozero/pbf_writer.hpp>
 
+#include "base/utf8.h"
 #include "transport/transport.h"
 
 namespace stillframe::transport {
@@ -9,28 +10,39 @@ namespace {
 
 using protozero::pbf_writer;
 
+// libprotobuf gives up at 100 messages within each other; a value sits in three.
+constexpr int kMaxValueDepth = 64;
+
+// A `string` field: libprotobuf refuses the whole message for one that is not UTF-8.
 void AddString(pbf_writer& out, uint32_t field, const std::string& text) {
-  if (!text.empty()) out.add_string(field, text);
+  if (!text.empty()) out.add_string(field, IsUtf8(text) ? text : ToUtf8(text));
 }
 
-void EncodeValue(pbf_writer& out, const model::Value& value) {
-  AddString(out, 1, value.name);
-  AddString(out, 2, value.type);
-  AddString(out, 3, value.value);
+void AddBytes(pbf_writer& out, uint32_t field, const std::string& text) {
+  if (!text.empty()) out.add_bytes(field, text);
+}
+
+void EncodeValue(pbf_writer& out, const model::Value& value, int depth = 0) {
+  AddBytes(out, 1, value.name);
+  AddBytes(out, 2, value.type);
+  AddBytes(out, 3, value.value);
   if (value.has_value) out.add_bool(4, true);
-  out.add_enum(5, static_cast<int32_t>(value.status));
-  AddString(out, 6, value.reason);
+  const bool too_deep = depth >= kMaxValueDepth && !value.children.empty();
+  const model::ValueStatus status = too_deep ? model::ValueStatus::kTruncated : value.status;
+  out.add_enum(5, static_cast<int32_t>(status));
+  AddString(out, 6, too_deep ? "LIMIT" : value.reason);
+  if (too_deep) return;
   for (const model::Value& child : value.children) {
     pbf_writer nested(out, 7);
-    EncodeValue(nested, child);
+    EncodeValue(nested, child, depth + 1);
   }
 }
 
 void EncodeFrame(pbf_writer& out, const model::Frame& frame) {
-  AddString(out, 1, frame.function);
-  AddString(out, 2, frame.file);
+  AddBytes(out, 1, frame.function);
+  AddBytes(out, 2, frame.file);
   out.add_uint32(3, frame.line);
-  AddString(out, 4, frame.module);
+  AddBytes(out, 4, frame.module);
   AddString(out, 5, frame.build_id);
   out.add_uint64(6, frame.pc);
   out.add_bool(7, frame.inlined);
@@ -48,7 +60,7 @@ void EncodeSnapshot(pbf_writer& out, const model::Snapshot& snapshot) {
   AddString(out, 4, snapshot.instance);
   out.add_sfixed64(5, snapshot.time_unix_nanos);
   out.add_uint32(6, snapshot.thread_id);
-  AddString(out, 7, snapshot.thread_name);
+  AddBytes(out, 7, snapshot.thread_name);
   AddString(out, 8, snapshot.trace.trace_id);
   AddString(out, 9, snapshot.trace.span_id);
   out.add_bool(10, snapshot.trace.sampled);
@@ -70,8 +82,8 @@ using Pairs = std::vector<std::pair<std::string, std::string>>;
 void EncodePairs(pbf_writer& out, uint32_t field, const Pairs& pairs) {
   for (const auto& [key, value] : pairs) {
     pbf_writer nested(out, field);
-    nested.add_string(1, key);
-    nested.add_string(2, value);
+    AddString(nested, 1, key);
+    AddString(nested, 2, value);
   }
 }
 
@@ -100,7 +112,7 @@ void EncodeCounters(pbf_writer& out, const model::Counters& counters) {
   for (uint32_t i = 0; i < std::size(values); ++i) out.add_uint64(i + 1, values[i]);
   for (const auto& [reason, count] : counters.dropped) {
     pbf_writer nested(out, 12);
-    nested.add_string(1, reason);
+    AddString(nested, 1, reason);
     nested.add_uint64(2, count);
   }
 }

@@ -32,6 +32,33 @@ model::Snapshot MakeSnapshot() {
   return snapshot;
 }
 
+TEST(Wire, TextThatIsNotUtf8DoesNotSpoilTheMessage) {
+  model::PollRequest request;
+  request.identity.host = "h\xff\xfe";
+  request.identity.labels = {{"k\xc0", "\xed\xa0\x80"}};
+  model::TracepointReport report;
+  report.status.message = std::string("bad \x80 name \xf0\x9f\x98\x80");
+  request.reports = {report};
+  v1::PollRequest read;
+  ASSERT_TRUE(read.ParseFromString(EncodePollRequest(request)));
+  EXPECT_EQ(read.identity().host(), "h\xEF\xBF\xBD\xEF\xBF\xBD");
+  EXPECT_EQ(read.reports(0).message(), "bad \xEF\xBF\xBD name \xf0\x9f\x98\x80");
+}
+
+TEST(Wire, ValuesNestedWithoutEndAreCutNotRefused) {
+  model::Value value{"leaf", "T", "1", true, model::ValueStatus::kExact, "", {}};
+  for (int i = 0; i < 200; ++i) {
+    value = {"v", "T", "", false, model::ValueStatus::kExact, "", {std::move(value)}};
+  }
+  model::Snapshot snapshot;
+  snapshot.expressions = {value};
+  v1::PublishRequest read;
+  ASSERT_TRUE(read.ParseFromString(EncodePublishRequest({"i", "s", 1, {snapshot}})));
+  const v1::Value* at = &read.snapshots(0).expressions(0);
+  while (at->children_size() != 0) at = &at->children(0);
+  EXPECT_EQ(at->reason(), "LIMIT");
+}
+
 TEST(Wire, PublishIsReadByLibprotobuf) {
   model::PublishRequest request{"i", "s", 77, {MakeSnapshot(), MakeSnapshot()}};
   stillframe::v1::PublishRequest read;
