@@ -5,6 +5,9 @@
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <tuple>
+#include <utility>
 
 namespace stillframe::cli {
 namespace {
@@ -19,6 +22,13 @@ std::string Text(const Json& json, const char* key) {
   const auto found = json.find(key);
   if (found == json.end()) return "";
   return found->is_string() ? Safe(found->get_ref<const std::string&>()) : Safe(found->dump());
+}
+
+// A field of a wrong type reads as false.
+bool IsTrue(const Json& json, const char* key) {
+  if (!json.is_object()) return false;
+  const auto found = json.find(key);
+  return found != json.end() && found->is_boolean() && found->get<bool>();
 }
 
 const Json& List(const Json& json, const char* key) {
@@ -81,8 +91,34 @@ std::vector<std::pair<uint32_t, std::string>> SourceLines(const std::string& pat
   return lines;
 }
 
+// A base class without data says nothing.
+bool IsEmptyBase(const Json& value) {
+  return Text(value, "name").starts_with("<") && !value.contains("value") &&
+         List(value, "children").empty() && Text(value, "status") == "EXACT";
+}
+
 Ink InkOf(const std::string& value) {
   return value.find('"') != std::string::npos ? Ink::kString : Ink::kValue;
+}
+
+// Why nothing below is known, when it is the same for all of it: {status, reason}.
+using Gap = std::pair<std::string, std::string>;
+std::optional<Gap> CommonGap(const Json& value, int depth = 0) {
+  const Json& children = List(value, "children");
+  if (children.empty()) {
+    const std::string status = Text(value, "status");
+    const bool known = status == "EXACT" || status == "RECOVERED" || value.contains("value");
+    return known ? std::nullopt : std::make_optional(Gap(status, Text(value, "reason")));
+  }
+  if (value.contains("value") || depth > kMaxDepth) return std::nullopt;
+  std::optional<Gap> common;
+  for (const Json& child : children) {
+    if (IsEmptyBase(child)) continue;
+    const std::optional<Gap> gap = CommonGap(child, depth + 1);
+    if (!gap || (common && *common != *gap)) return std::nullopt;
+    common = gap;
+  }
+  return common;
 }
 
 class Renderer {
@@ -98,7 +134,7 @@ class Renderer {
     }
     const Json& frames = List(snapshot, "frames");
     for (size_t i = 0; i < frames.size(); ++i) Frame(frames[i], i);
-    if (snapshot.value("truncated", false)) {
+    if (IsTrue(snapshot, "truncated")) {
       out_ += Paint(style_, Ink::kWarn, "the snapshot was cut at its byte limit") + "\n";
     }
     return std::move(out_);
@@ -106,7 +142,8 @@ class Renderer {
 
  private:
   void Heading(const Json& snapshot) {
-    const Json thread = snapshot.value("thread", Json::object());
+    const auto found = snapshot.find("thread");
+    const Json thread = found == snapshot.end() ? Json::object() : *found;
     out_ += Paint(style_, Ink::kBold, Text(snapshot, "service")) + "  " +
             Paint(style_, Ink::kDim, "snapshot ") + Text(snapshot, "id") +
             Paint(style_, Ink::kDim, "  tracepoint ") + Text(snapshot, "tracepointId") + "\n";
@@ -121,7 +158,7 @@ class Renderer {
     if (trace != snapshot.end()) {
       out_ += Paint(style_, Ink::kDim, "trace   ") + Text(*trace, "traceId") +
               Paint(style_, Ink::kDim, "  span ") + Text(*trace, "spanId") +
-              (trace->value("sampled", false) ? Paint(style_, Ink::kDim, "  sampled") : "") + "\n";
+              (IsTrue(*trace, "sampled") ? Paint(style_, Ink::kDim, "  sampled") : "") + "\n";
     }
   }
 
@@ -129,7 +166,7 @@ class Renderer {
     const std::string function = Text(frame, "function");
     std::string title = Paint(style_, Ink::kDim, "#" + std::to_string(index) + "  ") +
                         Paint(style_, Ink::kBold, function.empty() ? "??" : function);
-    if (frame.value("inlined", false)) title += Paint(style_, Ink::kDim, " [inlined]");
+    if (IsTrue(frame, "inlined")) title += Paint(style_, Ink::kDim, " [inlined]");
     const std::string file = Text(frame, "file");
     const std::string line = Text(frame, "line");
     const std::string place =
@@ -154,7 +191,7 @@ class Renderer {
 
   void Source(const Json& frame) {
     const auto line = frame.find("line");
-    if (line == frame.end() || !line->is_number_unsigned()) return;
+    if (line == frame.end() || !line->is_number_integer() || line->get<int64_t>() <= 0) return;
     const auto at = line->get<uint32_t>();
     for (const auto& [number, text] : SourceLines(Text(frame, "file"), at, root_)) {
       char label[32];
@@ -164,7 +201,11 @@ class Renderer {
     }
   }
 
-  void Values(const Json& values, const char* name_key, const std::string& indent, int depth) {
+  void Values(const Json& all, const char* name_key, const std::string& indent, int depth) {
+    Json values = Json::array();
+    for (const Json& value : all) {
+      if (!IsEmptyBase(value)) values.push_back(value);
+    }
     const bool elements = !values.empty() && Text(values[0], name_key).starts_with("[");
     const size_t shown = elements ? std::min(values.size(), kMaxElements) : values.size();
     for (size_t i = 0; i < shown; ++i) {
@@ -185,8 +226,11 @@ class Renderer {
     const std::string name = Text(value, name_key);
     const std::string type = Text(value, "type");
     const std::string text = Text(value, "value");
-    const std::string status = Text(value, "status");
-    const std::string reason = Text(value, "reason");
+    const Json& children = List(value, "children");
+    std::string status = Text(value, "status");
+    std::string reason = Text(value, "reason");
+    const std::optional<Gap> gap = children.empty() ? std::nullopt : CommonGap(value);
+    if (gap) std::tie(status, reason) = *gap;
     std::string line = Paint(style_, Ink::kDim, head) + Paint(style_, Ink::kName, name);
     const uint32_t used = Columns(head) + Columns(name) + 3;
     const uint32_t room = std::max(style_.width > used ? style_.width - used : 0, 24u);
@@ -199,7 +243,7 @@ class Renderer {
     }
     if (!note.empty()) line += "  " + note;
     out_ += line + "\n";
-    if (depth < kMaxDepth) Values(List(value, "children"), "name", below, depth + 1);
+    if (depth < kMaxDepth && !gap) Values(children, "name", below, depth + 1);
   }
 
   std::string Note(const std::string& status, const std::string& reason) const {

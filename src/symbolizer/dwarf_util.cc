@@ -1,5 +1,7 @@
 #include "symbolizer/dwarf_util.h"
 
+#include "symbolizer/path_match.h"
+
 namespace stillframe::dwarf {
 namespace {
 
@@ -111,12 +113,12 @@ std::string FileName(Dwarf_Die unit, uint64_t index) {
 }
 
 std::string AbsolutePath(Dwarf_Die unit, std::string_view path) {
-  if (path.empty() || path.front() == '/') return std::string(path);
+  if (path.empty() || path.front() == '/') return NormalizePath(path);
   Dwarf_Attribute found;
   const char* folder = nullptr;
   if (dwarf_attr(&unit, DW_AT_comp_dir, &found) != nullptr) folder = dwarf_formstring(&found);
-  if (folder == nullptr || *folder == '\0') return std::string(path);
-  return std::string(folder) + "/" + std::string(path);
+  if (folder == nullptr || *folder == '\0') return NormalizePath(path);
+  return NormalizePath(std::string(folder) + "/" + std::string(path));
 }
 
 int Tag(Dwarf_Die die) { return dwarf_tag(&die); }

@@ -90,8 +90,7 @@ class FakeServer {
     }
     ++requests_;
     for (size_t sent = 0; sent < answer_.size();) {
-      const ssize_t done =
-          send(fd, answer_.data() + sent, answer_.size() - sent, MSG_NOSIGNAL);
+      const ssize_t done = send(fd, answer_.data() + sent, answer_.size() - sent, MSG_NOSIGNAL);
       if (done <= 0) return false;
       sent += static_cast<size_t>(done);
     }
@@ -118,8 +117,8 @@ class FakeServer {
 };
 
 std::string Http(const std::string& status, const std::string& headers, const std::string& body) {
-  return "HTTP/1.1 " + status + "\r\n" + headers + "Content-Length: " +
-         std::to_string(body.size()) + "\r\n\r\n" + body;
+  return "HTTP/1.1 " + status + "\r\n" + headers +
+         "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
 }
 
 std::unique_ptr<Connection> Connect(const std::string& url) {
@@ -153,12 +152,15 @@ TEST(Connection, AnAnswerIsDecodedAndTheKeyIsSent) {
 }
 
 TEST(Connection, RefusalsSayWhetherARetryHelps) {
-  const std::pair<const char*, Code> cases[] = {
-      {"401 Unauthorized", Code::kUnauthorized}, {"403 Forbidden", Code::kUnauthorized},
-      {"400 Bad Request", Code::kInvalidArgument}, {"413 Too Large", Code::kInvalidArgument},
-      {"408 Request Timeout", Code::kUnavailable}, {"429 Slow Down", Code::kUnavailable},
-      {"500 Oops", Code::kUnavailable}, {"503 Gone", Code::kUnavailable},
-      {"302 Found", Code::kUnavailable}};
+  const std::pair<const char*, Code> cases[] = {{"401 Unauthorized", Code::kUnauthorized},
+                                                {"403 Forbidden", Code::kUnauthorized},
+                                                {"400 Bad Request", Code::kInvalidArgument},
+                                                {"413 Too Large", Code::kInvalidArgument},
+                                                {"408 Request Timeout", Code::kUnavailable},
+                                                {"429 Slow Down", Code::kUnavailable},
+                                                {"500 Oops", Code::kUnavailable},
+                                                {"503 Gone", Code::kUnavailable},
+                                                {"302 Found", Code::kUnavailable}};
   for (const auto& [status, code] : cases) {
     FakeServer server(Http(status, "Location: http://127.0.0.1:1/\r\n", "because"));
     const auto connection = Connect(server.url());
@@ -172,8 +174,7 @@ TEST(Connection, RefusalsSayWhetherARetryHelps) {
 
 TEST(Connection, RetryAfterIsHeardAndBounded) {
   for (const auto& [header, ms] : {std::pair{"7", 7'000u}, {"99999999", 300'000u}, {"-3", 0u}}) {
-    FakeServer server(
-        Http("503 Busy", "Retry-After: " + std::string(header) + "\r\n", ""));
+    FakeServer server(Http("503 Busy", "Retry-After: " + std::string(header) + "\r\n", ""));
     const auto connection = Connect(server.url());
     EXPECT_FALSE(Poll(*connection).ok());
     EXPECT_EQ(connection->retry_after_ms(), ms) << header;
@@ -185,7 +186,9 @@ TEST(Connection, GarbageIsAnErrorNotACrash) {
   const std::string cases[] = {"\x16\x03\x01 not http at all\r\n\r\n",
                                Http("200 OK", "", "\xff\xff\xff\xff not protobuf"),
                                "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nshort",
-                               Http("200 OK", "", big), "", "HTTP/1.1 "};
+                               Http("200 OK", "", big),
+                               "",
+                               "HTTP/1.1 "};
   for (const std::string& answer : cases) {
     FakeServer server(answer, true);
     const auto connection = Connect(server.url());

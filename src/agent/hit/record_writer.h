@@ -19,6 +19,7 @@ inline constexpr uint32_t kMaxFrames = 128;
 inline constexpr uint32_t kSliceBytes = 8 * 1024;
 inline constexpr uint32_t kWindowBytes = 4 * 1024;
 inline constexpr uint32_t kMaxPending = 1024;
+inline constexpr uint32_t kMaxLarge = 64;
 inline constexpr uint32_t kMaxNesting = 48;
 inline constexpr uint32_t kValueBytes = 256;
 
@@ -63,6 +64,7 @@ struct Scratch {
   uint16_t request_owner[kMaxBatch];
   Cursor cursors[kMaxNesting];
   Pending pending[2][kMaxPending];
+  Pending large[kMaxLarge];  // put off until everything small is there
 };
 static_assert(kMaxRecordBytes + sizeof(Scratch) <= ring::kSlotBytes);
 

@@ -21,16 +21,28 @@ SF_HIT_INLINE bool IsText(const TypeNode& type) {
 void Walker::Enqueue(uint64_t address, uint64_t size_bytes, PendingKind kind, TypeId type,
                      uint32_t count, uint8_t level) {
   if (address == 0 || size_bytes == 0) return;
-  if (pending_count_ == kMaxPending) {
-    record_.MarkTruncated();
-    return;
-  }
   if (size_bytes > kMaxObjectBytes) {
     size_bytes = kMaxObjectBytes;
     record_.MarkTruncated();
   }
-  record_.scratch().pending[set_][pending_count_++] = {
-      address, static_cast<uint32_t>(size_bytes), 0, type, count, frame_, level, kind};
+  const Pending entry = {address, static_cast<uint32_t>(size_bytes), 0, type, count, frame_, level,
+                         kind};
+  Scratch& scratch = record_.scratch();
+  if (size_bytes > kLargeBytes && large_count_ != kMaxLarge) {
+    scratch.large[large_count_++] = entry;
+  } else if (pending_count_ != kMaxPending) {
+    scratch.pending[set_][pending_count_++] = entry;
+  } else {
+    record_.MarkTruncated();
+  }
+}
+
+// The next of those that were put off, when nothing else is left.
+bool Walker::TakeLarge() {
+  if (pending_count_ != 0) return true;
+  if (large_next_ == large_count_) return false;
+  record_.scratch().pending[set_][pending_count_++] = record_.scratch().large[large_next_++];
+  return true;
 }
 
 void Walker::EnqueueObject(uint64_t address, TypeId type, uint8_t level) {
@@ -75,7 +87,7 @@ void Walker::AddValue(uint16_t frame, uint32_t data, uint32_t size_bytes, TypeId
 }
 
 void Walker::Run() {
-  while (pending_count_ != 0) {
+  while (TakeLarge()) {
     Pending* const entries = record_.scratch().pending[set_];
     const uint32_t count = pending_count_;
     set_ ^= 1;

@@ -21,6 +21,8 @@ SF_HIT_PATH_BEGIN
 
 inline constexpr uint32_t kMaxLocalFrames = 16;
 inline constexpr uint32_t kMaxObjectBytes = 16 * 1024;
+// Larger ones come last: a huge table behind `this` must not cost the other variables their place.
+inline constexpr uint32_t kLargeBytes = 2 * 1024;
 // From node to node in all containers of a capture. Each is a system call where the guard is off,
 // so this bounds the time, whatever the containers say.
 inline constexpr uint32_t kMaxNodeSteps = 2048;
@@ -55,6 +57,7 @@ class Walker {
   void Enqueue(uint64_t address, uint64_t size_bytes, PendingKind kind, TypeId type, uint32_t count,
                uint8_t level);
   void EnqueueObject(uint64_t address, TypeId type, uint8_t level);
+  bool TakeLarge();
   void VisitPending(const Pending& entry);
   // Visits an object and all its inline parts.
   void VisitTree(uint32_t data, TypeId type, uint8_t level);
@@ -88,6 +91,8 @@ class Walker {
   uint16_t frame_ = 0;
   uint8_t set_ = 0;  // which pending array is being filled
   uint32_t pending_count_ = 0;
+  uint32_t large_count_ = 0;
+  uint32_t large_next_ = 0;
   uint32_t nesting_ = 0;  // cursors in use
   uint32_t steps_left_ = kMaxNodeSteps;
   uint32_t end_ = 0;  // end of the bytes of the object being visited

@@ -1,0 +1,151 @@
+// A snapshot on the terminal, character by character.
+#include "cli/snapshot_view.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+namespace stillframe::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json Value(const char* name, const char* type, const char* value) {
+  return {{"name", name}, {"type", type}, {"value", value}, {"status", "EXACT"}};
+}
+
+Json Gap(const char* name, const char* type, const char* status, const char* reason) {
+  return {{"name", name}, {"type", type}, {"status", status}, {"reason", reason}};
+}
+
+Json Tree(const char* name, const char* type, Json children) {
+  return {{"name", name}, {"type", type}, {"status", "EXACT"}, {"children", std::move(children)}};
+}
+
+Json Snapshot(Json variables) {
+  return {{"id", "sn_1"},
+          {"tracepointId", "tp_1"},
+          {"service", "shop"},
+          {"instance", "0123456789abcdef"},
+          {"time", "2026-01-02T03:04:05.678901234Z"},
+          {"thread", {{"id", 4711}, {"name", "worker-3"}}},
+          {"trace",
+           {{"traceId", "4bf92f3577b34da6a3ce929d0e0e4736"},
+            {"spanId", "00f067aa0ba902b7"},
+            {"sampled", true}}},
+          {"frames",
+           {{{"function", "shop::Checkout(shop::Order const&)"},
+             {"file", "/nowhere/orders.cc"},
+             {"line", 42},
+             {"module", "shop"},
+             {"pc", "0x12a4"},
+             {"variables", std::move(variables)}},
+            {{"function", "main"}, {"file", "/nowhere/main.cc"}, {"line", 7}}}},
+          {"captureNanos", 2150}};
+}
+
+std::string Render(const Json& snapshot) {
+  setenv("TZ", "UTC", 1);
+  return RenderSnapshot(snapshot, Style{}, "");
+}
+
+TEST(SnapshotView, ReadsLikeThis) {
+  const Json variables = {
+      Tree("order", "const shop::Order &",
+           {Value("id", "long", "17"),
+            {{"name", "items"},
+             {"type", "std::vector<int>"},
+             {"value", "size=2"},
+             {"status", "EXACT"},
+             {"children", {Value("[0]", "int", "1"), Value("[1]", "int", "2")}}}}),
+      Gap("rate", "double", "UNAVAILABLE", "OPTIMIZED_OUT"),
+      Gap("password", "std::string", "REDACTED", "REDACTED"),
+  };
+  EXPECT_EQ(Render(Snapshot(variables)),
+            "shop  snapshot sn_1  tracepoint tp_1\n"
+            "time    2026-01-02 03:04:05.678 UTC  captured in 2.1 µs\n"
+            "thread  worker-3 (4711)  instance 01234567\n"
+            "trace   4bf92f3577b34da6a3ce929d0e0e4736  span 00f067aa0ba902b7  sampled\n"
+            "\n"
+            "#0  shop::Checkout(shop::Order const&)\n"
+            "    /nowhere/orders.cc:42\n"
+            "    ├─ order  const shop::Order &\n"
+            "    │  ├─ id = 17  long\n"
+            "    │  └─ items = size=2  std::vector<int>\n"
+            "    │     ├─ [0] = 1  int\n"
+            "    │     └─ [1] = 2  int\n"
+            "    ├─ rate  double  — unavailable: optimized out by the compiler\n"
+            "    └─ password  std::string  — redacted\n"
+            "#1  main  /nowhere/main.cc:7\n");
+}
+
+TEST(SnapshotView, GapsOfOneReasonAreOneLine) {
+  const Json limit = Gap("x", "int", "UNAVAILABLE", "LIMIT");
+  const Json variables = {
+      Tree("deep", "T", {limit, Tree("inner", "U", {limit, limit})}),
+      Tree("mixed", "T", {limit, Value("y", "int", "1")}),
+      Tree("two", "T", {limit, Gap("z", "int", "UNAVAILABLE", "NOT_SAVED")}),
+  };
+  const std::string text = Render(Snapshot(variables));
+  EXPECT_NE(text.find("├─ deep  T  — unavailable: more than the limits allow\n    ├─ mixed  T\n"),
+            std::string::npos)
+      << text;
+  EXPECT_NE(text.find("└─ y = 1  int\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("└─ z  int  — unavailable: its register was not saved"), std::string::npos)
+      << text;
+}
+
+TEST(SnapshotView, BasesWithoutDataAreLeftOut) {
+  const Json base = {{"name", "<Empty>"}, {"type", "Empty"}, {"status", "EXACT"}};
+  const std::string text =
+      Render(Snapshot({Tree("o", "T", {base, Value("y", "int", "1")}), Tree("e", "E", {base})}));
+  EXPECT_EQ(text.find("Empty"), std::string::npos) << text;
+  EXPECT_NE(text.find("│  └─ y = 1  int\n    └─ e  E\n"), std::string::npos) << text;
+}
+
+TEST(SnapshotView, LongContainersAreCut) {
+  Json elements = Json::array();
+  for (int i = 0; i < 20; ++i) {
+    elements.push_back(Value(("[" + std::to_string(i) + "]").c_str(), "int", "0"));
+  }
+  const std::string text = Render(Snapshot({Tree("v", "std::vector<int>", elements)}));
+  EXPECT_NE(text.find("└─ … 12 more (--output json shows them)"), std::string::npos) << text;
+}
+
+TEST(SnapshotView, SourceStandsAroundTheLine) {
+  const auto folder = std::filesystem::temp_directory_path() / "sf-snapshot-view";
+  std::filesystem::create_directories(folder / "nowhere");
+  std::ofstream(folder / "nowhere" / "orders.cc") << [] {
+    std::string text;
+    for (int i = 1; i <= 50; ++i) text += "line " + std::to_string(i) + "\n";
+    return text;
+  }();
+  const std::string text = RenderSnapshot(Snapshot(Json::array()), Style{}, folder.string());
+  EXPECT_NE(text.find("       41 │ line 41\n  ▶    42 │ line 42\n"), std::string::npos) << text;
+  std::filesystem::remove_all(folder);
+}
+
+TEST(SnapshotView, HostileTextCannotDriveTheTerminal) {
+  Json snapshot = Snapshot({Value("a\x1b[2J", "T\r\n", "\xc2\x9b" "31m\xff\xe2\x80\xae")});
+  snapshot["service"] = "\x1b]0;owned\x07";
+  const std::string text = Render(snapshot);
+  for (const char c : text) EXPECT_TRUE(c == '\n' || static_cast<unsigned char>(c) >= 0x20) << text;
+  EXPECT_EQ(text.find("\xc2\x9b"), std::string::npos);
+  EXPECT_EQ(text.find("\xe2\x80\xae"), std::string::npos);
+}
+
+TEST(SnapshotView, AnythingButASnapshotIsSurvived) {
+  const char* cases[] = {"null", "[]", "3", "{}", R"({"frames":3,"thread":[],"trace":{}})",
+                         R"({"frames":[3,null,{"variables":{"a":1}}],"expressions":[[],"x",null]})",
+                         R"({"frames":[{"line":-1,"file":7,"variables":[{"children":[null]}]}]})",
+                         R"({"thread":7,"trace":"x","captureNanos":"a","truncated":"b"})"};
+  for (const char* text : cases) {
+    EXPECT_NO_THROW(Render(Json::parse(text))) << text;
+  }
+}
+
+}  // namespace
+}  // namespace stillframe::cli
