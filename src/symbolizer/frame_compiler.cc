@@ -65,7 +65,8 @@ size_t FunctionOfLine(const ScopeChain& chain, const std::vector<SourceFrame>& s
                       const RequestedLine& requested) {
   const auto declared_before = [&](size_t i) {
     const Dwarf_Die origin = dwarf::Origin(chain.functions[i].function);
-    return dwarf::DeclFile(origin) == requested.file &&
+    const std::optional<Dwarf_Die> unit = dwarf::UnitOf(origin);
+    return unit && dwarf::AbsolutePath(*unit, dwarf::DeclFile(origin)) == requested.file &&
            static_cast<uint32_t>(dwarf::Line(origin)) <= requested.line;
   };
   const size_t count = std::min(chain.functions.size(), sources.size());

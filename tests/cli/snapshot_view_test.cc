@@ -100,8 +100,8 @@ TEST(SnapshotView, GapsOfOneReasonAreOneLine) {
 
 TEST(SnapshotView, BasesWithoutDataAreLeftOut) {
   const Json base = {{"name", "<Empty>"}, {"type", "Empty"}, {"status", "EXACT"}};
-  const std::string text =
-      Render(Snapshot({Tree("o", "T", {base, Value("y", "int", "1")}), Tree("e", "E", {base})}));
+  const std::string text = Render(Snapshot(
+      {Tree("o", "T", {base, Value("y", "int", "1")}), Tree("e", "E", Json::array({base}))}));
   EXPECT_EQ(text.find("Empty"), std::string::npos) << text;
   EXPECT_NE(text.find("│  └─ y = 1  int\n    └─ e  E\n"), std::string::npos) << text;
 }
@@ -111,7 +111,7 @@ TEST(SnapshotView, LongContainersAreCut) {
   for (int i = 0; i < 20; ++i) {
     elements.push_back(Value(("[" + std::to_string(i) + "]").c_str(), "int", "0"));
   }
-  const std::string text = Render(Snapshot({Tree("v", "std::vector<int>", elements)}));
+  const std::string text = Render(Snapshot(Json::array({Tree("v", "std::vector<int>", elements)})));
   EXPECT_NE(text.find("└─ … 12 more (--output json shows them)"), std::string::npos) << text;
 }
 
@@ -129,7 +129,9 @@ TEST(SnapshotView, SourceStandsAroundTheLine) {
 }
 
 TEST(SnapshotView, HostileTextCannotDriveTheTerminal) {
-  Json snapshot = Snapshot({Value("a\x1b[2J", "T\r\n", "\xc2\x9b" "31m\xff\xe2\x80\xae")});
+  Json snapshot = Snapshot(Json::array({Value("a\x1b[2J", "T\r\n",
+                                              "\xc2\x9b"
+                                              "31m\xff\xe2\x80\xae")}));
   snapshot["service"] = "\x1b]0;owned\x07";
   const std::string text = Render(snapshot);
   for (const char c : text) EXPECT_TRUE(c == '\n' || static_cast<unsigned char>(c) >= 0x20) << text;
@@ -138,7 +140,11 @@ TEST(SnapshotView, HostileTextCannotDriveTheTerminal) {
 }
 
 TEST(SnapshotView, AnythingButASnapshotIsSurvived) {
-  const char* cases[] = {"null", "[]", "3", "{}", R"({"frames":3,"thread":[],"trace":{}})",
+  const char* cases[] = {"null",
+                         "[]",
+                         "3",
+                         "{}",
+                         R"({"frames":3,"thread":[],"trace":{}})",
                          R"({"frames":[3,null,{"variables":{"a":1}}],"expressions":[[],"x",null]})",
                          R"({"frames":[{"line":-1,"file":7,"variables":[{"children":[null]}]}]})",
                          R"({"thread":7,"trace":"x","captureNanos":"a","truncated":"b"})"};
