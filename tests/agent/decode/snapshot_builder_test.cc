@@ -195,8 +195,8 @@ TEST_F(SnapshotBuilderTest, ShowsWhatWasThere) {
   }
   ASSERT_NE(order, nullptr);
   const std::pair<const char*, const char*> expected[] = {
-      {"id", "17"}, {"items", "size=2"},  {"tags", "size=2"}, {"names", "size=1"},
-      {"rate", "1.5"}, {"low", "5"}, {"high", "17"}};
+      {"id", "17"},    {"items", "size=2"}, {"tags", "size=2"}, {"names", "size=1"},
+      {"rate", "1.5"}, {"low", "5"},        {"high", "17"}};
   for (const auto& [name, text] : expected) {
     const model::Value* value = Find(*order, name);
     ASSERT_NE(value, nullptr) << name;
@@ -226,8 +226,13 @@ TEST_F(SnapshotBuilderTest, DamageIsSurvivedInBoundedTime) {
   std::mt19937_64 random(20261123);
   // What is looked at is mostly in front: header, frames, the object itself.
   const size_t front = sizeof(RecordHeader) + sizeof(FrameRecord) + sizeof(Order) + 1024;
-  const uint64_t interesting[] = {0, 1, ~uint64_t{0}, uint64_t{1} << 63, 0x7fff'ffff'ffff,
-                                  reinterpret_cast<uint64_t>(g_arena), record_->size()};
+  const uint64_t interesting[] = {0,
+                                  1,
+                                  ~uint64_t{0},
+                                  uint64_t{1} << 63,
+                                  0x7fff'ffff'ffff,
+                                  reinterpret_cast<uint64_t>(g_arena),
+                                  record_->size()};
   size_t decoded = 0;
   for (int round = 0; round < rounds; ++round) {
     std::vector<uint8_t> record = *record_;
