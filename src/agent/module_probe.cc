@@ -5,7 +5,7 @@
 namespace stillframe::agent {
 
 ModuleProbe::ModuleProbe(std::string tracepoint_id, uint64_t probe_id, ProbePlan plan,
-                         const LoadedModule& module, const model::Limits& limits,
+                         const LoadedModule& module, const model::TracepointSpec& spec,
                          uint64_t ticks_per_second)
     : tracepoint_id_(std::move(tracepoint_id)),
       plan_(std::move(plan)),
@@ -16,6 +16,8 @@ ModuleProbe::ModuleProbe(std::string tracepoint_id, uint64_t probe_id, ProbePlan
   runtime_.sites = plan_.sites.data();
   runtime_.load_bias = module_.bias.value;
   runtime_.limits = plan_.limits;
+  const model::Limits& limits = spec.limits;
+  if (spec.kind == model::Kind::kCounter) runtime_.action = hit::Action::kCount;
   runtime_.max_hits = limits.max_hits;
   runtime_.captures_left.store(limits.max_hits, std::memory_order_relaxed);
   runtime_.ticks_per_permit =
@@ -25,6 +27,10 @@ ModuleProbe::ModuleProbe(std::string tracepoint_id, uint64_t probe_id, ProbePlan
 }
 
 void ModuleProbe::Arm(SiteTable& table) {
+  if (runtime_.shards == nullptr) {
+    refusal_ = Status(Code::kOverLimit, "there is no memory for its counters");
+    return;
+  }
   for (uint32_t i = 0; i < plan_.sites.size(); ++i) {
     const SitePlan& site = plan_.sites[i];
     model::SiteStatus status{.module = module_.FileName(),

@@ -19,7 +19,8 @@ class ModuleProbe {
  public:
   // `tracepoint_id` is kept for the records that name this probe.
   ModuleProbe(std::string tracepoint_id, uint64_t probe_id, ProbePlan plan,
-              const LoadedModule& module, const model::Limits& limits, uint64_t ticks_per_second);
+              const LoadedModule& module, const model::TracepointSpec& spec,
+              uint64_t ticks_per_second);
   ModuleProbe(const ModuleProbe&) = delete;
   ModuleProbe& operator=(const ModuleProbe&) = delete;
 

@@ -2,6 +2,8 @@
 
 #include <iterator>
 
+#include "base/log.h"
+
 namespace stillframe::agent {
 namespace {
 
@@ -18,10 +20,40 @@ probe::ModuleText TextOf(const LoadedModule& module, RuntimeAddress address) {
 }  // namespace
 
 void SiteTable::Replace(Site& site, std::unique_ptr<hit::SiteProbeList> next) {
-  // Release: a hit that sees the new list sees its probes (acquire in stillframe_hit).
+  // The full way serves every list, so it is in force while the list changes. Release: a hit that
+  // sees the new list sees its probes (acquire in stillframe_hit).
+  site.runtime->entry.store(site.runtime->full_entry, std::memory_order_release);
   site.runtime->list.store(next.get(), std::memory_order_release);
   if (site.list != nullptr) retired_.push_back(std::move(site.list));
+  if (site.code != 0) retired_code_.push_back(site.code);
   site.list = std::move(next);
+  site.code = 0;
+  if (site.list != nullptr && site.list->count == 1) Compile(site);
+}
+
+void SiteTable::Compile(Site& site) {
+  const hit::SiteProbe& entry = site.list->entries[0];
+  const hit::ProbeRuntime& probe = *entry.probe;
+  const Program& condition = probe.sites[entry.site_index].condition;
+  const bool counts_only = probe.action == hit::Action::kCount;
+  if (condition.empty() && !counts_only) return;
+  probe::ProbeCodeSpec spec;
+  spec.condition = {probe.unit.code + condition.first, condition.count};
+  spec.load_bias = probe.load_bias;
+  spec.first_counter = reinterpret_cast<uint64_t>(&probe.shards->count[0]);
+  spec.counts_only = counts_only;
+  const uint64_t address = site.runtime->address;
+  spec.cfa.known = hit::SimpleCfaAt(address, spec.cfa.dwarf_register, spec.cfa.offset);
+  const auto code = installer_.PlaceProbeCode(RuntimeAddress{address}, spec);
+  if (!code.ok()) return LogDebug("a condition is interpreted: " + code.status().ToString());
+  site.code = *code;
+  site.runtime->entry.store(site.code, std::memory_order_release);
+}
+
+void SiteTable::FreeRetired() {
+  retired_.clear();
+  for (const uint64_t code : retired_code_) installer_.FreeProbeCode(code);
+  retired_code_.clear();
 }
 
 Result<probe::Method> SiteTable::Add(RuntimeAddress address, const LoadedModule& module,

@@ -28,20 +28,24 @@ class SiteTable {
   // The module is gone: nothing to restore.
   void Forget(RuntimeAddress start, RuntimeAddress end);
   // After WaitForQuiescence.
-  void FreeRetired() { retired_.clear(); }
-  bool has_retired() const { return !retired_.empty(); }
+  void FreeRetired();
+  bool has_retired() const { return !retired_.empty() || !retired_code_.empty(); }
 
  private:
   struct Site {
     hit::SiteRuntime* runtime = nullptr;
     probe::Method method = probe::Method::kNone;
     std::unique_ptr<hit::SiteProbeList> list;
+    uint64_t code = 0;  // compiled for its only probe; 0 = none
   };
   void Replace(Site& site, std::unique_ptr<hit::SiteProbeList> next);
+  // Compiles what the site's only probe decides without the hit path, if it can be.
+  void Compile(Site& site);
 
   probe::ProbeInstaller& installer_;
   std::map<uint64_t, Site> sites_;
   std::vector<std::unique_ptr<hit::SiteProbeList>> retired_;
+  std::vector<uint64_t> retired_code_;
 };
 
 }  // namespace stillframe::agent

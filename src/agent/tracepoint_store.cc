@@ -19,7 +19,7 @@ Status CheckSupported(const model::TracepointSpec& spec) {
   const auto refuse = [](const std::string& what) {
     return Status(Code::kUnsupported, what + " not supported by this version of the agent");
   };
-  if (spec.kind != model::Kind::kSnapshot) {
+  if (spec.kind != model::Kind::kSnapshot && spec.kind != model::Kind::kCounter) {
     return refuse("tracepoints of kind " + std::string(model::KindName(spec.kind)) + " are");
   }
   if (!spec.location.function.empty()) return refuse("function locations are");
@@ -216,7 +216,7 @@ void TracepointStore::Arm(Active& active) {
 void TracepointStore::ArmIn(Active& active, const LoadedModule& module, ProbePlan plan) {
   auto probe =
       std::make_unique<ModuleProbe>(active.desired.id, next_probe_id_++, std::move(plan), module,
-                                    active.desired.spec.limits, options_.ticks_per_second);
+                                    active.desired.spec, options_.ticks_per_second);
   by_id_[probe->id()] = probe.get();
   probe->Arm(*sites_);
   active.probes.push_back(std::move(probe));
@@ -292,7 +292,8 @@ void TracepointStore::Tick(uint64_t unix_ms) {
     }
     if (active.state != State::kArmed && active.state != State::kEmitting) continue;
     const uint64_t captured = Sums(active).count[hit::kCaptured] - active.captured_before;
-    if (captured >= active.desired.spec.limits.max_hits) {
+    const uint64_t max_hits = active.desired.spec.limits.max_hits;
+    if (max_hits != 0 && captured >= max_hits) {
       TakeOut(active);
       SetState(active, State::kCompleted, Status());
     } else if (captured > 0) {
@@ -312,7 +313,8 @@ bool TracepointStore::AdmitSnapshot(const std::string& tracepoint_id) {
   const auto found = active_.find(tracepoint_id);
   if (found == active_.end()) return true;  // removed meanwhile: the capture is still wanted
   Active& active = found->second;
-  if (active.admitted >= active.desired.spec.limits.max_hits) {
+  const uint64_t max_hits = active.desired.spec.limits.max_hits;
+  if (max_hits != 0 && active.admitted >= max_hits) {
     ++active.over_limit;
     return false;
   }

@@ -66,12 +66,15 @@ void ReadSelector(ObjectReader& parent, Selector& out, std::optional<FieldError>
   reader.Finish();
 }
 
-void ReadLimits(ObjectReader& parent, Limits& out, std::optional<FieldError>& error) {
+// Snapshots end after `maxHits`; what is cheap and counts or streams goes on until it expires, so
+// there 0 means no limit.
+void ReadLimits(ObjectReader& parent, Kind kind, Limits& out, std::optional<FieldError>& error) {
   const Json* json = parent.Child("limits");
   if (json == nullptr) return;
   ObjectReader reader(*json, "limits", error);
-  reader.Integer("maxHits", out.max_hits, 1, 1'000'000'000);
-  reader.Number("perSecond", out.per_second, 0.001, 10'000);
+  const bool may_be_unlimited = kind != Kind::kSnapshot;
+  reader.Integer("maxHits", out.max_hits, may_be_unlimited ? 0 : 1, 1'000'000'000);
+  reader.Number("perSecond", out.per_second, may_be_unlimited ? 0 : 0.001, 10'000);
   reader.Duration("expiresIn", out.expires_in_ms, 1000, kMaxLifetimeMs);
   reader.Finish();
 }
@@ -108,6 +111,12 @@ void ReadSpec(ObjectReader& reader, TracepointSpec& spec, std::optional<FieldErr
   std::string kind;
   if (reader.String("kind", kind, 64)) {
     if (const auto known = KindFromName(kind)) {
+      if (*known != spec.kind) {
+        const Limits defaults;
+        const bool is_snapshot = *known == Kind::kSnapshot;
+        spec.limits.max_hits = is_snapshot ? defaults.max_hits : 0;
+        spec.limits.per_second = is_snapshot ? defaults.per_second : 0;
+      }
       spec.kind = *known;
     } else {
       reader.Fail("INVALID_ARGUMENT", "kind",
@@ -120,7 +129,7 @@ void ReadSpec(ObjectReader& reader, TracepointSpec& spec, std::optional<FieldErr
   reader.Strings("expressions", spec.expressions, 64, kMaxExpressionBytes);
   reader.String("logMessage", spec.log_message, 4096);
   ReadSelector(reader, spec.selector, error);
-  ReadLimits(reader, spec.limits, error);
+  ReadLimits(reader, spec.kind, spec.limits, error);
   ReadCapture(reader, spec.capture, error);
 }
 

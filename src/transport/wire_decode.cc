@@ -175,10 +175,12 @@ void Bound(model::TracepointSpec& spec) {
   capture.items = std::min(capture.items, 10'000u);
   capture.string_bytes = std::min(capture.string_bytes, 65'536u);
   capture.bytes = std::clamp(capture.bytes, 1024u, 65'536u);
-  if (!(spec.limits.per_second >= 0.001 && spec.limits.per_second <= 10'000)) {
+  const bool may_be_unlimited = spec.kind != model::Kind::kSnapshot;
+  const double least = may_be_unlimited ? 0 : 0.001;
+  if (!(spec.limits.per_second >= least && spec.limits.per_second <= 10'000)) {
     spec.limits.per_second = 1;
   }
-  if (spec.limits.max_hits == 0) spec.limits.max_hits = 1;
+  if (spec.limits.max_hits == 0 && !may_be_unlimited) spec.limits.max_hits = 1;
 }
 
 void DecodeTracepoint(pbf_reader in, model::DesiredTracepoint& out) {

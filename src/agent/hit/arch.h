@@ -10,6 +10,7 @@ extern "C" {
 int64_t stillframe_syscall(int64_t number, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
                            uint64_t a5, uint64_t a6);
 uint64_t stillframe_read_ticks();
+uint64_t stillframe_thread_pointer();
 // 1, or 0 when it faulted (then out's bytes are undefined). Only while the guard's handler is
 // installed and this thread does not block SIGSEGV and SIGBUS.
 uint64_t stillframe_guarded_copy(void* out, uint64_t address, uint64_t size_bytes);

@@ -3,6 +3,10 @@
 // Stack on the way to a declined hit: see the test of the gate.
 #include "agent/hit/hit.h"
 
+#include <sys/syscall.h>
+
+#include <cerrno>
+
 #include "agent/hit/arch.h"
 #include "agent/hit/bytes.h"
 #include "agent/hit/capture.h"
@@ -13,6 +17,7 @@
 #include "agent/hit/unwinder.h"
 #include "agent/ring/hit_path.h"
 #include "agent/ring/ring.h"
+#include "increment.h"
 
 namespace stillframe::hit {
 SF_HIT_PATH_BEGIN
@@ -70,6 +75,15 @@ SF_HIT_INLINE bool CfaOf(SiteRuntime* site, const RegisterFile& registers, FastR
   return slow != nullptr && SiteCfa(*slow, registers, reader.reader(), cfa);
 }
 
+// stack_t of the kernel (include/uapi/asm-generic/signal.h).
+struct SignalStack {
+  uint64_t address;
+  int32_t flags;
+  int32_t pad;
+  uint64_t size_bytes;
+};
+constexpr int32_t kOnSignalStack = 1;  // SS_ONSTACK
+
 EvalResult RunCondition(const ProbeRuntime& probe, const Program& program) {
   ThreadState& thread = t_thread;
   return EvaluateWithStack(thread.cells, probe.unit.code + program.first, program.count,
@@ -103,11 +117,59 @@ SF_HIT_INLINE Counter CheckCondition(SiteRuntime* site, const ProbeRuntime& prob
   return result.value != 0 ? kCaptured : kConditionFalse;
 }
 
-SF_HIT_INLINE uint32_t Shard(ThreadState& thread) {
-  if (thread.shard_plus_one == 0) {
-    thread.shard_plus_one = 1 + g_process.next_shard.fetch_add(1, kRelaxed) % kShardCount;
+bool IsDead(uint32_t thread_id) {
+  const uint64_t pid = g_process.pid.load(kRelaxed);
+  return stillframe_syscall(SYS_tgkill, pid, thread_id, 0, 0, 0, 0) == -ESRCH;
+}
+
+// Lowest first, so that few pages of counters are touched. A slot with this thread's own id
+// belonged to a dead thread of that number.
+ThreadSlot* ClaimSlot(uint32_t thread_id) {
+  constexpr int kMaxQuestions = 32;
+  int questions = 0;
+  for (const bool ask : {false, true}) {
+    for (uint32_t i = 0; i < kThreadSlots; ++i) {
+      ThreadSlot& slot = g_process.slots[i];
+      uint32_t owner = slot.owner.load(kRelaxed);
+      if (owner != 0 && owner != thread_id) {
+        if (!ask) continue;
+        if (questions++ == kMaxQuestions) return nullptr;
+        if (!IsDead(owner)) continue;
+      }
+      if (!slot.owner.compare_exchange_strong(owner, thread_id, std::memory_order_acq_rel))
+        continue;
+      slot.announced.store(0, kRelaxed);
+      slot.shard_bytes = uint64_t{i} * sizeof(CounterShard);
+      uint32_t used = g_process.slots_used.load(kRelaxed);
+      while (used <= i && !g_process.slots_used.compare_exchange_weak(used, i + 1, kRelaxed)) {
+      }
+      return &slot;
+    }
   }
-  return thread.shard_plus_one - 1;
+  return nullptr;
+}
+
+__attribute__((noinline)) void MeetThread(ThreadState& thread) {
+  if (thread.thread_id == 0) {
+    thread.thread_id = static_cast<uint32_t>(stillframe_syscall(SYS_gettid, 0, 0, 0, 0, 0, 0));
+  }
+  ThreadSlot* const slot =
+      g_process.slots_work.load(kRelaxed) != 0 ? ClaimSlot(thread.thread_id) : nullptr;
+  // A hit in a signal handler may have met the thread meanwhile: one slot is then lost until it
+  // ends.
+  thread.slot = slot;
+  thread.shard_plus_one =
+      1 + (slot == nullptr ? kSharedShard : static_cast<uint32_t>(slot - g_process.slots));
+}
+
+// One instruction, so that a hit in a signal handler of this thread loses no count.
+SF_HIT_INLINE void Count(const ThreadState& thread, CounterShard& shard, Counter what) {
+  std::atomic<uint64_t>& count = shard.count[what];
+  if (thread.slot != nullptr) {
+    stillframe_increment(&count);
+  } else {
+    count.fetch_add(1, kRelaxed);
+  }
 }
 
 void CountTime(CounterShard& shard, uint64_t ticks, uint32_t weight) {
@@ -130,7 +192,8 @@ __attribute__((noinline)) Counter TryCapture(const SiteProbe& entry, const Regis
   }
   Capture({&probe, entry.site_index, registers, start, t_thread.cells}, t_thread.reader, slot);
   // Counted before it can be taken, so that a taken record is never ahead of the sum.
-  shard.count[kCaptured].fetch_add(1, kRelaxed);
+  t_thread.open = nullptr;
+  Count(t_thread, shard, kCaptured);
   ring::Commit(slot);
   const uint64_t now = stillframe_read_ticks();
   CountTime(shard, now - start, 1);
@@ -148,6 +211,11 @@ SF_HIT_INLINE Counter Decide(SiteRuntime* site, const SiteProbe& entry,
     const Counter verdict = CheckCondition(site, probe, condition, *registers, thread);
     if (verdict != kCaptured) return verdict;
   }
+  if (probe.action == Action::kCount) {
+    thread.open = nullptr;
+    Count(thread, shard, kCaptured);
+    return kCaptured;
+  }
   return TryCapture(entry, registers, shard);
 }
 
@@ -160,43 +228,86 @@ __attribute__((noinline)) void FinishTimedDecline(CounterShard& shard, uint64_t 
 void OneProbe(SiteRuntime* site, const SiteProbe& entry, const RegisterFile* registers) {
   ThreadState& thread = t_thread;
   CounterShard& shard = entry.probe->shards[thread.shard_plus_one - 1];
-  shard.count[kHits].fetch_add(1, kRelaxed);
+  thread.open = &shard;
   const bool timed = thread.decline_count++ % kTimedDecline == 0;
   const uint64_t start = timed ? stillframe_read_ticks() : 0;
   thread.reader.Start(registers->gpr[kRsp]);
   thread.memory = thread.reader.reader();
   const Counter outcome = Decide(site, entry, registers, thread, shard);
   if (outcome == kCaptured) return;  // counted and timed where it happened
-  shard.count[outcome].fetch_add(1, kRelaxed);
+  thread.open = nullptr;
+  Count(thread, shard, outcome);
   if (timed) FinishTimedDecline(shard, start);
 }
 
-// Counted in before the list is read: the locked addition orders the two. Partner:
-// WaitForQuiescence.
-SF_HIT_INLINE void Enter(ThreadState& thread, uint32_t shard) {
-  thread.in_hit.store(1, kRelaxed);
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-  const uint32_t epoch = g_process.epoch.load(kRelaxed) & 1;
-  thread.running = &g_process.active[shard].running[epoch];
-  thread.running->fetch_add(1, std::memory_order_seq_cst);
+// A signal handler that interrupted a hit may leave by longjmp: the hit never ends, and without
+// this the thread would count as inside it for ever. Stacks grow down, so a hit that begins above
+// the one that runs, on the same stack, tells that the latter's frames are gone. On an alternate
+// signal stack nothing can be told.
+__attribute__((noinline)) bool IsAbandoned(uint64_t running_at, const RegisterFile* registers) {
+  if (reinterpret_cast<uint64_t>(registers) <= running_at) return false;
+  SignalStack stack{};
+  return stillframe_syscall(SYS_sigaltstack, 0, reinterpret_cast<uint64_t>(&stack), 0, 0, 0, 0) ==
+             0 &&
+         (stack.flags & kOnSignalStack) == 0;
 }
 
-SF_HIT_INLINE void Leave() {
-  ThreadState& thread = t_thread;
-  thread.running->fetch_sub(1, std::memory_order_release);
+// Announced before the list is read. Partner: WaitForQuiescence.
+SF_HIT_INLINE void Enter(ThreadState& thread, const RegisterFile* registers) {
+  thread.hit_registers = registers;
+  thread.in_hit.store(1, kRelaxed);
+  const uint32_t epoch = g_process.epoch.load(kRelaxed);
+  if (ThreadSlot* const slot = thread.slot) {
+    // Not 0 when this hit is in a signal handler that interrupted a trampoline: what that announced
+    // stays, because it is older.
+    thread.outer_announced = slot->announced.load(kRelaxed);
+    if (thread.outer_announced != 0 && IsAbandoned(slot->stack, registers)) {
+      thread.outer_announced = 0;
+    }
+    if (thread.outer_announced == 0) {
+      slot->stack = reinterpret_cast<uint64_t>(registers);
+      slot->announced.store(epoch, kRelaxed);
+    }
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    return;
+  }
+  std::atomic<uint32_t>* const running = &g_process.unslotted.running[epoch >> 1 & 1];
+  running->fetch_add(1, std::memory_order_seq_cst);
+  thread.running = running;
+}
+
+SF_HIT_INLINE void Withdraw(ThreadState& thread) {
+  if (thread.slot != nullptr) {
+    thread.slot->announced.store(thread.outer_announced, std::memory_order_release);
+  } else if (std::atomic<uint32_t>* const running = thread.running) {
+    thread.running = nullptr;
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    running->fetch_sub(1, std::memory_order_release);
+  }
   std::atomic_signal_fence(std::memory_order_seq_cst);
   thread.in_hit.store(0, kRelaxed);
 }
 
+// The hit that ran was left by longjmp. It counts as unsafe; a slot of the ring that it held is
+// lost.
+__attribute__((noinline)) bool EndAbandonedHit(const RegisterFile* registers) {
+  ThreadState& thread = t_thread;
+  if (!IsAbandoned(reinterpret_cast<uint64_t>(thread.hit_registers), registers)) return false;
+  CounterShard* const open = thread.open;
+  thread.open = nullptr;
+  if (open != nullptr) Count(thread, *open, kUnsafeContext);
+  Withdraw(thread);
+  return true;
+}
+
 // A signal handler of this thread interrupted a hit and hit a probe itself. The list is protected
 // by the interrupted hit, which WaitForQuiescence waits for.
-__attribute__((noinline)) void CountReentrant(const SiteRuntime* site, uint32_t index) {
+__attribute__((noinline)) void CountReentrant(const SiteRuntime* site) {
+  const ThreadState& thread = t_thread;
   const SiteProbeList* const list = site->list.load(std::memory_order_acquire);
   if (list == nullptr) return;
   for (uint32_t i = 0; i < list->count; ++i) {
-    CounterShard& shard = list->entries[i].probe->shards[index];
-    shard.count[kHits].fetch_add(1, kRelaxed);
-    shard.count[kReentrant].fetch_add(1, kRelaxed);
+    Count(thread, list->entries[i].probe->shards[thread.shard_plus_one - 1], kReentrant);
   }
 }
 
@@ -205,9 +316,11 @@ __attribute__((noinline)) void CountReentrant(const SiteRuntime* site, uint32_t 
 extern "C" void stillframe_hit(SiteRuntime* site, RegisterFile* registers) {
   if (g_process.disabled.load(kRelaxed) != 0) return;
   ThreadState& thread = t_thread;
-  const uint32_t index = Shard(thread);
-  if (thread.in_hit.load(kRelaxed) != 0) return CountReentrant(site, index);
-  Enter(thread, index);
+  if (thread.shard_plus_one == 0) MeetThread(thread);
+  if (thread.in_hit.load(kRelaxed) != 0 && !EndAbandonedHit(registers)) {
+    return CountReentrant(site);
+  }
+  Enter(thread, registers);
   const SiteProbeList* const list = site->list.load(std::memory_order_acquire);
   if (list != nullptr) {
     const SiteProbe* const end = list->entries + list->count;
@@ -215,7 +328,7 @@ extern "C" void stillframe_hit(SiteRuntime* site, RegisterFile* registers) {
       OneProbe(site, *entry, registers);
     }
   }
-  Leave();
+  Withdraw(t_thread);
 }
 
 SF_HIT_PATH_END

@@ -15,7 +15,8 @@
 
 namespace stillframe::hit {
 
-// Accounting of one probe: hits = the sum of all the others.
+// Accounting of one probe: hits = the sum of all the others, which is how SumCounters makes it.
+// kUnsafeContext: a signal handler left the hit by longjmp.
 enum Counter : uint8_t {
   kHits = 0,
   kConditionFalse,
@@ -29,8 +30,9 @@ enum Counter : uint8_t {
   kCounterCount,
 };
 
-// Sharded so that threads do not share cache lines; the shard is the thread's.
-inline constexpr uint32_t kShardCount = 16;
+// Sharded so that threads do not share cache lines. All but the last shard belong to one thread
+// each (its ThreadSlot); threads beyond those share the last one.
+inline constexpr uint32_t kShardCount = 256;
 struct alignas(64) CounterShard {
   std::atomic<uint64_t> count[kCounterCount];  // relaxed; partner: SumCounters on the agent thread
   std::atomic<uint64_t> ticks;                 // time spent in hits, in time stamp counter ticks
@@ -50,8 +52,21 @@ struct UnitView {
   const FramePlan* frames;
 };
 
+// What a hit does once its condition holds.
+enum class Action : uint8_t {
+  kCapture,  // a record with frames and variables
+  kCount,    // nothing more: counted as captured
+};
+
 // A tracepoint in one module, in force. Immutable after publication but for the atomics.
 struct ProbeRuntime {
+  // Shards are zero and cost memory only once their thread hits; without memory for them, hits are
+  // not counted at all and the probe must not be armed (shards == nullptr).
+  ProbeRuntime();
+  ~ProbeRuntime();
+  ProbeRuntime(const ProbeRuntime&) = delete;
+  ProbeRuntime& operator=(const ProbeRuntime&) = delete;
+
   uint64_t probe_id = 0;  // never reused in the process
   UnitView unit{};
   const SitePlan* sites = nullptr;
@@ -62,7 +77,8 @@ struct ProbeRuntime {
   std::atomic<uint64_t> captures_left{0};  // partner: itself (fetch_sub by hits)
   std::atomic<uint64_t> permits_full_again{0};  // time stamp, see limits.cc
   std::atomic<uint32_t> stopped{0};  // 1: the agent stopped it (budget); partner: agent thread
-  CounterShard shards[kShardCount];
+  Action action = Action::kCapture;
+  CounterShard* shards = nullptr;  // kShardCount
 };
 
 // One (probe, site) pair; a patched address may serve several tracepoints.
@@ -78,6 +94,12 @@ struct SiteProbeList {
 // One per patched address; lives as long as the process, like its trampoline. `list` is replaced
 // whole (RCU): the old one and retired ProbeRuntimes are freed only after WaitForQuiescence().
 struct SiteRuntime {
+  // Where the trampoline goes on: full_entry, or code compiled for the one probe of the site, which
+  // decides most hits by itself. The hit is announced before it is read. Partner: agent thread.
+  std::atomic<uint64_t> entry{0};
+  uint64_t full_entry = 0;                          // saves every register and calls stillframe_hit
+  uint64_t decline_entry = 0;                       // the displaced instruction, then back
+  uint32_t rsp_below_site_bytes = 0;                // where the trampoline's own stack begins
   std::atomic<const SiteProbeList*> list{nullptr};  // acquire in hits; partner: agent thread
   uint64_t address = 0;                             // runtime address of the probed instruction
   std::atomic<uint64_t> cfa_rule{0};                // cache of the hit path; starts empty
@@ -150,11 +172,35 @@ bool RefreshGuardedReads(int64_t now_ns);
 // Returns true once every hit that was running at the call has returned; false after timeout_ms
 // (a thread may be blocked in a debugger): then free nothing and try again later.
 bool WaitForQuiescence(uint32_t timeout_ms);
+// Gives back what ended threads held, so that new ones count without locks. Agent thread, every
+// second or so while probes are armed.
+void FreeDeadSlots();
 ReadMethod read_method();
 // Which reads are possible when the sandbox forbids the better ones; for doctor and logs.
 const char* ReadMethodName(ReadMethod method);
 // Time stamp counter now; ticks_per_second() calibrated against CLOCK_MONOTONIC by the agent.
 uint64_t ReadTicks();
+
+// What code that is compiled for a probe must know of this process: offsets in bytes and addresses.
+// Thread-local fields are at fs:[thread + field].
+struct CodeLayout {
+  int64_t thread;             // ThreadState from the thread pointer; fits in 32 bits
+  uint32_t slot;              // ThreadState::slot
+  uint32_t fast_turn;         // ThreadState::fast_turn
+  uint32_t range_start;       // ThreadState::range_start[0]; [1] follows
+  uint32_t range_limit;       // ThreadState::range_limit[0]; [1] follows
+  uint32_t slot_announced;    // ThreadSlot::announced
+  uint32_t slot_stack;        // ThreadSlot::stack
+  uint32_t slot_shard_bytes;  // ThreadSlot::shard_bytes
+  uint64_t epoch;             // address of the epoch, which is what a hit announces
+  uint64_t guard_turn;        // address of the process's guard_turn
+};
+CodeLayout GetCodeLayout();
+// The published rule for the CFA at a site, when it is a register plus an offset. Agent thread.
+bool SimpleCfaAt(uint64_t pc, uint8_t& dwarf_register, int32_t& offset);
+// Tells the fault handler that probe code may run in [start, start + kCodeRegionBytes). kOverLimit.
+inline constexpr uint64_t kCodeRegionBytes = 64 * 1024;
+Status AddCodeRegion(uint64_t start);
 
 // Sums the shards. Any thread.
 struct CounterSums {

@@ -1,26 +1,45 @@
 // The agent thread's side of the hit path: set-up, publication, quiescence, sums; and the trace
 // context that application threads set.
+#include <linux/membarrier.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <string>
 
 #include "agent/hit/arch.h"
 #include "agent/hit/hit.h"
 #include "agent/hit/process_state.h"
 #include "agent/hit/read_method.h"
 #include "agent/hit/thread_state.h"
+#include "agent/hit/unwinder.h"
 #include "agent/ring/ring.h"
 
 namespace stillframe::hit {
 namespace {
 
-uint32_t Running(uint32_t epoch) {
-  uint32_t sum = 0;
-  for (const ActiveShard& shard : g_process.active) {
-    sum += shard.running[epoch].load(std::memory_order_seq_cst);
+// Whether a hit that began before `epoch` still runs.
+bool AnyOlder(uint32_t epoch) {
+  if (g_process.unslotted.running[(epoch - 2) >> 1 & 1].load(std::memory_order_seq_cst) != 0)
+    return true;
+  const uint32_t used = g_process.slots_used.load(std::memory_order_acquire);
+  for (uint32_t i = 0; i < used; ++i) {
+    const ThreadSlot& slot = g_process.slots[i];
+    const uint32_t announced = slot.announced.load(std::memory_order_acquire);
+    if (announced != 0 && static_cast<int32_t>(announced - epoch) < 0) return true;
   }
-  return sum;
+  return false;
+}
+
+// Every thread of the process passes a full barrier: an announcement made before it is seen, and
+// a list read after it is the new one.
+void Barrier() {
+  if (g_process.slots_work.load(std::memory_order_relaxed) == 0) return;
+  syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
 }
 
 uint64_t MonotonicNanos() {
@@ -29,11 +48,14 @@ uint64_t MonotonicNanos() {
   return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
 }
 
-// Waits until nobody is counted in `epoch`: a hit takes microseconds, so look often at first.
+// A hit takes microseconds, so look often at first.
 bool WaitForEpoch(uint32_t epoch, uint64_t deadline_ns) {
   long pause_ns = 20'000;
-  while (Running(epoch) != 0) {
-    if (MonotonicNanos() >= deadline_ns) return false;
+  while (AnyOlder(epoch)) {
+    if (MonotonicNanos() >= deadline_ns) {
+      FreeDeadSlots();  // a thread that ended in a hit would be waited for for ever
+      return !AnyOlder(epoch);
+    }
     const timespec pause{0, pause_ns};
     clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, nullptr);
     pause_ns = std::min(pause_ns * 2, 1'000'000L);
@@ -42,6 +64,20 @@ bool WaitForEpoch(uint32_t epoch, uint64_t deadline_ns) {
 }
 
 }  // namespace
+
+void FreeDeadSlots() {
+  const auto pid = static_cast<pid_t>(g_process.pid.load(std::memory_order_relaxed));
+  const uint32_t used = g_process.slots_used.load(std::memory_order_acquire);
+  for (uint32_t i = 0; i < used; ++i) {
+    ThreadSlot& slot = g_process.slots[i];
+    uint32_t owner = slot.owner.load(std::memory_order_acquire);
+    if (owner == 0) continue;
+    if (syscall(SYS_tgkill, pid, owner, 0) == 0 || errno != ESRCH) continue;
+    slot.announced.store(0, std::memory_order_relaxed);
+    // A hit may have claimed it meanwhile.
+    slot.owner.compare_exchange_strong(owner, 0, std::memory_order_release);
+  }
+}
 
 Status Initialize(const ProcessLimits& limits) {
   SF_RETURN_IF_ERROR(ring::Initialize());
@@ -55,6 +91,9 @@ Status Initialize(const ProcessLimits& limits) {
   g_process.snapshot_time.store(0, std::memory_order_relaxed);
   g_process.budget_used.store(0, std::memory_order_relaxed);
   g_process.paused_until.store(0, std::memory_order_relaxed);
+  const bool registered =
+      syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+  g_process.slots_work.store(registered ? 1 : 0, std::memory_order_relaxed);
   return ChooseReadMethod();
 }
 
@@ -68,15 +107,63 @@ void PublishCallers(const CallerTable* table) {
   g_process.callers.store(table, std::memory_order_release);
 }
 
-void DisableInChild() { g_process.disabled.store(1, std::memory_order_relaxed); }
+ProbeRuntime::ProbeRuntime() {
+  void* const map = mmap(nullptr, sizeof(CounterShard) * kShardCount, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (map != MAP_FAILED) shards = static_cast<CounterShard*>(map);
+}
+
+ProbeRuntime::~ProbeRuntime() {
+  if (shards != nullptr) munmap(shards, sizeof(CounterShard) * kShardCount);
+}
+
+CodeLayout GetCodeLayout() {
+  CodeLayout layout{};
+  layout.thread =
+      static_cast<int64_t>(reinterpret_cast<uint64_t>(&t_thread) - stillframe_thread_pointer());
+  layout.slot = offsetof(ThreadState, slot);
+  layout.fast_turn = offsetof(ThreadState, fast_turn);
+  layout.range_start = offsetof(ThreadState, range_start);
+  layout.range_limit = offsetof(ThreadState, range_limit);
+  layout.slot_announced = offsetof(ThreadSlot, announced);
+  layout.slot_stack = offsetof(ThreadSlot, stack);
+  layout.slot_shard_bytes = offsetof(ThreadSlot, shard_bytes);
+  layout.epoch = reinterpret_cast<uint64_t>(&g_process.epoch);
+  layout.guard_turn = reinterpret_cast<uint64_t>(&g_process.guard_turn);
+  return layout;
+}
+
+bool SimpleCfaAt(uint64_t pc, uint8_t& dwarf_register, int32_t& offset) {
+  const UnwindRule* const rule = FindRule(g_process.modules.load(std::memory_order_acquire), pc);
+  if (rule == nullptr || rule->cfa_kind != CfaKind::kRegisterOffset) return false;
+  dwarf_register = rule->cfa_register;
+  offset = rule->cfa_offset;
+  return dwarf_register < kRegisterCount;
+}
+
+Status AddCodeRegion(uint64_t start) {
+  for (std::atomic<uint64_t>& region : g_process.code_regions) {
+    if (region.load(std::memory_order_relaxed) != 0) continue;
+    region.store(start, std::memory_order_release);
+    return {};
+  }
+  return {Code::kOverLimit, "there are " + std::to_string(kMaxCodeRegions) +
+                                " regions of compiled conditions already"};
+}
+
+void DisableInChild() {
+  g_process.disabled.store(1, std::memory_order_relaxed);
+  g_process.guard_turn.store(0, std::memory_order_relaxed);
+}
 
 bool WaitForQuiescence(uint32_t timeout_ms) {
   const uint64_t deadline_ns = MonotonicNanos() + uint64_t{timeout_ms} * 1'000'000;
-  // Twice, because a hit may have read the epoch before a turn and count itself in after it; such a
-  // hit reads its list later still, but an older one may be counted in either.
+  // Twice, because a hit without a slot may have read the epoch before a turn and count itself in
+  // after it; such a hit reads its list later still, but an older one may be counted in either.
   for (int turn = 0; turn < 2; ++turn) {
-    const uint32_t old = g_process.epoch.fetch_add(1, std::memory_order_seq_cst) & 1;
-    if (!WaitForEpoch(old, deadline_ns)) return false;
+    const uint32_t epoch = g_process.epoch.fetch_add(2, std::memory_order_seq_cst) + 2;
+    Barrier();
+    if (!WaitForEpoch(epoch, deadline_ns)) return false;
   }
   return true;
 }
@@ -85,7 +172,10 @@ uint64_t ReadTicks() { return stillframe_read_ticks(); }
 
 CounterSums SumCounters(const ProbeRuntime& probe) {
   CounterSums sums{};
-  for (const CounterShard& shard : probe.shards) {
+  const uint32_t used = g_process.slots_used.load(std::memory_order_acquire);
+  for (uint32_t at = 0; at < kShardCount; ++at) {
+    if (at == used) at = kSharedShard;
+    const CounterShard& shard = probe.shards[at];
     for (int i = 0; i < kCounterCount; ++i) {
       sums.count[i] += shard.count[i].load(std::memory_order_relaxed);
     }
@@ -94,6 +184,10 @@ CounterSums SumCounters(const ProbeRuntime& probe) {
       sums.histogram[i] += shard.histogram[i].load(std::memory_order_relaxed);
     }
   }
+  // Not counted for itself: one locked addition less for every hit, and a hit that is under way is
+  // in neither side of the identity.
+  sums.count[kHits] = 0;
+  for (int i = kHits + 1; i < kCounterCount; ++i) sums.count[kHits] += sums.count[i];
   return sums;
 }
 

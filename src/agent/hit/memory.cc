@@ -106,20 +106,29 @@ __attribute__((noinline)) bool AskWhetherSignalsAreOpen() {
          (mask & kNeeded) == 0;
 }
 
+// No address of user space, so no range that begins there holds one.
+constexpr uint64_t kNowhere = uint64_t{1} << 63;
+
+__attribute__((noinline)) void BeginTurn(ThreadState& thread, uint32_t turn) {
+  thread.fast_turn = 0;
+  thread.range_limit[0] = thread.range_limit[1] = 0;
+  thread.range_start[0] = thread.range_start[1] = kNowhere;
+  thread.guard_turn = turn;
+  if (turn != 0 && AskWhetherSignalsAreOpen()) thread.fast_turn = turn;
+}
+
 SF_HIT_INLINE bool GuardIsUsable() {
   // 0: not installed. The agent thread counts it up at each of its turns.
-  const uint32_t turn = g_process.guard_turn.load(std::memory_order_relaxed);
+  const uint32_t turn = g_process.guard_turn.load(std::memory_order_acquire);
   ThreadState& thread = t_thread;
-  if (turn != thread.guard_turn) {
-    thread.guard_usable = turn != 0 && AskWhetherSignalsAreOpen() ? 1 : 0;
-    thread.guard_turn = turn;
-  }
-  return thread.guard_usable != 0;
+  if (turn != thread.guard_turn) BeginTurn(thread, turn);
+  return thread.fast_turn != 0;
 }
 
 // ---- ranges ----
 
-__attribute__((noinline)) bool FindRange(uint64_t address, uint32_t generation) {
+// Makes it range 0 of the thread.
+__attribute__((noinline)) bool FindRange(uint64_t address) {
   ThreadState& thread = t_thread;
   const ReadableRanges* const table = g_process.ranges.load(std::memory_order_acquire);
   if (table == nullptr) return false;
@@ -136,27 +145,40 @@ __attribute__((noinline)) bool FindRange(uint64_t address, uint32_t generation) 
     g_process.range_misses.fetch_add(1, std::memory_order_relaxed);
     return false;
   }
-  thread.range_start = table->ranges[low].start;
-  thread.range_bytes = table->ranges[low].end - table->ranges[low].start;
-  thread.range_generation = generation;
+  // Probe code in a signal handler may read any of these between two of the stores: a limit of 0
+  // lets it read the first 8 bytes of a start, which both hold.
+  const ReadableRange& range = table->ranges[low];
+  thread.range_limit[1] = 0;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  thread.range_start[1] = thread.range_start[0];
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  thread.range_limit[1] = thread.range_limit[0];
+  thread.range_limit[0] = 0;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  thread.range_start[0] = range.start;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  thread.range_limit[0] = range.end - range.start - 8;
   return true;
 }
 
-// The thread remembers the range of its last read: mostly the same again.
-SF_HIT_INLINE bool SelectRange(uint64_t address) {
-  // Read before the table: tables newer than it only make the memory look stale too early.
-  const uint32_t generation = g_process.ranges_generation.load(std::memory_order_acquire);
+constexpr uint32_t kNoRange = 2;
+
+// Index of the thread's range that holds the address: mostly that of its last reads.
+SF_HIT_INLINE uint32_t SelectRange(uint64_t address) {
   const ThreadState& thread = t_thread;
-  if (thread.range_generation == generation && address - thread.range_start < thread.range_bytes) {
-    return true;
-  }
-  return FindRange(address, generation);
+  if (address - thread.range_start[0] < thread.range_limit[0] + 8) return 0;
+  if (address - thread.range_start[1] < thread.range_limit[1] + 8) return 1;
+  return FindRange(address) ? 0 : kNoRange;
+}
+
+SF_HIT_INLINE uint64_t LeftInRange(uint32_t range, uint64_t address) {
+  const ThreadState& thread = t_thread;
+  return thread.range_limit[range] + 8 - (address - thread.range_start[range]);
 }
 
 SF_HIT_INLINE bool InRange(uint64_t address, uint64_t size_bytes) {
-  if (!SelectRange(address)) return false;
-  const ThreadState& thread = t_thread;
-  return size_bytes <= thread.range_bytes - (address - thread.range_start);
+  const uint32_t range = SelectRange(address);
+  return range != kNoRange && size_bytes <= LeftInRange(range, address);
 }
 
 SF_HIT_INLINE bool GuardedRead(uint64_t address, void* out, uint32_t size_bytes) {
@@ -176,9 +198,10 @@ int64_t ReadRemaining(ReadRequest* requests, const uint8_t* order, uint32_t coun
 }  // namespace
 
 uint32_t ClipToRange(uint64_t address, uint32_t size_bytes) {
-  if (!GuardIsUsable() || !SelectRange(address)) return size_bytes;
-  const ThreadState& thread = t_thread;
-  const uint64_t left = thread.range_bytes - (address - thread.range_start);
+  if (!GuardIsUsable()) return size_bytes;
+  const uint32_t range = SelectRange(address);
+  if (range == kNoRange) return size_bytes;
+  const uint64_t left = LeftInRange(range, address);
   return left < size_bytes ? static_cast<uint32_t>(left) : size_bytes;
 }
 

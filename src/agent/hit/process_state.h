@@ -11,10 +11,24 @@
 namespace stillframe::hit {
 
 inline constexpr uint32_t kFilterEntries = 4096;
+inline constexpr uint32_t kMaxCodeRegions = 256;
 
-// Hits now running, by epoch. Readers count themselves in and out; WaitForQuiescence turns the
-// epoch and waits for the old one to drain (the scheme of sleepable RCU).
-struct alignas(64) ActiveShard {
+// One thread's announcement that it runs a hit, and which shard of every probe's counters is its
+// own. One owner, so plain stores do; that the agent sees them before the thread reads anything is
+// the work of membarrier(2) on the agent's side. Compiled probe code reads it (hit::CodeLayout).
+struct alignas(64) ThreadSlot {
+  std::atomic<uint32_t> owner;      // thread id; 0 = free; claimed by hits, freed by the agent
+  std::atomic<uint32_t> announced;  // the epoch of the hit that runs; 0 = none
+  uint64_t stack = 0;               // where that hit is on its stack; good while announced
+  uint64_t shard_bytes = 0;         // from a probe's first shard to this thread's; set when claimed
+};
+// The last shard is for all threads that found no slot.
+inline constexpr uint32_t kSharedShard = kShardCount - 1;
+inline constexpr uint32_t kThreadSlots = kSharedShard;
+
+// Hits of threads without a slot, by the epoch's second bit: they count themselves in and out with
+// locked additions, and WaitForQuiescence waits for the old side to drain (sleepable RCU).
+struct alignas(64) UnslottedHits {
   std::atomic<uint32_t> running[2];
 };
 
@@ -42,21 +56,23 @@ struct ProcessState {
   std::atomic<const UnwindModules*> modules{nullptr};  // release; partner: acquire in hits
   std::atomic<uint32_t> modules_generation{1};         // goes up with every publication
   std::atomic<const CallerTable*> callers{nullptr};    // release; partner: acquire in hits
-  // 0: no guarded reads. Else counted up at the agent's turns; a thread that sees a new number asks
-  // for its signal mask again.
-  std::atomic<uint32_t> guard_turn{0};
+  // 0: no guarded reads. Else counted up at the agent's turns and whenever `ranges` is replaced; a
+  // thread that sees a new number forgets its ranges and asks for its signal mask again.
+  std::atomic<uint32_t> guard_turn{0};                 // release; partner: acquire in hits
   std::atomic<const ReadableRanges*> ranges{nullptr};  // release; partner: acquire in hits
-  std::atomic<uint32_t> ranges_generation{1};          // goes up with every publication
-  std::atomic<uint32_t> epoch{0};
+  std::atomic<uint32_t> epoch{1};                      // goes up by 2, so that it is never 0
+  std::atomic<uint32_t> slots_work{0};  // 1: membarrier(2) does; 0: no thread gets a slot
 
   // Written by hits.
-  std::atomic<uint32_t> next_shard{0};
   std::atomic<uint32_t> range_misses{0};  // reads outside of all ranges; the agent looks again
   alignas(64) std::atomic<uint64_t> snapshot_time{0};  // when the snapshot bucket is full again
   std::atomic<uint64_t> budget_window{0};              // start of the current second, in ticks
   std::atomic<uint64_t> budget_used{0};
   std::atomic<uint64_t> paused_until{0};  // not 0: over budget until that time
-  ActiveShard active[kShardCount];
+  UnslottedHits unslotted;
+  ThreadSlot slots[kThreadSlots];
+  std::atomic<uint32_t> slots_used;                     // no slot from here on was ever claimed
+  std::atomic<uint64_t> code_regions[kMaxCodeRegions];  // starts; 0 ends the list
   // Pages proven readable, with the coarse time of the proof (memory.cc).
   std::atomic<uint64_t> page_filter[kFilterEntries];
 };

@@ -80,8 +80,7 @@ bool IsDue(const State& state, int64_t now_ns) {
 
 void Publish(State& state, std::unique_ptr<Table> table) {
   g_process.ranges.store(table == nullptr ? nullptr : &table->view, std::memory_order_release);
-  // After the table: a hit that sees the new generation sees the new table.
-  g_process.ranges_generation.fetch_add(1, std::memory_order_release);
+  // The next guard turn makes threads forget what they remember of the old one.
   state.retired = std::move(state.current);
   state.current = std::move(table);
 }

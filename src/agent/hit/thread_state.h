@@ -13,26 +13,35 @@
 
 namespace stillframe::hit {
 
+struct CounterShard;
+struct ThreadSlot;
+
 struct ThreadState {
+  // Read by compiled probe code as well (hit::CodeLayout).
+  ThreadSlot* slot;         // nullptr: not met yet, or there is none for this thread
+  uint32_t fast_turn;       // the process's guard_turn while guarded reads are usable, else 0
+  uint32_t guard_turn;      // the turn at which that was found out
+  uint64_t range_start[2];  // readable memory, last used first; good for the turn
+  uint64_t range_limit[2];  // a read of up to 8 bytes may begin this far from the start
+
   std::atomic<uint32_t> in_hit;  // partner: hits in signal handlers of the same thread
-  uint32_t shard_plus_one;       // 0 = not given yet
+  uint32_t shard_plus_one;       // 0 = nothing is known of this thread yet
   uint32_t decline_count;        // every 16th declined hit is timed
-  uint32_t guard_usable;         // result of the last check
   uint32_t thread_id;            // 0 = not asked yet; a forked child makes no records
-  uint32_t guard_turn;           // guard_usable holds while this is the process's
-  uint32_t range_generation;     // the range of the last guarded read holds while this is current
-  uint64_t range_start;
-  uint64_t range_bytes;
   // The current one is traces[trace_index]; a writer fills the other and then flips, so that a hit
   // in a signal handler sees the old one or the new one, never half of each.
   std::atomic<uint32_t> trace_index;
+  uint32_t outer_announced;  // what the slot announced before: this hit interrupted probe code
   TraceContextRecord traces[2];
   // Working memory of the hit that is running: not on the application's stack, which may be small.
   uint64_t cells[kMaxStack];
   FrameContext context;
   FastReader reader;
   MemoryReader memory;
-  std::atomic<uint32_t>* running;  // where the hit counted itself in
+  std::atomic<uint32_t>* running;  // without a slot: where the hit counted itself in
+  // Of the hit that is running: on the application's stack, below everything that was live there.
+  const RegisterFile* hit_registers;
+  CounterShard* open;  // the hit is counted there, its outcome is not yet
 };
 
 extern thread_local constinit ThreadState t_thread

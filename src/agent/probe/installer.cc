@@ -32,6 +32,8 @@ Installer::Installer(HitFunction hit, std::unique_ptr<TextWriter> writer)
     : hit_(hit),
       writer_(std::move(writer)),
       memory_(*writer_),
+      probe_code_(memory_, *writer_),
+      layout_(hit::GetCodeLayout()),
       facts_(ReadPolicyFacts()),
       pid_(getpid()),
       shadow_stack_(arch::ShadowStackActive()) {}
@@ -131,13 +133,13 @@ Result<hit::SiteRuntime*> Installer::NewRuntime(uint64_t address) {
 }
 
 Result<uint64_t> Installer::PlaceBody(const arch::SiteAnalysis& analysis,
-                                      const hit::SiteRuntime* runtime) {
+                                      hit::SiteRuntime* runtime) {
   const uint64_t site = analysis.address();
   const uint64_t lowest = site > kBodyReach ? site - kBodyReach : 0;
   const uint64_t first = (lowest + kBodyAlignment) & ~(kBodyAlignment - 1);
   const arch::AddressSet where{first, kBodyAlignment, (site + kBodyReach - first) / kBodyAlignment};
   SF_ASSIGN_OR_RETURN(const uint64_t body, memory_.Reserve(where, arch::kMaxBodyBytes, site));
-  auto code = arch::EmitBody(analysis, body, runtime, hit_);
+  auto code = arch::EmitBody(analysis, body, runtime, hit_, layout_);
   Status status = code.status();
   if (status.ok() && code->size() > arch::kMaxBodyBytes) {
     status = Status(Code::kInternal, "a trampoline is larger than its room");
@@ -240,6 +242,27 @@ Status Installer::Disarm(RuntimeAddress address) {
   found->second.state = State::kPrepared;
   --armed_count_;
   return Status();
+}
+
+Result<uint64_t> Installer::PlaceProbeCode(RuntimeAddress address, const ProbeCodeSpec& spec) {
+  SF_RETURN_IF_ERROR(CheckProcess());
+  const auto found = sites_.find(address.value);
+  if (found == sites_.end()) return Status(Code::kInvalidArgument, "the site is not prepared");
+  const hit::SiteRuntime& runtime = *found->second.runtime;
+  // Its size does not depend on where it stands.
+  SF_ASSIGN_OR_RETURN(const auto draft,
+                      arch::EmitProbeCode(spec, runtime.decline_entry, runtime, layout_));
+  const auto size_bytes = static_cast<uint32_t>(draft.size());
+  SF_ASSIGN_OR_RETURN(const uint64_t block, probe_code_.Allocate(size_bytes, address.value));
+  const auto code = arch::EmitProbeCode(spec, block, runtime, layout_);
+  Status status = code.status();
+  if (status.ok() && code->size() != size_bytes) {
+    status = Status(Code::kInternal, "probe code changed its size");
+  }
+  if (status.ok()) status = probe_code_.Write(block, *code);
+  if (!status.ok()) probe_code_.Free(block);
+  if (!status.ok()) return status;
+  return block;
 }
 
 void Installer::Forget(RuntimeAddress start, RuntimeAddress end) {

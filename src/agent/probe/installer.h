@@ -14,6 +14,7 @@
 
 #include "agent/probe/arch/arch.h"
 #include "agent/probe/code_memory.h"
+#include "agent/probe/probe_code_arena.h"
 #include "agent/probe/probe_installer.h"
 #include "agent/probe/site_policy.h"
 #include "agent/probe/text_writer.h"
@@ -29,6 +30,8 @@ class Installer final : public ProbeInstaller {
   Result<InstalledSite> Prepare(RuntimeAddress site, const ModuleText& module) override;
   Status Arm(RuntimeAddress site) override;
   Status Disarm(RuntimeAddress site) override;
+  Result<uint64_t> PlaceProbeCode(RuntimeAddress site, const ProbeCodeSpec& spec) override;
+  void FreeProbeCode(uint64_t address) override { probe_code_.Free(address); }
   void Forget(RuntimeAddress start, RuntimeAddress end) override;
   uint32_t armed_count() const override { return armed_count_; }
 
@@ -57,7 +60,7 @@ class Installer final : public ProbeInstaller {
   Result<Window> ReadWindow(uint64_t site, const ModuleText& module);
   bool Reusable(const Site& site, const Window& window) const;
   Result<Site> Build(uint64_t address, const Window& window, int protection);
-  Result<uint64_t> PlaceBody(const arch::SiteAnalysis& analysis, const hit::SiteRuntime* runtime);
+  Result<uint64_t> PlaceBody(const arch::SiteAnalysis& analysis, hit::SiteRuntime* runtime);
   Result<uint64_t> PlaceIsland(const arch::PatchOption& option, uint64_t body, uint64_t near);
   Status ChooseOption(const arch::SiteAnalysis& analysis, uint64_t body, Site& site);
   Status TryOption(const arch::SiteAnalysis& analysis, uint64_t body, Site& site);
@@ -69,6 +72,8 @@ class Installer final : public ProbeInstaller {
   HitFunction hit_;
   std::unique_ptr<TextWriter> writer_;
   CodeMemory memory_;
+  ProbeCodeArena probe_code_;
+  const hit::CodeLayout layout_;
   PolicyFacts facts_;
   pid_t pid_;
   bool shadow_stack_;

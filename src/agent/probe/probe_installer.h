@@ -14,6 +14,7 @@
 
 #include "base/address.h"
 #include "base/status.h"
+#include "plan/program.h"
 
 namespace stillframe::hit {
 struct SiteRuntime;
@@ -42,6 +43,22 @@ struct InstalledSite {
   Method method = Method::kNone;
 };
 
+// How the frame at a site is found: CFA = register + offset, or not that simply.
+struct SiteCfa {
+  bool known = false;
+  uint8_t dwarf_register = 0;
+  int32_t offset = 0;
+};
+
+// What code for one probe at one site does before anything is saved. The condition is verified.
+struct ProbeCodeSpec {
+  std::span<const Insn> condition;  // empty: none, always true
+  SiteCfa cfa;
+  uint64_t load_bias = 0;
+  uint64_t first_counter = 0;  // address of count[0] in the probe's first shard
+  bool counts_only = false;    // true: a hit whose condition holds is counted, no more
+};
+
 // Called with the address of a RegisterFile (plan/record.h). Must be compiled for general registers
 // only: no vector state is saved around it.
 using HitFunction = void (*)(hit::SiteRuntime*, void* register_file);
@@ -65,6 +82,12 @@ class ProbeInstaller {
   // Restores the original bytes; kProbeFailed when the bytes are not ours: they are left alone.
   // A thread may run the trampoline for any time after this.
   virtual Status Disarm(RuntimeAddress site) = 0;
+  // Compiles what `spec` says for a prepared site; the caller lets it in by storing the address in
+  // runtime->entry. kUnsupported: something in the condition cannot be compiled; kUnsafeSite,
+  // kOverLimit, kNotPermitted: there is no room for it. Hits then go the full way.
+  virtual Result<uint64_t> PlaceProbeCode(RuntimeAddress site, const ProbeCodeSpec& spec) = 0;
+  // Once nothing leads there and WaitForQuiescence returned true.
+  virtual void FreeProbeCode(uint64_t address) = 0;
   // The module was unloaded: forget its sites without touching memory.
   virtual void Forget(RuntimeAddress start, RuntimeAddress end) = 0;
   virtual uint32_t armed_count() const = 0;

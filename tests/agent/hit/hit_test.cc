@@ -2,6 +2,7 @@
 #include "agent/hit/hit.h"
 
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -333,6 +334,61 @@ TEST_F(HitTest, AHitInsideAHitIsCountedReentrant) {
   EXPECT_GE(sums.count[kReentrant], 3u);
   EXPECT_EQ(sums.count[kHits], own + g_handler_hits.load());
   ExpectAccounted(sums);
+}
+
+sigjmp_buf g_jump;
+std::atomic<bool> g_may_jump{false};
+
+void JumpOutOfHit(int) {
+  if (g_may_jump.load()) siglongjmp(g_jump, 1);
+}
+
+TEST_F(HitTest, AHandlerThatJumpsOutOfAHitDoesNotSilenceItsThread) {
+  TestProbe probe(plan_);
+  struct sigaction action {
+  }, old{};
+  action.sa_handler = &JumpOutOfHit;
+  ASSERT_EQ(sigaction(SIGPROF, &action, &old), 0);
+  timer_t timer;
+  sigevent event{};
+  event.sigev_notify = SIGEV_SIGNAL;
+  event.sigev_signo = SIGPROF;
+  ASSERT_EQ(timer_create(CLOCK_THREAD_CPUTIME_ID, &event, &timer), 0);
+  const itimerspec every{{0, 300'000}, {0, 300'000}};
+  ASSERT_EQ(timer_settime(timer, 0, &every, nullptr), 0);
+  volatile int jumps = 0;
+  // The frames of an abandoned hit lie below those of the next one.
+  const auto hit_deep = [&]() __attribute__((noinline)) {
+    volatile char deep[4096];
+    deep[0] = 0;
+    asm volatile("" : : "r"(&deep) : "memory");
+    RegisterFile registers = Registers();
+    g_may_jump = true;
+    for (int i = 0; i < 100'000; ++i) stillframe_hit(&probe.site(), &registers);
+    g_may_jump = false;
+  };
+  while (jumps < 20 || probe.Sums().count[kUnsafeContext] == 0) {
+    if (sigsetjmp(g_jump, 1) == 0) {
+      hit_deep();
+    } else {
+      g_may_jump = false;
+      jumps = jumps + 1;
+      ASSERT_LT(jumps, 20'000);
+      Hit(probe);
+      TestRecord::Drain();
+    }
+  }
+  timer_delete(timer);
+  sigaction(SIGPROF, &old, nullptr);
+  const uint64_t reentrant = probe.Sums().count[kReentrant];
+  const uint64_t captured = probe.Sums().count[kCaptured];
+  TestRecord::Drain();
+  Hit(probe);
+  EXPECT_EQ(probe.Sums().count[kReentrant], reentrant);
+  EXPECT_EQ(reentrant, 0u);
+  EXPECT_GE(probe.Sums().count[kCaptured] + probe.Sums().count[kRingFull], captured + 1);
+  EXPECT_TRUE(WaitForQuiescence(1000));
+  ExpectAccounted(probe.Sums());
 }
 
 TEST_F(HitTest, AForkedChildHitsNothing) {

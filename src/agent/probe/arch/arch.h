@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/hit/hit.h"
 #include "agent/probe/probe_installer.h"
 #include "base/address.h"
 #include "base/status.h"
@@ -79,12 +80,21 @@ using PatchWindow = std::array<uint8_t, kPatchWindowBytes>;
 PatchWindow PatchedWindow(const SiteAnalysis& site, const PatchOption& option, uint64_t island,
                           const PatchWindow& original);
 
-// The trampoline's body as it must stand at `body_address`: saves the registers, calls
-// hit(runtime, register file), restores them, runs the displaced instruction, goes back. At most
-// 350 bytes of the application's stack are used before `hit` runs, the red zone included.
+// The trampoline's body as it must stand at `body_address`: goes on at runtime->entry, which is the
+// part that saves the registers, calls hit(runtime, register file) and restores them, or probe code
+// (below); runs the displaced instruction, goes back. At most 350 bytes of the application's stack
+// are used before `hit` runs, the red zone included. Fills `runtime` in but for its list.
 // kUnsafeSite when something it must reach is out of range from there.
 Result<std::vector<uint8_t>> EmitBody(const SiteAnalysis& site, uint64_t body_address,
-                                      const void* runtime, HitFunction hit);
+                                      hit::SiteRuntime* runtime, HitFunction hit,
+                                      const hit::CodeLayout& layout);
+
+// Code for runtime->entry, as it must stand at `address`. It counts hits whose condition is false
+// (and, with counts_only, the others), and leaves everything else to the hit path. kUnsupported
+// names what it cannot do: then the entry stays full_entry.
+Result<std::vector<uint8_t>> EmitProbeCode(const ProbeCodeSpec& spec, uint64_t address,
+                                           const hit::SiteRuntime& site,
+                                           const hit::CodeLayout& layout);
 
 // The jump from an island to its body.
 std::vector<uint8_t> EmitIsland(uint64_t island_address, uint64_t body_address);

@@ -2,8 +2,8 @@
 //
 // Hit-path contract: the code emitted here allocates nothing, takes no lock, touches no vector or
 // x87 state and keeps every general register, the status flags, the direction flag and the red
-// zone (psABI §3.2.2). Stack used before `hit` runs: at most 128 (red zone) + 152 (frame) + 15
-// (alignment) + 8 (return address) = 303 bytes.
+// zone (psABI §3.2.2). Stack used before `hit` runs: at most 128 (red zone) + 16 (pushed) + 152
+// (frame) + 15 (alignment) + 8 (return address) = 319 bytes.
 //
 // LAHF/SETO instead of PUSHFQ/POPFQ: POPFQ alone costs more than everything else here.
 #include <sys/syscall.h>
@@ -11,156 +11,198 @@
 
 #include <cstddef>
 
+#include "agent/hit/hit.h"
+#include "agent/probe/arch/x86_64/assembler.h"
 #include "agent/probe/arch/x86_64/relocator.h"
 #include "plan/record.h"
 
 namespace stillframe::probe::arch {
 namespace {
 
-enum Register : uint8_t {  // hardware numbers
-  kRax,
-  kRcx,
-  kRdx,
-  kRbx,
-  kRsp,
-  kRbp,
-  kRsi,
-  kRdi,
-  kR8,
-  kR9,
-  kR10,
-  kR11,
-  kR12,
-  kR13,
-  kR14,
-  kR15,
-};
-
-// RegisterFile::gpr is in DWARF order (psABI figure 3.36): rax rdx rcx rbx rsi rdi rbp rsp r8...
-constexpr Register kDwarfOrder[kRegisterCount] = {kRax, kRdx, kRcx, kRbx, kRsi, kRdi, kRbp, kRsp,
-                                                  kR8,  kR9,  kR10, kR11, kR12, kR13, kR14, kR15};
-
-constexpr uint32_t kRedZoneBytes = 128;
-constexpr uint32_t kRspSlot = offsetof(RegisterFile, gpr) + 7 * 8;
-constexpr uint32_t kRipSlot = offsetof(RegisterFile, rip);
-constexpr uint32_t kRflagsSlot = offsetof(RegisterFile, rflags);
-constexpr uint32_t kRawFlagsSlot = sizeof(RegisterFile);  // AX after LAHF; SETO AL
-constexpr uint32_t kFrameBytes = kRawFlagsSlot + 8;
+constexpr int32_t kRedZoneBytes = 128;
+constexpr int32_t kPushedBytes = 16;  // rax, rcx
+constexpr int32_t kRspSlot = offsetof(RegisterFile, gpr) + 7 * 8;
+constexpr int32_t kRipSlot = offsetof(RegisterFile, rip);
+constexpr int32_t kRflagsSlot = offsetof(RegisterFile, rflags);
+constexpr int32_t kRawFlagsSlot = sizeof(RegisterFile);  // AX after LAHF; SETO AL
+constexpr int32_t kFrameBytes = kRawFlagsSlot + 8;
 static_assert(sizeof(RegisterFile) == 18 * 8, "the trampoline writes this layout");
 
-// op reg, [rsp+slot] or op [rsp+slot], reg with REX.W: 89 stores, 8B loads, 8D takes the address.
-void StackOp(CodeBuffer& code, uint8_t opcode, uint8_t reg, uint32_t slot) {
-  code.Put({static_cast<uint8_t>(reg >= 8 ? 0x4C : 0x48), opcode,
-            static_cast<uint8_t>((slot < 128 ? 0x44 : 0x84) | ((reg & 7) << 3)), 0x24});
-  if (slot < 128) {
-    code.Put({static_cast<uint8_t>(slot)});
-  } else {
-    code.Put32(slot);
-  }
-}
-void Store(CodeBuffer& code, Register reg, uint32_t slot) { StackOp(code, 0x89, reg, slot); }
-void Load(CodeBuffer& code, Register reg, uint32_t slot) { StackOp(code, 0x8B, reg, slot); }
-void LoadAddress(CodeBuffer& code, Register reg, int32_t slot) {
-  StackOp(code, 0x8D, reg, static_cast<uint32_t>(slot));
-}
-void MoveImmediate(CodeBuffer& code, Register reg, uint64_t value) {
-  code.Put({0x48, static_cast<uint8_t>(0xB8 | reg)});
-  code.Put64(value);
+// The trampoline of one site. RSP, with S the site's:
+//   S - skip              skip is the red zone; after a retargeted call it is the return address
+//   S - skip - 16         rcx, rax pushed: what probe code and both ends expect
+//   S - skip - 16 - 152   the RegisterFile
+class Body {
+ public:
+  Body(const X86Site& site, uint64_t address, hit::SiteRuntime* runtime, HitFunction hit,
+       const hit::CodeLayout& layout)
+      : site_(site), code_(address), runtime_(runtime), hit_(hit), layout_(layout) {}
+
+  Result<std::vector<uint8_t>> Emit();
+
+ private:
+  // After a retargeted call there is no red zone: the bytes below the return address belong to
+  // nobody yet.
+  bool called() const { return site_.flow() == Flow::kCallDirect; }
+  int32_t skip() const { return called() ? 8 : kRedZoneBytes; }
+
+  void Head();
+  void Decline();
+  void Full();
+  void Leave(int32_t stack_bytes);
+  void Withdraw() { code_.Store32Zero(kRax, static_cast<int32_t>(layout_.slot_announced)); }
+  void SaveRegisters();
+  void SaveFlags(Label& direction_is_set);
+  void CallHit();
+  void RestoreRegisters();
+
+  const X86Site& site_;
+  Assembler code_;
+  hit::SiteRuntime* runtime_;
+  HitFunction hit_;
+  const hit::CodeLayout& layout_;
+  Label unannounced_;
+};
+
+// Announces the hit in the thread's slot before it reads what is to be run: from then on the agent
+// frees nothing of it. No instruction here touches a flag, so JRCXZ decides:
+//   - the thread has no slot: the hit path gives it one;
+//   - its slot has announced a hit already: this is a signal handler that interrupted one.
+// Both go on without announcing.
+void Body::Head() {
+  if (!called()) code_.LoadAddress(kRsp, kRsp, -kRedZoneBytes);
+  code_.Push(kRax);
+  code_.Push(kRcx);
+  code_.LoadThread(kRcx, static_cast<int32_t>(layout_.thread) + static_cast<int32_t>(layout_.slot));
+  code_.Put({0xE3});  // jrcxz
+  const size_t no_slot = code_.PutShort();
+  code_.Move(kRax, kRcx);
+  code_.Load(kRcx, kRax, static_cast<int32_t>(layout_.slot_announced), 4);
+  code_.Put({0xE3});  // jrcxz
+  const size_t free = code_.PutShort();
+  code_.PatchShort(no_slot, code_.size());
+  code_.Jump(unannounced_);
+  code_.PatchShort(free, code_.size());
+  code_.MoveImmediate(kRcx, layout_.epoch);
+  code_.Load(kRcx, kRcx, 0, 4);
+  code_.Store(kRax, static_cast<int32_t>(layout_.slot_stack), kRsp);
+  code_.Store32(kRax, static_cast<int32_t>(layout_.slot_announced), kRcx);
+  code_.MoveImmediate(kRcx, reinterpret_cast<uint64_t>(&runtime_->entry));
+  code_.JumpThrough(kRcx);
 }
 
-void SaveRegisters(CodeBuffer& code, uint32_t bytes_to_site_rsp) {
-  Store(code, kRax, 0);
-  code.Put({0x9F});              // lahf: AH = SF ZF AF PF CF
-  code.Put({0x0F, 0x90, 0xC0});  // seto al
-  Store(code, kRax, kRawFlagsSlot);
+// Gives the stack back and goes on with the program.
+void Body::Leave(int32_t stack_bytes) {
+  if (!called()) stack_bytes += kRedZoneBytes;
+  if (stack_bytes != 0) code_.LoadAddress(kRsp, kRsp, stack_bytes);
+  Relocate(site_, code_);
+}
+
+void Body::Decline() {
+  runtime_->decline_entry = code_.here();
+  Withdraw();
+  code_.Pop(kRcx);
+  code_.Pop(kRax);
+  Leave(0);
+}
+
+void Body::SaveRegisters() {
+  code_.LoadAddress(kRsp, kRsp, -kFrameBytes);
+  code_.Load(kRax, kRsp, kFrameBytes + 8);
+  code_.Load(kRcx, kRsp, kFrameBytes);
+  code_.Store(kRsp, 0, kRax);
+  code_.SaveFlags();
+  code_.Store(kRsp, kRawFlagsSlot, kRax);
   for (uint32_t i = 1; i < kRegisterCount; ++i) {
-    if (kDwarfOrder[i] != kRsp) Store(code, kDwarfOrder[i], i * 8);
+    if (kDwarfOrder[i] != kRsp) code_.Store(kRsp, static_cast<int32_t>(i * 8), kDwarfOrder[i]);
   }
-  LoadAddress(code, kRcx, static_cast<int32_t>(bytes_to_site_rsp));
-  Store(code, kRcx, kRspSlot);
+  code_.LoadAddress(kRcx, kRsp, kFrameBytes + kPushedBytes + skip());
+  code_.Store(kRsp, kRspSlot, kRcx);
 }
 
 // RegisterFile::rflags from AH and AL, in ECX. The direction flag is in neither: LODSB shows it,
-// for less than PUSHFQ costs. Returns where the rare path's rel32 stands: it clears the flag for
-// `hit` (psABI §3.2.1) and notes it.
-size_t SaveFlags(CodeBuffer& code) {
-  code.Put({0x0F, 0xB6, 0xCC});  // movzx ecx, ah
-  code.Put({0x0F, 0xB6, 0xC0});  // movzx eax, al
-  code.Put({0xC1, 0xE0, 0x0B});  // shl eax, 11
-  code.Put({0x09, 0xC1});        // or ecx, eax
-  code.Put({0x48, 0x89, 0xE6});  // mov rsi, rsp
-  code.Put({0xAC});              // lodsb
-  code.Put({0x48, 0x39, 0xE6});  // cmp rsi, rsp
-  code.Put({0x0F, 0x82});        // jb
-  return code.PutNear();
+// for less than PUSHFQ costs. The rare path clears the flag for `hit` (psABI §3.2.1) and notes it.
+void Body::SaveFlags(Label& direction_is_set) {
+  code_.Put({0x0F, 0xB6, 0xCC});  // movzx ecx, ah
+  code_.Put({0x0F, 0xB6, 0xC0});  // movzx eax, al
+  code_.Put({0xC1, 0xE0, 0x0B});  // shl eax, 11
+  code_.Put({0x09, 0xC1});        // or ecx, eax
+  code_.Move(kRsi, kRsp);
+  code_.Put({0xAC});  // lodsb
+  code_.Operate(kCmp, kRsi, kRsp);
+  code_.JumpIf(kBelow, direction_is_set);
 }
 
-void CallHit(CodeBuffer& code, uint64_t site, const void* runtime, HitFunction hit) {
-  Store(code, kRcx, kRflagsSlot);
-  MoveImmediate(code, kRax, site);
-  Store(code, kRax, kRipSlot);
-  MoveImmediate(code, kRdi, reinterpret_cast<uint64_t>(runtime));
-  code.Put({0x48, 0x89, 0xE6});        // mov rsi, rsp
-  code.Put({0x48, 0x89, 0xE3});        // mov rbx, rsp: callee-saved
-  code.Put({0x48, 0x83, 0xE4, 0xF0});  // and rsp, -16
-  MoveImmediate(code, kRax, reinterpret_cast<uint64_t>(hit));
-  code.Put({0xFF, 0xD0});        // call rax
-  code.Put({0x48, 0x89, 0xDC});  // mov rsp, rbx
-}
-
-// Returns where the rel32 of the path that sets the direction flag again stands.
-size_t TestDirection(CodeBuffer& code) {
-  code.Put({0xF6, 0x84, 0x24});  // test byte [rsp+rflags+1], DF >> 8
-  code.Put32(kRflagsSlot + 1);
-  code.Put({0x04, 0x0F, 0x85});  // jnz
-  return code.PutNear();
+void Body::CallHit() {
+  code_.Store(kRsp, kRflagsSlot, kRcx);
+  code_.MoveImmediate(kRax, site_.address());
+  code_.Store(kRsp, kRipSlot, kRax);
+  code_.MoveImmediate(kRdi, reinterpret_cast<uint64_t>(runtime_));
+  code_.Move(kRsi, kRsp);
+  code_.Move(kRbx, kRsp);               // callee-saved
+  code_.Put({0x48, 0x83, 0xE4, 0xF0});  // and rsp, -16
+  code_.MoveImmediate(kRax, reinterpret_cast<uint64_t>(hit_));
+  code_.Put({0xFF, 0xD0});  // call rax
+  code_.Move(kRsp, kRbx);
 }
 
 // `hit` keeps rbp and r12 to r15; rbx held the stack pointer.
-void RestoreRegisters(CodeBuffer& code) {
-  code.Put({0x0F, 0xB7, 0x84, 0x24});  // movzx eax, word [rsp+raw flags]
-  code.Put32(kRawFlagsSlot);
-  code.Put({0x04, 0x7F});  // add al, 127: OF if AL was 1
-  code.Put({0x9E});        // sahf
+void Body::RestoreRegisters() {
+  code_.Load(kRax, kRsp, kRawFlagsSlot, 2);
+  code_.RestoreFlags();
   for (uint32_t i = kRegisterCount; i-- > 0;) {
     const Register reg = kDwarfOrder[i];
-    if (reg != kRsp && reg != kRbp && reg < kR12) Load(code, reg, i * 8);
+    if (reg != kRsp && reg != kRbp && reg < kR12) {
+      code_.Load(reg, kRsp, static_cast<int32_t>(i * 8));
+    }
   }
+}
+
+void Body::Full() {
+  Label direction_is_set, direction_is_clear, set_direction, direction_is_kept;
+  runtime_->full_entry = code_.here();
+  Withdraw();
+  code_.Bind(unannounced_);
+  SaveRegisters();
+  SaveFlags(direction_is_set);
+  code_.Bind(direction_is_clear);
+  CallHit();
+  code_.Put({0xF6, 0x84, 0x24});  // test byte [rsp+rflags+1], DF >> 8
+  code_.Put32(kRflagsSlot + 1);
+  code_.Put({0x04});
+  code_.JumpIf(kNotEqual, set_direction);
+  code_.Bind(direction_is_kept);
+  RestoreRegisters();
+  Leave(kFrameBytes + kPushedBytes);
+  // The rare paths, out of the way.
+  code_.Bind(direction_is_set);
+  code_.Put({0xFC, 0x81, 0xC9, 0x00, 0x04, 0x00, 0x00});  // cld; or ecx, DF
+  code_.Jump(direction_is_clear);
+  code_.Bind(set_direction);
+  code_.Put({0xFD});  // std
+  code_.Jump(direction_is_kept);
+}
+
+Result<std::vector<uint8_t>> Body::Emit() {
+  Head();
+  Decline();
+  Full();
+  if (!code_.in_reach()) {
+    return Status(Code::kUnsafeSite,
+                  "no trampoline can be placed within 2 GiB of everything that the instruction "
+                  "refers to");
+  }
+  runtime_->rsp_below_site_bytes = static_cast<uint32_t>(skip());
+  runtime_->entry.store(runtime_->full_entry, std::memory_order_release);
+  return std::move(code_).Take();
 }
 
 }  // namespace
 
-Result<std::vector<uint8_t>> EmitBody(const SiteAnalysis& analysis, uint64_t body_address,
-                                      const void* runtime, HitFunction hit) {
-  const auto& site = static_cast<const X86Site&>(analysis);
-  // After a retargeted call the return address is on the stack and there is no red zone: the bytes
-  // below it belong to nobody yet.
-  const bool called = site.flow() == Flow::kCallDirect;
-  const uint32_t skip = kFrameBytes + (called ? 0 : kRedZoneBytes);
-  CodeBuffer code(body_address);
-  LoadAddress(code, kRsp, -static_cast<int32_t>(skip));
-  SaveRegisters(code, skip + (called ? 8 : 0));
-  const size_t direction_is_set = SaveFlags(code);
-  const size_t direction_is_clear = code.size();
-  CallHit(code, site.address(), runtime, hit);
-  const size_t set_direction = TestDirection(code);
-  const size_t direction_is_kept = code.size();
-  RestoreRegisters(code);
-  LoadAddress(code, kRsp, static_cast<int32_t>(skip));
-  Relocate(site, code);
-  // The rare paths, out of the way.
-  code.PatchNear(direction_is_set, code.size());
-  code.Put({0xFC, 0x81, 0xC9, 0x00, 0x04, 0x00, 0x00, 0xE9});  // cld; or ecx, DF; jmp
-  code.PatchNear(code.PutNear(), direction_is_clear);
-  code.PatchNear(set_direction, code.size());
-  code.Put({0xFD, 0xE9});  // std; jmp
-  code.PatchNear(code.PutNear(), direction_is_kept);
-  if (!code.in_reach()) {
-    return Status(Code::kUnsafeSite,
-                  "no trampoline can be placed within 2 GiB of everything that "
-                  "the instruction refers to");
-  }
-  return std::move(code).Take();
+Result<std::vector<uint8_t>> EmitBody(const SiteAnalysis& site, uint64_t body_address,
+                                      hit::SiteRuntime* runtime, HitFunction hit,
+                                      const hit::CodeLayout& layout) {
+  return Body(static_cast<const X86Site&>(site), body_address, runtime, hit, layout).Emit();
 }
 
 uint32_t IslandBytes(uint64_t island_address, uint64_t body_address) {

@@ -37,6 +37,11 @@ FUNCTION stillframe_read_ticks
     ret
 END stillframe_read_ticks
 
+FUNCTION stillframe_thread_pointer
+    movq    %fs:0, %rax
+    ret
+END stillframe_thread_pointer
+
 // rdi = out, rsi = from, rcx = size. Forward, in words; the odd bytes at the end by themselves, so
 // that an overlapping copy to lower addresses is right. `rep movsb` only for long ones: it starts
 // slowly (tens of nanoseconds).
