@@ -39,6 +39,7 @@ void SiteTable::Compile(Site& site) {
   if (condition.empty() && !counts_only) return;
   probe::ProbeCodeSpec spec;
   spec.condition = {probe.unit.code + condition.first, condition.count};
+  spec.strings = probe.unit.strings;
   spec.load_bias = probe.load_bias;
   spec.first_counter = reinterpret_cast<uint64_t>(&probe.shards->count[0]);
   spec.counts_only = counts_only;

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/hit/interpreter.h"
 #include "base/address.h"
 #include "base/status.h"
 #include "plan/program.h"
@@ -52,7 +53,8 @@ struct SiteCfa {
 
 // What code for one probe at one site does before anything is saved. The condition is verified.
 struct ProbeCodeSpec {
-  std::span<const Insn> condition;  // empty: none, always true
+  std::span<const Insn> condition;          // empty: none, always true
+  const hit::StringRef* strings = nullptr;  // what the condition refers to
   SiteCfa cfa;
   uint64_t load_bias = 0;
   uint64_t first_counter = 0;  // address of count[0] in the probe's first shard

@@ -122,6 +122,17 @@ class Assembler : public CodeBuffer {
   void Test(Register left, Register right) { RegReg({0x85}, right, left); }
   void Negate(Register reg) { Put({Rex(0, reg), 0xF7, ModRegister(3, reg)}); }
   void Not(Register reg) { Put({Rex(0, reg), 0xF7, ModRegister(2, reg)}); }
+  void ClearSign(Register reg) {  // btr reg, 63
+    Put({Rex(0, reg), 0x0F, 0xBA, ModRegister(6, reg), 63});
+  }
+  // RDX:RAX by RCX; the quotient in RAX, the remainder in RDX.
+  void DivideByRcx(bool is_signed) {
+    if (is_signed) {
+      Put({0x48, 0x99, 0x48, 0xF7, 0xF9});  // cqo; idiv rcx
+    } else {
+      Put({0x31, 0xD2, 0x48, 0xF7, 0xF1});  // xor edx, edx; div rcx
+    }
+  }
   void ShiftImmediate(Shift op, Register reg, uint8_t count) {
     Put({Rex(0, reg), 0xC1, ModRegister(op, reg), count});
   }

@@ -64,7 +64,7 @@ SavedRegisters WhereSaved(uint32_t cells, const hit::SiteRuntime& site) {
 Result<std::vector<uint8_t>> EmitProbeCode(const ProbeCodeSpec& spec, uint64_t address,
                                            const hit::SiteRuntime& site,
                                            const hit::CodeLayout& layout) {
-  const ProgramInput input{spec.condition, spec.cfa, spec.load_bias, &layout};
+  const ProgramInput input{spec.condition, spec.strings, spec.cfa, spec.load_bias, &layout};
   ProgramNeeds needs;
   if (!spec.condition.empty()) {
     SF_ASSIGN_OR_RETURN(needs, MeasureProgram(input));

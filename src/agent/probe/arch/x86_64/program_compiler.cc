@@ -1,6 +1,7 @@
 #include "agent/probe/arch/x86_64/program_compiler.h"
 
 #include <algorithm>
+#include <cstring>
 #include <optional>
 #include <string>
 #include <vector>
@@ -62,6 +63,10 @@ class Compiler {
   }
   Status Binary(const Insn& insn);
   void ShiftCell(Shift op);
+  Status Divide(const Insn& insn);
+  Status CompareString(const Insn& insn);
+  void FloatOrder(Register reg);
+  Status ConvertToFloat(Op op);
   void Rotate();
   Status Duplicate(size_t below_top);
   void Swap();
@@ -315,6 +320,116 @@ void Compiler::ShiftCell(Shift op) {
   cells_.pop_back();
 }
 
+// Divisors for which x86 would trap are the interpreter's to report.
+Status Compiler::Divide(const Insn& insn) {
+  const bool is_signed = insn.op == Op::kDivS || insn.op == Op::kModS;
+  const bool wants_quotient = insn.op == Op::kDivS || insn.op == Op::kDivU;
+  const Register left = Materialize(depth() - 2);
+  const Cell divisor = cells_.back();
+  if (divisor.kind == Cell::kConst) {
+    if (divisor.value == 0 || divisor.value == -1) return Unsupported("that division");
+    const auto shift = static_cast<uint8_t>(__builtin_ctzll(static_cast<uint64_t>(divisor.value)));
+    if (insn.op == Op::kDivS && divisor.value == int64_t{1} << shift && shift < 31) {
+      // Rounds toward zero: what the shift would lose is added to negative numbers first.
+      code_.Move(kRax, left);
+      code_.ShiftImmediate(kSar, kRax, 63);
+      code_.OperateImmediate(kAnd, kRax, static_cast<int32_t>(divisor.value - 1));
+      code_.Operate(kAdd, left, kRax);
+      code_.ShiftImmediate(kSar, left, shift);
+      cells_.pop_back();
+      return Status();
+    }
+  } else {
+    const Register reg = Materialize(depth() - 1);
+    code_.Test(reg, reg);
+    code_.JumpIf(kEqual, labels_.bail);
+    if (is_signed) {
+      code_.OperateImmediate(kCmp, reg, -1);
+      code_.JumpIf(kEqual, labels_.bail);
+    }
+  }
+  code_.Move(kRax, left);
+  code_.Push(kRcx);
+  if (left != kRdx) code_.Push(kRdx);
+  if (divisor.kind == Cell::kConst) {
+    code_.MoveImmediate(kRcx, static_cast<uint64_t>(divisor.value));
+  } else {
+    code_.Move(kRcx, CellRegister(depth() - 1));
+  }
+  code_.DivideByRcx(is_signed);
+  if (!wants_quotient) code_.Move(kRax, kRdx);
+  if (left != kRdx) code_.Pop(kRdx);
+  code_.Pop(kRcx);
+  code_.Move(left, kRax);
+  cells_.pop_back();
+  cells_.back() = Cell{};
+  return Status();
+}
+
+// Length first: most strings differ in it and are not read at all.
+Status Compiler::CompareString(const Insn& insn) {
+  constexpr uint64_t kLongest = 32;
+  const hit::StringRef& literal = input_.strings[insn.imm];
+  if (literal.size_bytes > kLongest) return Unsupported("a comparison with a text this long");
+  const auto size = static_cast<int32_t>(literal.size_bytes);
+  const Register address = Materialize(depth() - 2);
+  const Register length = Materialize(depth() - 1);
+  Label differs, done;
+  code_.OperateImmediate(kCmp, length, size);
+  code_.JumpIf(kNotEqual, differs);
+  if (size != 0) CheckRange(address);
+  if (size > 8) {
+    code_.LoadAddress(length, address, size - 8);
+    CheckRange(length);
+  }
+  for (int32_t at = 0; at < size;) {
+    const int32_t left = size - at;
+    const uint8_t piece = left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+    uint64_t expected = 0;
+    std::memcpy(&expected, literal.data + at, piece);
+    Fixup();
+    code_.Load(kRax, address, at, piece);
+    code_.MoveImmediate(length, expected);
+    code_.Operate(kCmp, kRax, length);
+    code_.JumpIf(kNotEqual, differs);
+    at += piece;
+  }
+  code_.MoveImmediate(address, 1);
+  code_.Jump(done);
+  code_.Bind(differs);
+  code_.MoveImmediate(address, 0);
+  code_.Bind(done);
+  cells_.pop_back();
+  cells_.back() = Cell{};
+  return Status();
+}
+
+// Turns the bits of a double into an integer of the same order (float_ops.h); infinities and NaN
+// are left to the interpreter.
+void Compiler::FloatOrder(Register reg) {
+  constexpr int32_t kSpecialExponent = 0x7FF;
+  code_.Move(kRax, reg);
+  code_.ShiftImmediate(kShl, kRax, 1);
+  code_.ShiftImmediate(kShr, kRax, 53);
+  code_.OperateImmediate(kCmp, kRax, kSpecialExponent);
+  code_.JumpIf(kEqual, labels_.bail);
+  code_.Move(kRax, reg);
+  code_.ShiftImmediate(kSar, kRax, 63);
+  code_.ClearSign(reg);
+  code_.Operate(kXor, reg, kRax);
+  code_.Operate(kSub, reg, kRax);
+}
+
+// Literals only: `price > 100` compares with the double 100.
+Status Compiler::ConvertToFloat(Op op) {
+  Cell& cell = cells_.back();
+  if (cell.kind != Cell::kConst) return Unsupported("a conversion to floating point");
+  const double value = op == Op::kS64ToF64 ? static_cast<double>(cell.value)
+                                           : static_cast<double>(static_cast<uint64_t>(cell.value));
+  std::memcpy(&cell.value, &value, sizeof value);
+  return Status();
+}
+
 Status Compiler::Binary(const Insn& insn) {
   if (insn.op == Op::kShl || insn.op == Op::kShrU || insn.op == Op::kShrS) {
     ShiftCell(insn.op == Op::kShl ? kShl : insn.op == Op::kShrU ? kShr : kSar);
@@ -357,14 +472,18 @@ Status Compiler::Binary(const Insn& insn) {
 std::optional<Condition> Compiler::ConditionOf(Op op) {
   switch (op) {
     case Op::kEq:
+    case Op::kFEq:
       return kEqual;
     case Op::kNe:
+    case Op::kFNe:
       return kNotEqual;
     case Op::kLtS:
+    case Op::kFLt:
       return kLess;
     case Op::kLtU:
       return kBelow;
     case Op::kLeS:
+    case Op::kFLe:
       return kLessEqual;
     case Op::kLeU:
       return kBelowEqual;
@@ -385,6 +504,10 @@ Condition Compiler::CompareTop(Op op) {
     return *ConditionOf(op);
   }
   const Register left = Materialize(depth() - 2);
+  if (op == Op::kFEq || op == Op::kFNe || op == Op::kFLt || op == Op::kFLe) {
+    FloatOrder(left);
+    FloatOrder(Materialize(depth() - 1));
+  }
   const Cell right = cells_.back();
   if (right.kind == Cell::kConst && right.value == static_cast<int32_t>(right.value)) {
     code_.OperateImmediate(kCmp, left, static_cast<int32_t>(right.value));
@@ -510,6 +633,16 @@ Status Compiler::Step(const Insn& insn) {
     case Op::kShrU:
     case Op::kShrS:
       return Binary(insn);
+    case Op::kDivS:
+    case Op::kDivU:
+    case Op::kModS:
+    case Op::kModU:
+      return Divide(insn);
+    case Op::kStringEq:
+      return CompareString(insn);
+    case Op::kS64ToF64:
+    case Op::kU64ToF64:
+      return ConvertToFloat(insn.op);
     case Op::kNeg:
       code_.Negate(Materialize(depth() - 1));
       cells_.back().is_frame = false;
@@ -534,6 +667,10 @@ Status Compiler::Step(const Insn& insn) {
     case Op::kLtU:
     case Op::kLeS:
     case Op::kLeU:
+    case Op::kFEq:
+    case Op::kFNe:
+    case Op::kFLt:
+    case Op::kFLe:
       return Compare(insn);
     case Op::kJump: {
       const size_t target = position_ + static_cast<size_t>(insn.imm);

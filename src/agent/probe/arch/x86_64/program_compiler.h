@@ -56,6 +56,7 @@ struct ProgramNeeds {
 
 struct ProgramInput {
   std::span<const Insn> code;
+  const hit::StringRef* strings = nullptr;
   SiteCfa cfa;
   uint64_t load_bias = 0;
   const hit::CodeLayout* layout = nullptr;

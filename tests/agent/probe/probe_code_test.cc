@@ -1,0 +1,424 @@
+// Compiled conditions decide as the interpreter does, disturb nothing, and leave to the hit path what
+// they cannot do. Random programs over random registers; the interpreter is the oracle.
+#include <cmath>
+#include <random>
+
+#include "agent/hit/interpreter.h"
+#include "tests/agent/probe/cpu_state.h"
+#include "tests/agent/probe/probe_testing.h"
+
+namespace stillframe::probe {
+namespace {
+
+constexpr uint64_t kTicksPerSecond = 2'000'000'000;
+constexpr uint64_t kBufferBytes = 4096;
+alignas(4096) uint8_t g_buffer[kBufferBytes];
+constexpr uint64_t kStackBytes = 32 * 1024;
+alignas(4096) uint8_t g_stack[kStackBytes];
+constexpr uint64_t kFrameAt = kStackBytes - 4096;  // what the programs read lies above it
+uint64_t g_slow = 0;
+
+SF_TEST_GENERAL_REGS void SlowHit(hit::SiteRuntime* runtime, void* registers) {
+  ++g_slow;
+  hit::stillframe_hit(runtime, static_cast<RegisterFile*>(registers));
+}
+
+Insn I(Op op, int64_t imm = 0, uint8_t a = 0, uint8_t b = 0) {
+  Insn insn;
+  insn.op = op;
+  insn.imm = imm;
+  insn.a = a;
+  insn.b = b;
+  return insn;
+}
+
+// Memory as the interpreter may see it: the buffer and the caller's stack.
+struct Memory {
+  uint64_t stack_low;
+  uint64_t stack_high;
+  static bool Read(void* self, uint64_t address, void* out, uint32_t size) {
+    const auto* memory = static_cast<Memory*>(self);
+    const auto buffer = reinterpret_cast<uint64_t>(g_buffer);
+    const bool in_buffer = address - buffer <= kBufferBytes - size;
+    const bool on_stack = address - memory->stack_low <= memory->stack_high - memory->stack_low - size;
+    if (!in_buffer && !on_stack) return false;
+    std::memcpy(out, reinterpret_cast<const void*>(address), size);
+    return true;
+  }
+};
+
+// One site whose instruction does nothing, and one probe on it that only counts.
+class ProbeCodeTest : public ::testing::Test {
+ protected:
+  ProbeCodeTest() : module_(4096), installer_(MakeInstaller(SlowHit)) {
+    // On a stack of its own, whose content above the site's frame stays as it is:
+    //   mov [data], rsp; mov rsp, [data+8]; (site) nop; mov rsp, [data]; ret
+    const auto relative = [&](uint64_t offset_after, uint64_t data) {
+      const auto distance = static_cast<uint32_t>(module_.data() + data - module_.at(offset_after));
+      std::string bytes(4, '\0');
+      std::memcpy(bytes.data(), &distance, 4);
+      return bytes;
+    };
+    module_.Put(50, "\x48\x89\x25" + relative(57, 0) + "\x48\x8B\x25" + relative(64, 8) +
+                        std::string("\x0f\x1f\x44\x00\x00\x48\x8B\x25", 8) + relative(76, 0) +
+                        "\xC3");
+    module_.Seal();
+    rsp_ = reinterpret_cast<uint64_t>(g_stack) + kFrameAt;
+    std::memcpy(reinterpret_cast<void*>(module_.data() + 8), &rsp_, 8);
+    EXPECT_TRUE(hit::Initialize({kTicksPerSecond, 0, 0}).ok());
+    auto prepared = installer_->Prepare(module_.site(64), module_.text());
+    EXPECT_TRUE(prepared.ok()) << prepared.status().ToString();
+    site_ = prepared->runtime;
+    rules_[1].cfa_kind = CfaKind::kRegisterOffset;
+    rules_[1].cfa_register = 7;
+    rules_[1].cfa_offset = 8;
+    unwind_ = {module_.at(0), module_.at(4096), 0, module_.at(0), pcs_, rows_, rules_, 1, 2};
+    hit::PublishUnwindModules(&unwind_modules_);
+    probe_.action = hit::Action::kCount;
+    list_.count = 1;
+    list_.entries[0] = {&probe_, 0};
+    probe_.sites = &plan_;
+    EXPECT_TRUE(hit::SetGuardedReads(true).ok());
+    EXPECT_TRUE(installer_->Arm(module_.site(64)).ok());
+  }
+  ~ProbeCodeTest() override {
+    site_->entry.store(site_->full_entry);
+    site_->list.store(nullptr);
+    EXPECT_TRUE(installer_->Disarm(module_.site(64)).ok());
+    EXPECT_TRUE(hit::WaitForQuiescence(1000));
+    hit::PublishUnwindModules(nullptr);
+    EXPECT_TRUE(hit::SetGuardedReads(false).ok());
+  }
+
+  // Some registers point into the buffer, as those of real code point to objects.
+  static CpuState RandomState(std::mt19937_64& random) {
+    CpuState state{};
+    for (auto& reg : state.gpr) {
+      switch (random() % 4) {
+        case 0:
+          reg = random();
+          break;
+        case 1:
+          reg = random() % 64;
+          break;
+        default:
+          reg = reinterpret_cast<uint64_t>(g_buffer) + random() % (kBufferBytes - 64) / 8 * 8;
+      }
+    }
+    state.rflags = 0x202 | (random() & kStatusFlags);
+    state.mxcsr = 0x1F80;
+    return state;
+  }
+
+  // False: it cannot be compiled.
+  bool Compile(std::vector<Insn> code, const std::vector<hit::StringRef>& strings = {}) {
+    site_->entry.store(site_->full_entry);
+    EXPECT_TRUE(hit::WaitForQuiescence(1000));
+    if (block_ != 0) installer_->FreeProbeCode(block_);
+    block_ = 0;
+    code_ = std::move(code);
+    strings_ = strings;
+    plan_.condition = {0, static_cast<uint32_t>(code_.size())};
+    probe_.unit.code = code_.data();
+    probe_.unit.strings = strings_.data();
+    site_->list.store(&list_);
+    ProbeCodeSpec spec;
+    spec.condition = code_;
+    spec.strings = strings_.data();
+    spec.cfa = {true, 7, 8};
+    spec.first_counter = reinterpret_cast<uint64_t>(&probe_.shards->count[0]);
+    spec.counts_only = true;
+    auto block = installer_->PlaceProbeCode(module_.site(64), spec);
+    if (!block.ok()) {
+      EXPECT_EQ(block.status().code(), Code::kUnsupported) << block.status().ToString();
+      return false;
+    }
+    block_ = *block;
+    site_->entry.store(block_);
+    return true;
+  }
+
+  // Runs the site and compares with the interpreter. True when the compiled code decided.
+  bool Check(const CpuState& in) {
+    RegisterFile registers{};
+    std::memcpy(registers.gpr, in.gpr, sizeof in.gpr);
+    registers.gpr[7] = rsp_;
+    Memory memory{rsp_ - 128, rsp_ + 4096};
+    hit::FrameContext frame{};
+    frame.registers = registers.gpr;
+    frame.valid_registers = 0xffff;
+    frame.cfa_known = 1;
+    frame.cfa = rsp_ + 8;
+    const hit::EvalResult expected =
+        hit::Evaluate(code_.data(), static_cast<uint32_t>(code_.size()), frame,
+                      {&Memory::Read, &memory}, strings_.data());
+    const hit::CounterSums before = hit::SumCounters(probe_);
+    const uint64_t slow = g_slow;
+    CpuState out{};
+    RunWithState(&in, &out, module_.at(50));
+    const hit::CounterSums after = hit::SumCounters(probe_);
+    hit::Counter outcome = hit::kConditionError;
+    if (expected.error == Code::kOk) {
+      outcome = expected.value != 0 ? hit::kCaptured : hit::kConditionFalse;
+    }
+    // The program may read what only the hit path finds readable; then either answer is right.
+    const bool unreadable = expected.error == Code::kUnreadable;
+    EXPECT_EQ(after.count[hit::kHits], before.count[hit::kHits] + 1);
+    if (!unreadable) {
+      EXPECT_EQ(after.count[outcome], before.count[outcome] + 1) << outcome << " value " << expected.value << " error " << static_cast<int>(expected.error)
+          << " slow " << g_slow - slow;
+    }
+    for (int i = 0; i < 16; ++i) {
+      if (i == 7) continue;
+      EXPECT_EQ(out.gpr[i], in.gpr[i]) << "register " << i;
+    }
+    EXPECT_EQ(out.rflags & kStatusFlags, in.rflags & kStatusFlags);
+    return g_slow == slow;
+  }
+
+  TestModule module_;
+  std::unique_ptr<Installer> installer_;
+  const uint32_t pcs_[1] = {0};
+  const uint16_t rows_[1] = {1};
+  UnwindRule rules_[2];
+  hit::UnwindModule unwind_{};
+  hit::UnwindModules unwind_modules_{1, &unwind_};
+  hit::SiteRuntime* site_ = nullptr;
+  hit::ProbeRuntime probe_;
+  hit::SiteProbeList list_{};
+  SitePlan plan_;
+  std::vector<Insn> code_;
+  std::vector<hit::StringRef> strings_;
+  uint64_t block_ = 0;
+  uint64_t rsp_ = 0;
+};
+
+// Programs that the verifier would accept: depth is kept, jumps go forward to equal depths.
+class Generator {
+ public:
+  explicit Generator(uint64_t seed) : random_(seed) {}
+
+  std::vector<Insn> Make() {
+    code_.clear();
+    depth_ = 0;
+    Leaf();
+    const int steps = static_cast<int>(random_() % 12);
+    for (int i = 0; i < steps; ++i) Step();
+    while (depth_ > 1) Binary();
+    code_.push_back(I(Op::kReturn));
+    return code_;
+  }
+
+ private:
+  uint8_t Size() { return static_cast<uint8_t>(1 << random_() % 4); }
+
+  void Leaf() {
+    switch (random_() % 6) {
+      case 0: {
+        const int64_t values[] = {0, 1, -1, 5, 127, -128, INT32_MAX, INT64_MIN, 1 << 20};
+        code_.push_back(I(Op::kConst, random_() % 2 == 0 ? values[random_() % 9]
+                                                         : static_cast<int64_t>(random_())));
+        break;
+      }
+      case 1:
+        code_.push_back(I(Op::kCfa));
+        code_.push_back(I(Op::kAddImm, static_cast<int64_t>(random_() % 32) * 8 - 8));
+        if (random_() % 2 == 0) code_.push_back(I(Op::kLoad, 0, Size(), random_() % 2));
+        break;
+      case 2:  // a member behind a pointer in a register, and perhaps one more hop
+        code_.push_back(I(Op::kRegister, 0, static_cast<uint8_t>(random_() % 16)));
+        code_.push_back(I(Op::kAddImm, static_cast<int64_t>(random_() % 8) * 8));
+        code_.push_back(I(Op::kLoad, 0, Size(), random_() % 2));
+        break;
+      case 3:
+        code_.push_back(I(Op::kModuleAddress, static_cast<int64_t>(
+                              reinterpret_cast<uint64_t>(g_buffer) + random_() % 4088)));
+        code_.push_back(I(Op::kLoad, 0, Size(), random_() % 2));
+        break;
+      default:
+        code_.push_back(I(Op::kRegister, 0, static_cast<uint8_t>(random_() % 16)));
+        if (random_() % 2 == 0) code_.push_back(I(Op::kExtend, 0, Size(), random_() % 2));
+    }
+    ++depth_;
+  }
+
+  void Binary() {
+    static constexpr Op kOps[] = {Op::kAdd,  Op::kSub,  Op::kMul,  Op::kAnd,  Op::kOr,
+                                  Op::kXor,  Op::kShl,  Op::kShrU, Op::kShrS, Op::kEq,
+                                  Op::kNe,   Op::kLtS,  Op::kLtU,  Op::kLeS,  Op::kLeU,
+                                  Op::kDivS, Op::kDivU, Op::kModS, Op::kModU, Op::kFEq,
+                                  Op::kFLt,  Op::kFLe,  Op::kFNe};
+    code_.push_back(I(kOps[random_() % std::size(kOps)]));
+    --depth_;
+  }
+
+  void Step() {
+    const uint64_t choice = random_() % 16;
+    if (choice < 4 && depth_ < 6) return Leaf();
+    if (choice < 8 && depth_ >= 2) return Binary();
+    if (choice == 8 && depth_ >= 2) return code_.push_back(I(Op::kSwap));
+    if (choice == 9 && depth_ >= 3) return code_.push_back(I(Op::kRot));
+    if (choice == 10 && depth_ < 6) {
+      code_.push_back(I(Op::kPick, 0, static_cast<uint8_t>(random_() % depth_)));
+      ++depth_;
+      return;
+    }
+    if (choice == 11 && depth_ < 6) {
+      code_.push_back(I(Op::kDup));
+      ++depth_;
+      return;
+    }
+    if (choice == 12 && depth_ >= 2) return ShortCircuit();
+    static constexpr Op kUnary[] = {Op::kNeg, Op::kNot, Op::kLogicalNot, Op::kBool};
+    code_.push_back(I(kUnary[random_() % 4]));
+  }
+
+  // x ? y : z, as && and || are compiled.
+  void ShortCircuit() {
+    const bool zero = random_() % 2 == 0;
+    if (random_() % 2 == 0) code_.push_back(I(Op::kBool));
+    const size_t jump = code_.size();
+    code_.push_back(I(zero ? Op::kJumpIfZero : Op::kJumpIfNonZero));
+    --depth_;
+    Leaf();
+    const size_t skip = code_.size();
+    code_.push_back(I(Op::kJump));
+    --depth_;
+    code_[jump].imm = static_cast<int64_t>(code_.size() - jump);
+    Leaf();
+    code_[skip].imm = static_cast<int64_t>(code_.size() - skip);
+  }
+
+  std::mt19937_64 random_;
+  std::vector<Insn> code_;
+  uint64_t depth_ = 0;
+};
+
+TEST_F(ProbeCodeTest, RandomProgramsDecideAsTheInterpreterDoes) {
+  std::mt19937_64 random(7);
+  for (uint8_t& byte : g_buffer) byte = static_cast<uint8_t>(random());
+  for (uint8_t& byte : g_stack) byte = static_cast<uint8_t>(random());
+  for (size_t i = 0; i < kBufferBytes / 8; i += 2) {  // pointers to follow
+    const uint64_t pointer = reinterpret_cast<uint64_t>(g_buffer) + random() % 4088;
+    std::memcpy(g_buffer + i * 8, &pointer, 8);
+  }
+  const char* const rounds = std::getenv("STILLFRAME_FUZZ_ROUNDS");
+  const int programs = rounds != nullptr ? std::atoi(rounds) : 4000;
+  int compiled = 0, fast = 0, runs = 0;
+  for (int i = 0; i < programs && !HasFailure(); ++i) {
+    Generator generator(static_cast<uint64_t>(i) + 100);
+    if (!Compile(generator.Make())) continue;
+    ++compiled;
+    for (int state = 0; state < 8 && !HasFailure(); ++state) {
+      ++runs;
+      fast += Check(RandomState(random)) ? 1 : 0;
+    }
+    if (HasFailure()) {
+      for (const Insn& insn : code_) {
+        std::printf("op %d a %d b %d imm %ld\n", static_cast<int>(insn.op), insn.a, insn.b,
+                    insn.imm);
+      }
+    }
+  }
+  std::printf("  %d of %d programs compiled; %d of %d hits decided without the hit path\n", compiled,
+              programs, fast, runs);
+  EXPECT_GT(compiled, programs / 2);
+  EXPECT_GT(fast, runs / 4);
+}
+
+CpuState StateWith(uint8_t dwarf_register, const void* pointer) {
+  std::mt19937_64 random(3);
+  CpuState state{};
+  for (auto& reg : state.gpr) reg = random();
+  state.gpr[dwarf_register] = reinterpret_cast<uint64_t>(pointer);
+  state.rflags = 0x202;
+  state.mxcsr = 0x1F80;
+  return state;
+}
+
+TEST_F(ProbeCodeTest, StringsAreComparedInPieces) {
+  for (size_t length : {0, 1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32}) {
+    const std::string literal = std::string("a text that is long enough to cut").substr(0, length);
+    const std::vector<Insn> code = {I(Op::kRegister, 0, 3),  I(Op::kLoad, 0, 8),
+                                    I(Op::kRegister, 0, 3),  I(Op::kAddImm, 8),
+                                    I(Op::kLoad, 0, 8),      I(Op::kStringEq, 0),
+                                    I(Op::kReturn)};
+    ASSERT_TRUE(Compile(code, {{literal.data(), literal.size()}}));
+    std::string equal = literal;
+    std::string other = literal + "x";
+    ASSERT_TRUE(hit::SetGuardedReads(false).ok());
+    ASSERT_TRUE(hit::SetGuardedReads(true).ok());  // looks at the maps again: the heap has grown
+    (void)Check(StateWith(3, &equal));  // the thread learns its ranges
+    EXPECT_TRUE(Check(StateWith(3, &equal)));
+    EXPECT_TRUE(Check(StateWith(3, &other)));
+    for (size_t i = 0; i < length; ++i) {
+      std::string wrong = literal;
+      wrong[i] = '#';
+      EXPECT_TRUE(Check(StateWith(3, &wrong))) << i;
+    }
+  }
+}
+
+TEST_F(ProbeCodeTest, DoublesCompareAsDoubles) {
+  const double values[] = {0.0, -0.0, 1.0,     -1.0,     100.0, 99.99, 1e300, -1e300,
+                           5e-324,   HUGE_VAL, -HUGE_VAL, NAN};
+  for (const Op op : {Op::kFEq, Op::kFNe, Op::kFLt, Op::kFLe}) {
+    ASSERT_TRUE(Compile({I(Op::kRegister, 0, 3), I(Op::kRegister, 0, 0), I(op), I(Op::kReturn)}));
+    for (const double left : values) {
+      for (const double right : values) {
+        CpuState state = StateWith(3, nullptr);
+        std::memcpy(&state.gpr[3], &left, 8);
+        std::memcpy(&state.gpr[0], &right, 8);
+        const bool fast = Check(state);
+        EXPECT_EQ(fast, std::isfinite(left) && std::isfinite(right));
+      }
+    }
+    ASSERT_TRUE(Compile({I(Op::kRegister, 0, 3), I(Op::kConst, -7), I(Op::kS64ToF64), I(op),
+                         I(Op::kReturn)}));
+    for (const double left : {-7.0, -6.5, 7.0}) {
+      CpuState state = StateWith(3, nullptr);
+      std::memcpy(&state.gpr[3], &left, 8);
+      EXPECT_TRUE(Check(state));
+    }
+  }
+}
+
+// Where the thread's ranges are stale, the read faults, and the fault leads to the hit path.
+TEST_F(ProbeCodeTest, AFaultLeadsToTheHitPath) {
+  void* const page =
+      mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(page, MAP_FAILED);
+  ASSERT_TRUE(hit::SetGuardedReads(false).ok());
+  ASSERT_TRUE(hit::SetGuardedReads(true).ok());  // looks at the maps again
+  ASSERT_TRUE(Compile({I(Op::kRegister, 0, 3), I(Op::kLoad, 0, 8), I(Op::kConst, 5), I(Op::kEq),
+                       I(Op::kReturn)}));
+  const CpuState in = StateWith(3, page);
+  CpuState out{};
+  for (int i = 0; i < 3; ++i) RunWithState(&in, &out, module_.at(50));
+  const uint64_t slow = g_slow;
+  const hit::CounterSums before = hit::SumCounters(probe_);
+  RunWithState(&in, &out, module_.at(50));
+  EXPECT_EQ(g_slow, slow) << "readable: decided by the compiled code";
+  ASSERT_EQ(munmap(page, 4096), 0);
+  RunWithState(&in, &out, module_.at(50));
+  EXPECT_EQ(g_slow, slow + 1);
+  const hit::CounterSums after = hit::SumCounters(probe_);
+  EXPECT_EQ(after.count[hit::kConditionFalse], before.count[hit::kConditionFalse] + 1);
+  EXPECT_EQ(after.count[hit::kConditionError], before.count[hit::kConditionError] + 1);
+  EXPECT_EQ(std::memcmp(in.gpr, out.gpr, 7 * 8), 0);
+}
+
+TEST_F(ProbeCodeTest, WildPointersAreErrors) {
+  ASSERT_TRUE(Compile({I(Op::kRegister, 0, 3), I(Op::kLoad, 0, 8), I(Op::kReturn)}));
+  for (const uint64_t wild :
+       {uint64_t{0}, uint64_t{1}, uint64_t{8}, uint64_t{1} << 63, (uint64_t{1} << 63) + 4,
+        ~uint64_t{0}, uint64_t{0xdeadbeef00000000}, uint64_t{0x7ffffffff000}}) {
+    const hit::CounterSums before = hit::SumCounters(probe_);
+    (void)Check(StateWith(3, reinterpret_cast<const void*>(wild)));
+    const hit::CounterSums after = hit::SumCounters(probe_);
+    EXPECT_EQ(after.count[hit::kConditionError], before.count[hit::kConditionError] + 1) << wild;
+  }
+}
+
+}  // namespace
+}  // namespace stillframe::probe
