@@ -1,0 +1,89 @@
+// What a probe may do when it is hit, from nothing to a capture by the real hit path; for tests
+// that must hold for each.
+#ifndef STILLFRAME_TESTS_AGENT_PROBE_HIT_KINDS_H_
+#define STILLFRAME_TESTS_AGENT_PROBE_HIT_KINDS_H_
+
+#include <memory>
+#include <string>
+
+#include "tests/agent/hit/test_plan.h"
+#include "tests/agent/probe/probe_testing.h"
+
+namespace stillframe::probe {
+
+enum class HitKind : uint8_t { kEmpty, kDestroying, kConditionFalse, kConditionTrue, kCaptured };
+inline constexpr HitKind kHitKinds[] = {HitKind::kEmpty, HitKind::kDestroying,
+                                        HitKind::kConditionFalse, HitKind::kConditionTrue,
+                                        HitKind::kCaptured};
+inline const char* HitKindName(HitKind kind) {
+  constexpr const char* kNames[] = {"empty hit", "destroying hit", "condition false",
+                                    "condition true", "captured"};
+  return kNames[static_cast<int>(kind)];
+}
+
+SF_TEST_GENERAL_REGS inline void HitOfTheAgent(hit::SiteRuntime* runtime, void* registers) {
+  hit::stillframe_hit(runtime, static_cast<RegisterFile*>(registers));
+}
+
+// An installer whose trampolines do `kind`, and the tracepoint that all its sites serve. The plan
+// reads through rsp and multiplies doubles, which makes the hit path borrow vector registers.
+class KindOfHit {
+ public:
+  explicit KindOfHit(HitKind kind) : kind_(kind) {
+    using hit::I;
+    if (kind == HitKind::kConditionFalse || kind == HitKind::kConditionTrue) {
+      const int64_t wanted = kind == HitKind::kConditionTrue ? 1 : 0;
+      // wanted && (double(rax) * 1.5 == double(rax) * 1.5 || true): always what is wanted.
+      plan_.sites[0].condition = plan_.AddCode(
+          {I(Op::kRegister, 0, 7), I(Op::kLoad, 0, 8, 0), I(Op::kXmm, 0, 5, 8), I(Op::kFAdd),
+           I(Op::kXmm, 0, 9, 8), I(Op::kFMul), I(Op::kConst, 0), I(Op::kAnd),
+           I(Op::kConst, wanted), I(Op::kOr), I(Op::kReturn)});
+    }
+    if (kind == HitKind::kCaptured) plan_.AddObject(plan_.AddString(), &text_);
+    if (IsAgentHit()) {
+      EXPECT_TRUE(hit::Initialize({hit::kTicksPerSecond, 0, 0}).ok());
+      probe_ = std::make_unique<hit::TestProbe>(plan_);
+    }
+    const HitFunction functions[] = {EmptyHit, RecordingHit, HitOfTheAgent, HitOfTheAgent,
+                                     HitOfTheAgent};
+    installer_ = MakeInstaller(functions[static_cast<int>(kind)]);
+  }
+
+  bool IsAgentHit() const { return kind_ >= HitKind::kConditionFalse; }
+  bool Captures() const { return kind_ >= HitKind::kConditionTrue; }
+  HitKind kind() const { return kind_; }
+  Installer& installer() { return *installer_; }
+  hit::TestProbe* probe() { return probe_.get(); }
+
+  // Prepared, and serving the tracepoint.
+  Result<InstalledSite> Prepare(RuntimeAddress site, const ModuleText& module) {
+    auto prepared = installer_->Prepare(site, module);
+    if (prepared.ok() && IsAgentHit()) {
+      prepared->runtime->list.store(probe_->site().list.load());
+    }
+    return prepared;
+  }
+  // Hits counted with the outcome that this kind must have; 0 for the kinds that count nothing.
+  uint64_t Hits() const {
+    if (kind_ == HitKind::kDestroying) return g_hits.Count();
+    if (probe_ == nullptr) return 0;
+    const auto sums = probe_->Sums();
+    return sums.count[Captures() ? hit::kCaptured : hit::kConditionFalse];
+  }
+  bool Counts() const { return kind_ != HitKind::kEmpty; }
+  // The ring never fills up.
+  void Drain() {
+    if (Captures()) hit::TestRecord::Drain();
+  }
+
+ private:
+  HitKind kind_;
+  std::string text_ = "some text that is long enough to live on the heap";
+  hit::TestPlan plan_;
+  std::unique_ptr<hit::TestProbe> probe_;
+  std::unique_ptr<Installer> installer_;
+};
+
+}  // namespace stillframe::probe
+
+#endif  // STILLFRAME_TESTS_AGENT_PROBE_HIT_KINDS_H_
