@@ -34,10 +34,10 @@ class KindOfHit {
     if (kind == HitKind::kConditionFalse || kind == HitKind::kConditionTrue) {
       const int64_t wanted = kind == HitKind::kConditionTrue ? 1 : 0;
       // wanted && (double(rax) * 1.5 == double(rax) * 1.5 || true): always what is wanted.
-      plan_.sites[0].condition = plan_.AddCode(
-          {I(Op::kRegister, 0, 7), I(Op::kLoad, 0, 8, 0), I(Op::kXmm, 0, 5, 8), I(Op::kFAdd),
-           I(Op::kXmm, 0, 9, 8), I(Op::kFMul), I(Op::kConst, 0), I(Op::kAnd),
-           I(Op::kConst, wanted), I(Op::kOr), I(Op::kReturn)});
+      plan_.sites[0].condition =
+          plan_.AddCode({I(Op::kRegister, 0, 7), I(Op::kLoad, 0, 8, 0), I(Op::kXmm, 0, 5, 8),
+                         I(Op::kFAdd), I(Op::kXmm, 0, 9, 8), I(Op::kFMul), I(Op::kConst, 0),
+                         I(Op::kAnd), I(Op::kConst, wanted), I(Op::kOr), I(Op::kReturn)});
     }
     if (kind == HitKind::kCaptured) plan_.AddObject(plan_.AddString(), &text_);
     if (IsAgentHit()) {

@@ -150,7 +150,8 @@ uint32_t StandardBytes(uint64_t mask) {
   uint32_t bytes = kExtendedStart;
   for (uint32_t component = 2; component < 32; ++component) {
     uint32_t a = 0, b = 0, c = 0, d = 0;
-    if ((mask >> component & 1) == 0 || !__get_cpuid_count(0xD, component, &a, &b, &c, &d)) continue;
+    if ((mask >> component & 1) == 0 || !__get_cpuid_count(0xD, component, &a, &b, &c, &d))
+      continue;
     bytes = std::max(bytes, a + b);
   }
   return bytes;
@@ -241,8 +242,9 @@ void RandomizeState(FastRandom& random, MachineState& state, bool unmask) {
   const uint32_t all_masked = (mxcsr & 0xE07F) | 0x1F80;
   const uint32_t chosen = unmask ? mxcsr : all_masked;
   std::memcpy(state.xsave + 24, &chosen, sizeof chosen);
-  for (int i = 0; i < 8; ++i) std::memset(state.xsave + 32 + 16 * i + 10, 0, 6);  // 80-bit registers
-  std::memset(state.xsave + 416, 0, 96);  // reserved and free for software
+  for (int i = 0; i < 8; ++i)
+    std::memset(state.xsave + 32 + 16 * i + 10, 0, 6);  // 80-bit registers
+  std::memset(state.xsave + 416, 0, 96);                // reserved and free for software
   std::memset(state.xsave + kLegacyBytes, 0, 64);
   uint64_t present = g_features.xsave_mask;
   if (random.OneIn(8)) present &= ~(random() & 0xE5);  // some components in their initial state
@@ -338,14 +340,14 @@ TEST_F(MachineRun, EveryKindOfDamageIsSeen) {
   ASSERT_EQ(Run("", in, untouched).signal, 0);
   using namespace std::string_literals;
   const std::string damage[] = {
-      "\x48\xFF\xC0"s,                          // inc rax
-      "\xF5"s,                                  // cmc
-      "\xFD\xFC\xFD\x49\xF7\xD0"s,              // std; not r8
-      "\x0F\x57\xC0"s,                          // xorps xmm0, xmm0
-      "\xDB\xE3"s,                              // fninit
-      "\xC5\xF8\x77"s,                          // vzeroupper
-      "\x66\x0F\xEF\xFF"s,                      // pxor xmm7, xmm7
-      "\x48\x8D\x64\x24\x08"s,                  // lea rsp, [rsp+8]
+      "\x48\xFF\xC0"s,                              // inc rax
+      "\xF5"s,                                      // cmc
+      "\xFD\xFC\xFD\x49\xF7\xD0"s,                  // std; not r8
+      "\x0F\x57\xC0"s,                              // xorps xmm0, xmm0
+      "\xDB\xE3"s,                                  // fninit
+      "\xC5\xF8\x77"s,                              // vzeroupper
+      "\x66\x0F\xEF\xFF"s,                          // pxor xmm7, xmm7
+      "\x48\x8D\x64\x24\x08"s,                      // lea rsp, [rsp+8]
       "\x68\x80\x1F\x00\x00\x0F\xAE\x14\x24\x58"s,  // push 0x1f80; ldmxcsr [rsp]; pop rax
   };
   for (const std::string& code : damage) {

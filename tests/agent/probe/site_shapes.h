@@ -21,10 +21,10 @@ struct SiteShape {
   std::string text;
   std::string site;
   TargetIn target_in = TargetIn::kNowhere;
-  bool is_call = false;            // pushes; what lies below the pushed address is dead then
-  uint8_t relative_at = 0;         // a rel8 or rel32 to the target, counted from the end
+  bool is_call = false;     // pushes; what lies below the pushed address is dead then
+  uint8_t relative_at = 0;  // a rel8 or rel32 to the target, counted from the end
   uint8_t relative_bytes = 0;
-  bool operand_is_data = false;    // the rel32 leads to the data page instead
+  bool operand_is_data = false;  // the rel32 leads to the data page instead
 };
 
 inline std::vector<SiteShape> SiteShapes() {

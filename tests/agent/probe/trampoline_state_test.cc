@@ -195,8 +195,10 @@ TEST(TrampolineState, IsBitIdenticalAtEveryKindOfSite) {
 }
 
 // Hits that break their contract, one register each.
-#define SF_BAD_HIT(name, instructions) \
-  __attribute__((naked)) void name(hit::SiteRuntime*, void*) { asm volatile(instructions "\n\tret"); }
+#define SF_BAD_HIT(name, instructions)                         \
+  __attribute__((naked)) void name(hit::SiteRuntime*, void*) { \
+    asm volatile(instructions "\n\tret");                      \
+  }
 SF_BAD_HIT(HitChangingXmm, "pxor %xmm3, %xmm3")
 SF_BAD_HIT(HitChangingMxcsr, "pushq $0x1f80\n\tldmxcsr (%rsp)\n\tpopq %rax")
 SF_BAD_HIT(HitChangingX87, "fninit")

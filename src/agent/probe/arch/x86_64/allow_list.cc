@@ -196,12 +196,9 @@ constexpr uint16_t kAllowedIds[] = {
     X86_INS_FNSTSW,
     X86_INS_WAIT,
     X86_INS_EMMS,
-    // The kernel returns behind it, wherever it stands; RCX, which then holds that address, is
-    // clobbered by contract (psABI appendix A.2.1).
-    X86_INS_SYSCALL,
 };
 
-// Vector and x87 instructions: none of them knows where it stands.
+// Vector instructions: none of them knows where it stands.
 constexpr uint8_t kAllowedGroups[] = {
     X86_GRP_MMX,   X86_GRP_SSE1, X86_GRP_SSE2,   X86_GRP_SSE3,   X86_GRP_SSSE3, X86_GRP_SSE41,
     X86_GRP_SSE42, X86_GRP_AVX,  X86_GRP_AVX2,   X86_GRP_AVX512, X86_GRP_CDI,   X86_GRP_ERI,
@@ -209,9 +206,37 @@ constexpr uint8_t kAllowedGroups[] = {
     X86_GRP_F16C,  X86_GRP_AES,  X86_GRP_PCLMUL, X86_GRP_SHA,    X86_GRP_FPU,
 };
 
-constexpr uint8_t kRefusedGroups[] = {
-    X86_GRP_INT,  X86_GRP_IRET,  X86_GRP_PRIVILEGE, X86_GRP_VM,  X86_GRP_RTM, X86_GRP_SGX,
-    X86_GRP_SMAP, X86_GRP_SSE4A, X86_GRP_3DNOW,     X86_GRP_XOP, X86_GRP_TBM, X86_GRP_FMA4,
+// Refused whatever else they are, with the reason that a user reads.
+struct RefusedGroup {
+  uint8_t group;
+  const char* why;
+};
+constexpr RefusedGroup kRefusedGroups[] = {
+    {X86_GRP_RTM, "belongs to a hardware transaction, which a hit would abort"},
+    {X86_GRP_INT, "enters the kernel, which sees the address that it stands at"},
+    {X86_GRP_IRET, "enters or leaves the kernel"},
+    {X86_GRP_VM, "enters or leaves a virtual machine"},
+    {X86_GRP_SGX, "enters or leaves an enclave"},
+    {X86_GRP_PRIVILEGE, "is for the kernel alone"},
+    {X86_GRP_SMAP, "is for the kernel alone"},
+    {X86_GRP_SSE4A, "exists on a few processors only"},
+    {X86_GRP_3DNOW, "exists on a few processors only"},
+    {X86_GRP_XOP, "exists on a few processors only"},
+    {X86_GRP_TBM, "exists on a few processors only"},
+    {X86_GRP_FMA4, "exists on a few processors only"},
+};
+
+struct RefusedId {
+  uint16_t id;
+  const char* why;
+};
+constexpr RefusedId kRefusedIds[] = {
+    {X86_INS_SYSCALL, "stores the address behind it in rcx"},
+    {X86_INS_SYSENTER, "enters the kernel, which sees the address that it stands at"},
+    {X86_INS_UD2, "raises a signal that carries its address"},
+    {X86_INS_INT3, "is a breakpoint: a debugger's, or meant for one"},
+    {X86_INS_HLT, "is for the kernel alone"},
+    {X86_INS_XTEST, "belongs to a hardware transaction, which a hit would abort"},
 };
 
 constexpr auto kAllowed = [] {
@@ -313,16 +338,38 @@ bool OperandAgrees(const cs_insn& seen, const Instruction& insn) {
   return insn.rip_relative || !rip_relative;
 }
 
-bool KnownPlain(const Decoder& decoder, const Instruction& insn) {
-  if (decoder.InAny(kRefusedGroups)) return false;
-  // Loads of a segment register (which may hold off interrupts) and moves to control registers.
-  if (insn.legacy(OpcodeMap::kOneByte, 0x8E)) return false;
-  if (insn.encoding == Encoding::kLegacy && insn.map == OpcodeMap::k0F && insn.opcode >= 0x20 &&
-      insn.opcode <= 0x23) {
-    return false;
-  }
+// Loads of a segment register: they may hold off interrupts, or take the thread's data away.
+bool LoadsSegment(const Instruction& insn) {
+  if (insn.legacy(OpcodeMap::kOneByte, 0x8E)) return true;
+  if (insn.encoding != Encoding::kLegacy || insn.map != OpcodeMap::k0F) return false;
+  const uint8_t op = insn.opcode;  // POP FS, POP GS; LSS, LFS, LGS
+  return op == 0xA1 || op == 0xA9 || op == 0xB2 || op == 0xB4 || op == 0xB5;
+}
+
+bool IsControlRegisterMove(const Instruction& insn) {
+  return insn.encoding == Encoding::kLegacy && insn.map == OpcodeMap::k0F && insn.opcode >= 0x20 &&
+         insn.opcode <= 0x23;
+}
+
+// nullptr: it may be moved.
+const char* WhyNotPlain(const Decoder& decoder, const Instruction& insn) {
   const unsigned id = decoder.insn().id;
-  return (id < kAllowed.size() && kAllowed[id]) || decoder.InAny(kAllowedGroups);
+  for (const RefusedId& refused : kRefusedIds) {
+    if (id == refused.id) return refused.why;
+  }
+  if (LoadsSegment(insn)) return "loads a segment register";
+  if (IsControlRegisterMove(insn)) return "is for the kernel alone";
+  // Capstone 4 counts it among the privileged.
+  if (id == X86_INS_RDTSCP) return nullptr;
+  for (const RefusedGroup& refused : kRefusedGroups) {
+    if (decoder.InGroup(refused.group)) return refused.why;
+  }
+  // x87, of which Capstone groups only a part, and everything with a vector prefix.
+  const bool x87 = insn.encoding == Encoding::kLegacy && insn.map == OpcodeMap::kOneByte &&
+                   insn.opcode >= 0xD8 && insn.opcode <= 0xDF;
+  if (x87 || insn.encoding != Encoding::kLegacy) return nullptr;
+  if ((id < kAllowed.size() && kAllowed[id]) || decoder.InAny(kAllowedGroups)) return nullptr;
+  return "is not on the list of those that may be moved";
 }
 
 // Branches: near, with 64-bit addressing, and nothing but hint prefixes in front.
@@ -332,7 +379,10 @@ Status CheckBranch(const Decoder& decoder, const Instruction& insn, Flow flow) {
   if (insn.address_size && !size_matters && insn.modrm_offset != 0) {
     return Refuse(decoder.Text(), "uses 32-bit addressing");
   }
-  if (insn.operand_size) return Refuse(decoder.Text(), "has a 16-bit target");
+  // REX.W wins over 66 (SDM volume 2 §2.2.1.2): `66 66 48 e8` is how calls of __tls_get_addr look.
+  if (insn.operand_size && (insn.rex & 0x08) == 0) {
+    return Refuse(decoder.Text(), "has a 16-bit target");
+  }
   return Status();
 }
 
@@ -355,10 +405,12 @@ Result<Flow> CheckAllowed(const Instruction& insn, uint64_t address) {
   if (insn.rip_relative && insn.address_size) {
     return Refuse(decoder.Text(), "uses 32-bit addressing relative to itself");
   }
-  if (flow == Flow::kPlain && !KnownPlain(decoder, insn)) {
-    return Refuse(decoder.Text(), "is not on the list of those that may be moved");
+  if (flow == Flow::kPlain) {
+    const char* const why = WhyNotPlain(decoder, insn);
+    if (why != nullptr) return Refuse(decoder.Text(), why);
+  } else {
+    SF_RETURN_IF_ERROR(CheckBranch(decoder, insn, flow));
   }
-  if (flow != Flow::kPlain) SF_RETURN_IF_ERROR(CheckBranch(decoder, insn, flow));
   return flow;
 }
 

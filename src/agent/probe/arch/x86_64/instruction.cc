@@ -294,8 +294,10 @@ std::optional<Instruction> DecodeInstruction(std::span<const uint8_t> text) {
   const Shape shape = ShapeOf(insn);
   const bool branch = shape == kRel32 || (insn.map == OpcodeMap::kOneByte && shape == kByte &&
                                           ((insn.opcode & 0xF0) == 0x70 || insn.opcode >= 0xE0));
-  // Intel ignores 66 on near branches, AMD shortens them: nobody emits it, so refuse it.
-  if (shape == kBad || (branch && insn.operand_size)) return std::nullopt;
+  // Intel ignores 66 on near branches, AMD shortens them: nobody emits that, so refuse it. With
+  // REX.W it counts nowhere: compilers pad calls of __tls_get_addr to 66 66 48 e8 rel32.
+  const bool shortened = insn.operand_size && (insn.rex & 0x08) == 0;
+  if (shape == kBad || (branch && shortened)) return std::nullopt;
   // VZEROUPPER and VZEROALL are the only vector-encoded instructions without ModRM.
   if (HasModrm(shape) && !TakeModrm(cursor, insn)) return std::nullopt;
   const bool xop = insn.legacy(OpcodeMap::kOneByte, 0x8F) && insn.modrm_reg() != 0;
