@@ -81,7 +81,8 @@ class CodeFile {
   // One frame entry covers all stubs: no function, and nothing that a statement stands for.
   static bool IsPlt(const ElfFile& elf, uint64_t address) {
     for (const ElfSection& section : elf.sections()) {
-      if (address >= section.address.value && address - section.address.value < section.size_bytes) {
+      if (address >= section.address.value &&
+          address - section.address.value < section.size_bytes) {
         return section.name.starts_with(".plt");
       }
     }

@@ -153,8 +153,8 @@ void PinToOneProcessor() {
       Say(report.current, sizeof report.current, HexBytes(test.insn.bytes, test.insn.length));
       alarm(20);  // an instruction that does not come back
       const uint64_t illegal = report.tally.illegal;
-      const std::string failure = runner.Compare(test.insn, test.flow, 1 + report.rounds * kStates,
-                                                 kStates, report.tally);
+      const std::string failure =
+          runner.Compare(test.insn, test.flow, 1 + report.rounds * kStates, kStates, report.tally);
       if (!failure.empty()) {
         Say(report.failure, sizeof report.failure, failure);
         _exit(1);
@@ -170,8 +170,8 @@ void PinToOneProcessor() {
 }
 
 Report RunAll(const std::vector<Accepted>& accepted, double seconds, int* exit_status) {
-  void* const shared = mmap(nullptr, sizeof(Report), PROT_READ | PROT_WRITE,
-                            MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  void* const shared =
+      mmap(nullptr, sizeof(Report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   auto* const report = new (shared) Report;
   fflush(stdout);
   const pid_t child = fork();
@@ -193,8 +193,8 @@ TEST(FormDifferential, RelocatedFormsBehaveAsTheOriginals) {
                 refusal.example.c_str());
     EXPECT_GE(reason.size(), 10u) << "a reason that a user can read";
   }
-  const double share =
-      100.0 * static_cast<double>(verdicts.refused_sites) / static_cast<double>(corpus.instructions);
+  const double share = 100.0 * static_cast<double>(verdicts.refused_sites) /
+                       static_cast<double>(corpus.instructions);
   std::printf("    %.3f %% of all instructions\n", share);
   EXPECT_GT(corpus.forms.size(), 500u);
   EXPECT_LT(share, 0.5);
@@ -208,10 +208,10 @@ TEST(FormDifferential, RelocatedFormsBehaveAsTheOriginals) {
   EXPECT_STREQ(report.failure, "");
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0)
       << "status " << status << " at " << report.current;
-  std::printf("  ran %lu instances (%lu that this processor lacks) on %lu states, %lu of them "
-              "faulting alike; %lu rounds\n",
-              report.forms_run, report.never_ran, report.tally.states, report.tally.faults,
-              report.rounds);
+  std::printf(
+      "  ran %lu instances (%lu that this processor lacks) on %lu states, %lu of them "
+      "faulting alike; %lu rounds\n",
+      report.forms_run, report.never_ran, report.tally.states, report.tally.faults, report.rounds);
 }
 
 // The comparison notices an instruction that was not relocated as it should.

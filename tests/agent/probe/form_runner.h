@@ -21,7 +21,7 @@ class FormRunner {
   // How `states` runs ended, for the table.
   struct Tally {
     uint64_t states = 0;
-    uint64_t faults = 0;  // of them; the same in both places
+    uint64_t faults = 0;   // of them; the same in both places
     uint64_t illegal = 0;  // of these: the processor does not have the instruction
   };
   // "" or what was different. The relocator accepts the instruction.
@@ -43,7 +43,7 @@ class FormRunner {
   // What makes the operands of an instruction point where they should.
   struct Operands {
     bool memory = false;
-    int base = -1;   // index into MachineState::gpr
+    int base = -1;  // index into MachineState::gpr
     int index = -1;
     uint8_t scale = 1;
     int64_t displacement = 0;

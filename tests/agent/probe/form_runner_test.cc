@@ -47,8 +47,8 @@ uint64_t Read64(uint64_t address) {
 
 bool Map(uint64_t offset, uint64_t size, int protection) {
   void* const wanted = reinterpret_cast<void*>(kArena + offset);
-  return mmap(wanted, size, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
-              0) == wanted;
+  return mmap(wanted, size, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) ==
+         wanted;
 }
 
 // mov dword [rip+way], number; jmp [rip+0]; the runner's exit
@@ -98,7 +98,8 @@ HighBits HighBitsOf(const Instruction& insn) {
     return {static_cast<uint8_t>(insn.rex >> 1 & 1), static_cast<uint8_t>(insn.rex & 1)};
   }
   const int payload = insn.encoding == Encoding::kEvex ? 3 : 2;
-  const bool two_bytes = insn.encoding == Encoding::kVex && insn.bytes[insn.opcode_offset - 2] == 0xC5;
+  const bool two_bytes =
+      insn.encoding == Encoding::kVex && insn.bytes[insn.opcode_offset - 2] == 0xC5;
   if (two_bytes) return {};
   const uint8_t byte = insn.bytes[insn.opcode_offset - payload];
   return {static_cast<uint8_t>(~byte >> 6 & 1), static_cast<uint8_t>(~byte >> 5 & 1)};
@@ -225,9 +226,9 @@ void FormRunner::PointImplicit(const Instruction& insn, FastRandom& random, uint
     in_.gpr[kRsi] = target + 512;
     in_.gpr[kRcx] = random.Below(32);
   }
-  if (IsOneByte(insn, 0xD7, 0xD7)) in_.gpr[kRbx] = target;          // XLAT
-  if (Is0F(insn, 0xF7) || (insn.encoding == Encoding::kVex && insn.opcode == 0xF7 &&
-                           insn.map == OpcodeMap::k0F)) {
+  if (IsOneByte(insn, 0xD7, 0xD7)) in_.gpr[kRbx] = target;  // XLAT
+  if (Is0F(insn, 0xF7) ||
+      (insn.encoding == Encoding::kVex && insn.opcode == 0xF7 && insn.map == OpcodeMap::k0F)) {
     in_.gpr[kRdi] = target;  // MASKMOVQ, MASKMOVDQU
   }
   if (IsOneByte(insn, 0xC8, 0xC9)) in_.gpr[kRbp] = kStack - 8 * random.Below(16);  // ENTER, LEAVE

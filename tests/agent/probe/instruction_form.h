@@ -20,8 +20,8 @@ inline bool RegIsOpcode(const arch::Instruction& insn) {
   switch (insn.map) {
     case arch::OpcodeMap::kOneByte:
       return (op >= 0x80 && op <= 0x83) || op == 0x8F || op == 0xC0 || op == 0xC1 || op == 0xC6 ||
-             op == 0xC7 || (op >= 0xD0 && op <= 0xD3) || (op >= 0xD8 && op <= 0xDF) ||
-             op == 0xF6 || op == 0xF7 || op == 0xFE || op == 0xFF;
+             op == 0xC7 || (op >= 0xD0 && op <= 0xD3) || (op >= 0xD8 && op <= 0xDF) || op == 0xF6 ||
+             op == 0xF7 || op == 0xFE || op == 0xFF;
     case arch::OpcodeMap::k0F:
       return op <= 0x01 || op == 0x0D || op == 0x18 || op == 0x1C || op == 0x1E || op == 0xAE ||
              op == 0xBA || op == 0xC7 || (op >= 0x71 && op <= 0x73);

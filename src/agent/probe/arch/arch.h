@@ -72,6 +72,10 @@ struct SiteText {
   uint64_t address = 0;
 };
 
+// Length of the instruction that `text` begins with; 0 when it is cut off or none that is known.
+// Says nothing about whether it may be probed.
+uint32_t InstructionBytes(std::span<const uint8_t> text);
+
 // Understands the one instruction at the site. kUnsafeSite names the mnemonic or the reason.
 Result<std::unique_ptr<SiteAnalysis>> AnalyzeSite(const SiteText& text);
 

@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "agent/probe/arch/arch.h"
+
 namespace stillframe::probe::arch {
 namespace {
 
@@ -306,6 +308,11 @@ std::optional<Instruction> DecodeInstruction(std::span<const uint8_t> text) {
   if (!cursor.Skip(insn.immediate_bytes)) return std::nullopt;
   insn.length = cursor.position();
   return insn;
+}
+
+uint32_t InstructionBytes(std::span<const uint8_t> text) {
+  const auto insn = DecodeInstruction(text);
+  return insn ? insn->length : 0;
 }
 
 }  // namespace stillframe::probe::arch

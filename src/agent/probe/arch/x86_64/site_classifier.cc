@@ -124,6 +124,17 @@ bool IsSignalReturn(const SiteText& text) {
          starts_with(text.at, pattern.subspan(7));
 }
 
+// glibc skips the LOCK prefix while there is one thread, by a branch into the instruction (malloc,
+// the loader): no byte of such an instruction may change.
+//   74 01     je   1f
+//   f0        lock
+//   48 0f b1  1: cmpxchg
+bool IsLockSkipped(const Instruction& insn, const SiteText& text) {
+  const size_t size = text.before.size();
+  return insn.lock && size >= 2 && (text.before[size - 2] & 0xF0) == 0x70 &&
+         text.before[size - 1] == 0x01;
+}
+
 }  // namespace
 
 std::vector<PatchOption> PatchOptions(const X86Site& site, std::span<const uint8_t> window) {
@@ -136,6 +147,9 @@ Result<std::unique_ptr<SiteAnalysis>> AnalyzeSite(const SiteText& text) {
   if (!insn) return Status(Code::kUnsafeSite, "the bytes there are no instruction that is known");
   if (IsSignalReturn(text)) {
     return Status(Code::kUnsafeSite, "signal return must not be changed: unwinders look for it");
+  }
+  if (IsLockSkipped(*insn, text)) {
+    return Status(Code::kUnsafeSite, "a branch leads into the instruction, behind its lock prefix");
   }
   SF_ASSIGN_OR_RETURN(const Flow flow, CheckAllowed(*insn, text.address));
   auto site = std::make_unique<X86Site>(text.address, *insn, flow);
