@@ -43,24 +43,41 @@ else()
   target_link_options(stillframe_agent PRIVATE -Wl,-z,undefs)
 endif()
 
-# The archive: all rooms in one, for programs that link the agent in. libcurl and Capstone stay
-# libraries of their own there.
-set(mri ${CMAKE_CURRENT_BINARY_DIR}/libstillframe.mri)
-set(script "CREATE ${CMAKE_BINARY_DIR}/lib/libstillframe.a\n")
-foreach(room stillframe_core ${agent_rooms})
-  string(APPEND script "ADDLIB $<TARGET_FILE:${room}>\n")
+# The archive: the same in one object, for programs that link the agent in. It brings its own copy of
+# every library that the shared one brings, the C++ library included, and needs the C library only.
+# Not under sanitizers, whose runtime has to be the program's.
+if(STILLFRAME_SANITIZE)
+  return()
+endif()
+foreach(library libstdc++.a libgcc_eh.a libgcc.a)
+  execute_process(COMMAND ${CMAKE_CXX_COMPILER} -print-file-name=${library}
+                  OUTPUT_VARIABLE path OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+  list(APPEND runtime_archives ${path})
 endforeach()
-file(GENERATE OUTPUT ${mri} CONTENT "${script}SAVE\nEND\n")
-add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/lib/libstillframe.a
-  COMMAND ${CMAKE_COMMAND} -E rm -f ${CMAKE_BINARY_DIR}/lib/libstillframe.a
-  COMMAND ${CMAKE_AR} -M < ${mri}
-  DEPENDS stillframe_core ${agent_rooms} ${mri} VERBATIM)
-add_custom_target(stillframe_archive ALL DEPENDS ${CMAKE_BINARY_DIR}/lib/libstillframe.a)
+set(archive ${CMAKE_BINARY_DIR}/lib/libstillframe.a)
+set(room_archives "")
+foreach(room ${agent_rooms})
+  list(APPEND room_archives $<TARGET_FILE:${room}>)
+endforeach()
+add_custom_command(OUTPUT ${archive}
+  COMMAND ${CMAKE_COMMAND} -E env LD=${CMAKE_LINKER} NM=${CMAKE_NM} OBJCOPY=${CMAKE_OBJCOPY}
+          AR=${CMAKE_AR} ${CMAKE_SOURCE_DIR}/cmake/merge_archive.sh ${archive}
+          ${CMAKE_SOURCE_DIR}/cmake/agent_object.ld ${CMAKE_SOURCE_DIR}/cmake/stillframe.map
+          --wrap=socketpair
+          --whole-archive $<TARGET_FILE:stillframe_core> --no-whole-archive
+          --start-group ${room_archives} --end-group
+          ${CURL_STATIC} $<TARGET_FILE:stillframe_unused_backends> ${SSL_STATIC} ${CRYPTO_STATIC}
+          ${ZLIB_STATIC} ${CAPSTONE_STATIC} --start-group ${runtime_archives} --end-group
+  DEPENDS stillframe_core ${agent_rooms} stillframe_unused_backends
+          ${CMAKE_SOURCE_DIR}/cmake/merge_archive.sh ${CMAKE_SOURCE_DIR}/cmake/agent_object.ld
+          ${CMAKE_SOURCE_DIR}/cmake/stillframe.map
+  VERBATIM)
+add_custom_target(stillframe_archive ALL DEPENDS ${archive})
 add_library(stillframe_agent_static INTERFACE)
 add_library(Stillframe::agent_static ALIAS stillframe_agent_static)
 add_dependencies(stillframe_agent_static stillframe_archive)
 target_include_directories(stillframe_agent_static INTERFACE ${CMAKE_SOURCE_DIR}/include)
-# The undefined symbol pulls the constructor in, which nothing else refers to.
-target_link_libraries(stillframe_agent_static INTERFACE
-  -Wl,--undefined=stillframe_version ${CMAKE_BINARY_DIR}/lib/libstillframe.a
-  capstone curl z Threads::Threads ${CMAKE_DL_LIBS})
+# The undefined symbol pulls the object in, whose constructor nothing else refers to.
+target_link_options(stillframe_agent_static INTERFACE LINKER:--undefined=stillframe_version)
+target_link_libraries(stillframe_agent_static INTERFACE ${archive} m Threads::Threads
+                      ${CMAKE_DL_LIBS})

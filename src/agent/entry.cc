@@ -1,4 +1,5 @@
 // What the outside sees of the library: the constructor that reads the environment, and the C API.
+#include <link.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,8 +41,21 @@ void OnExit() {
   if (agent != nullptr) agent->Stop(kExitDeadlineMs, /*at_exit=*/true);
 }
 
+// Whether the program (the first module that is listed) was started by a dynamic loader. Without
+// one, dlopen brings in a second C library of which nothing is set up, and libdw crashes in it.
+int HasLoader(dl_phdr_info* program, size_t, void*) {
+  for (int i = 0; i < program->dlpi_phnum; ++i) {
+    if (program->dlpi_phdr[i].p_type == PT_INTERP) return 1;
+  }
+  return -1;  // ends the listing
+}
+
 int StartWith(Options options) {
   SetLogLevel(options.log_level);
+  if (dl_iterate_phdr(&HasLoader, nullptr) != 1) {
+    LogError("the agent stays off: a program linked with -static cannot load libdw");
+    return -1;
+  }
   auto* agent = new Agent(std::move(options));
   static bool registered = false;
   if (!registered) {

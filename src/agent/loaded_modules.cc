@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "agent/loader_guard.h"
+#include "agent/probe/site_policy.h"
 
 namespace stillframe::agent {
 namespace {
@@ -76,7 +77,10 @@ int AddModule(dl_phdr_info* info, size_t, void* list) {
   ReadSegments(*info, module);
   static const uint64_t vdso = getauxval(AT_SYSINFO_EHDR);
   module.is_vdso = vdso != 0 && module.Contains(RuntimeAddress(vdso));
-  module.is_agent = module.Contains(RuntimeAddress(reinterpret_cast<uint64_t>(&AddModule)));
+  // Linked in from the archive, the agent is a part of a module that is the host's own.
+  static const bool linked_in = probe::ReadPolicyFacts().linked_text_start != 0;
+  module.is_agent =
+      !linked_in && module.Contains(RuntimeAddress(reinterpret_cast<uint64_t>(&AddModule)));
   modules.push_back(std::move(module));
   return 0;
 }

@@ -20,7 +20,7 @@ struct LoadedModule {
   LoadBias bias;
   std::vector<TextRange> text;  // executable segments
   RuntimeAddress start, end;    // of all segments
-  bool is_agent = false;        // this library: never probed
+  bool is_agent = false;        // the agent's own library: never probed
   bool is_vdso = false;
 
   bool Contains(RuntimeAddress address) const { return start <= address && address < end; }

@@ -5,6 +5,11 @@
 #include <algorithm>
 #include <string_view>
 
+// Both ends of the section that holds the agent's code in libstillframe.a (cmake/agent_object.ld),
+// named by the linker of the program; null in the shared library, where nothing defines them.
+extern "C" __attribute__((weak, visibility("hidden"))) const char __start_stillframe_text[];
+extern "C" __attribute__((weak, visibility("hidden"))) const char __stop_stillframe_text[];
+
 namespace stillframe::probe {
 namespace {
 
@@ -28,8 +33,11 @@ bool IsLoader(std::string_view path) {
          (name.starts_with("ld-2.") && name.ends_with(".so"));
 }
 
-bool IsAgentLibrary(const std::vector<Mapping>& maps, const PolicyFacts& facts,
-                    const Mapping& mapping) {
+bool IsAgentCode(const std::vector<Mapping>& maps, const PolicyFacts& facts, const Mapping& mapping,
+                 RuntimeAddress site) {
+  if (facts.linked_text_start != facts.linked_text_end) {
+    return facts.linked_text_start <= site.value && site.value < facts.linked_text_end;
+  }
   const Mapping* agent = FindMapping(maps, facts.agent_code);
   const Mapping* program = FindMapping(maps, facts.program_entry);
   if (agent == nullptr || !SameFile(*agent, mapping)) return false;
@@ -39,7 +47,9 @@ bool IsAgentLibrary(const std::vector<Mapping>& maps, const PolicyFacts& facts,
 }  // namespace
 
 PolicyFacts ReadPolicyFacts() {
-  return PolicyFacts{reinterpret_cast<uint64_t>(&ReadPolicyFacts), getauxval(AT_ENTRY)};
+  return PolicyFacts{reinterpret_cast<uint64_t>(&ReadPolicyFacts), getauxval(AT_ENTRY),
+                     reinterpret_cast<uint64_t>(__start_stillframe_text),
+                     reinterpret_cast<uint64_t>(__stop_stillframe_text)};
 }
 
 Result<Mapping> CheckSiteAllowed(const std::vector<Mapping>& maps, const PolicyFacts& facts,
@@ -60,7 +70,7 @@ Result<Mapping> CheckSiteAllowed(const std::vector<Mapping>& maps, const PolicyF
   if (IsLoader(mapping->path) || IsLoader(module.path)) {
     return Unsafe("the dynamic loader is never probed");
   }
-  if (IsAgentLibrary(maps, facts, *mapping)) return Unsafe("the agent does not probe itself");
+  if (IsAgentCode(maps, facts, *mapping, site)) return Unsafe("the agent does not probe itself");
   return *mapping;
 }
 
