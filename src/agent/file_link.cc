@@ -60,6 +60,24 @@ class LineWriter {
   struct stat identity_ {};
 };
 
+std::string Summary(const model::TracepointReport& report) {
+  const model::Counters& counters = report.status.counters;
+  std::string line = "tracepoint " + report.id + " at exit: hits=" + std::to_string(counters.hits);
+  const auto add = [&line](std::string_view name, uint64_t count) {
+    if (count > 0) line.append(" ").append(name).append("=").append(std::to_string(count));
+  };
+  add("conditionFalse", counters.condition_false);
+  add("conditionError", counters.condition_error);
+  add("rateLimited", counters.rate_limited);
+  add("budgetStopped", counters.budget_stopped);
+  add("reentrant", counters.reentrant);
+  add("ringFull", counters.ring_full);
+  add("unsafeContext", counters.unsafe_context);
+  add("captured", counters.captured);
+  for (const auto& [reason, count] : counters.dropped) add("dropped." + reason, count);
+  return line;
+}
+
 class FileLink final : public Link {
  public:
   explicit FileLink(const Options& options) : path_(options.tracepoints_file) {}
@@ -89,6 +107,11 @@ class FileLink final : public Link {
               : LogLevel::kInfo,
           line);
     }
+  }
+
+  // Where the hits went: without a server nobody else could say why a snapshot is missing.
+  void Close(std::vector<model::TracepointReport> reports, uint32_t /*timeout_ms*/) override {
+    for (const model::TracepointReport& report : reports) LogInfo(Summary(report));
   }
 
   void Send(transport::Outbox& outbox) override {

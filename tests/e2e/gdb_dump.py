@@ -1,6 +1,7 @@
 """Runs inside GDB: stops at each pc once and writes what GDB shows of every frame as JSON.
 
-Environment: SF_PCS (link addresses, comma separated), SF_OUT (file).
+Environment: SF_PCS (link addresses, comma separated), SF_OUT (file), SF_RANDOMIZE ("on": addresses
+differ from run to run).
 """
 import json
 import os
@@ -69,6 +70,8 @@ def main():
     gdb.execute("set confirm off")
     gdb.execute("set print frame-arguments none")
     gdb.execute("set breakpoint pending off")
+    if os.environ.get("SF_RANDOMIZE") == "on":
+        gdb.execute("set disable-randomization off")
     gdb.execute("starti > /dev/null", to_string=True)
     path = gdb.objfiles()[0].filename
     base = 0

@@ -13,6 +13,9 @@ import unittest
 import harness
 
 SOURCES = ("values.cc", "algorithms.cc")
+# The ring has 32 slots and the agent thread looks at it every 10 ms, in which these programs run from
+# start to end: more lines at once than slots would lose snapshots, and which ones depends on load.
+LINES_AT_ONCE = 30
 MATRIX = [("g++", "-O0"), ("g++", "-O2"), ("clang++-14", "-O0"), ("clang++-14", "-O2")]
 
 
@@ -75,10 +78,11 @@ class GdbOracleTest(unittest.TestCase):
     def tearDownClass(cls):
         harness.cleanup_targets()
 
-    def gdb(self, program, pcs):
+    def gdb(self, program, pcs, randomize=False):
         with tempfile.TemporaryDirectory() as folder:
             out = os.path.join(folder, "out.json")
-            env = dict(os.environ, SF_PCS=",".join(pcs), SF_OUT=out)
+            env = dict(os.environ, SF_PCS=",".join(pcs), SF_OUT=out,
+                       SF_RANDOMIZE="on" if randomize else "")
             done = subprocess.run(
                 ["gdb", "-nx", "-batch", "-x", str(harness.SOURCE / "tests/e2e/gdb_dump.py"),
                  str(program)], env=env, capture_output=True, text=True, timeout=180)
@@ -86,18 +90,21 @@ class GdbOracleTest(unittest.TestCase):
             with open(out) as file:
                 return json.load(file)
 
-    def compare(self, source, compiler, level):
-        program = harness.compile_target(source, compiler, (level, "-g", "-no-pie"))
-        count = len((harness.TARGETS / source).read_text().splitlines())
+    def first_hits(self, program, source, lines):
+        """The snapshot of each line's first hit; every line that was hit has one."""
         wanted = [{"id": str(line), "location": {"file": source, "line": line},
-                   "capture": {"depth": 4}} for line in range(1, count + 1)]
-        # Each line's first hit: no limit of the process may take one away.
-        _, snapshots = harness.run_with_file(
-            program, wanted, env={"STILLFRAME_LOG": "off", "STILLFRAME_LIMITS":
+                   "capture": {"depth": 4}} for line in lines]
+        # No limit of the process may take one away.
+        done, snapshots = harness.run_with_file(
+            program, wanted, env={"STILLFRAME_LOG": "info", "STILLFRAME_LIMITS":
                                   "snapshotsPerSecond=0,cpuPercent=0"}, timeout=120)
-        self.assertGreater(len(snapshots), 8)
-        by_pc = {s["frames"][0]["pc"]: s for s in snapshots}
-        oracle = self.gdb(program, list(by_pc))
+        hits = {id_ for id_, count in re.findall(r"tracepoint (\d+) at exit: hits=(\d+)",
+                                                 done.stderr) if int(count) > 0}
+        lost = hits - {s["tracepointId"] for s in snapshots}
+        self.assertEqual(lost, set(), done.stderr[-2000:])
+        return snapshots
+
+    def compare_all(self, source, by_pc, oracle):
         comparison = Comparison()
         for pc, snapshot in by_pc.items():
             if pc not in oracle:
@@ -116,6 +123,27 @@ class GdbOracleTest(unittest.TestCase):
                         comparison.value(where, variables[name], value)
         return comparison
 
+    def compare(self, source, compiler, level):
+        program = harness.compile_target(
+            source, compiler, (level, "-g", "-no-pie"),
+            (str(harness.TARGETS / "flush_at_exit.cc"), f"-I{harness.SOURCE / 'include'}"))
+        count = len((harness.TARGETS / source).read_text().splitlines())
+        snapshots = []
+        for first in range(1, count + 1, LINES_AT_ONCE):
+            lines = range(first, min(first + LINES_AT_ONCE, count + 1))
+            snapshots += self.first_hits(program, source, lines)
+        self.assertGreater(len(snapshots), 30)
+        by_pc = {s["frames"][0]["pc"]: s for s in snapshots}
+        oracle = self.gdb(program, list(by_pc))
+        comparison = self.compare_all(source, by_pc, oracle)
+        if comparison.wrong:
+            # An optimizer may begin a variable's location before its first store. What lies there
+            # then often holds an address, and differs between GDB's own runs as well.
+            other = self.compare_all(source, by_pc, self.gdb(program, list(by_pc), True))
+            told = {where: gdb for where, _, gdb in other.wrong}
+            comparison.wrong = [w for w in comparison.wrong if told.get(w[0], w[2]) == w[2]]
+        return comparison
+
     def test_every_line(self):
         for source in SOURCES:
             for compiler, level in MATRIX:
@@ -123,7 +151,7 @@ class GdbOracleTest(unittest.TestCase):
                     result = self.compare(source, compiler, level)
                     print(source, compiler, level, dict(result.counts))
                     self.assertEqual(result.wrong, [])
-                    self.assertGreater(result.counts["equal"], 50)
+                    self.assertGreater(result.counts["equal"], 130)
                     known = result.counts["equal"] + result.counts["lost"]
                     self.assertLess(result.counts["lost"] / known, 0.15, result.lost[:20])
 
