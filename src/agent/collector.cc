@@ -3,12 +3,21 @@
 #include <algorithm>
 #include <cstring>
 
+#include "agent/decode/light_builder.h"
 #include "agent/decode/snapshot_builder.h"
+#include "agent/hit/hit.h"
 #include "agent/identity.h"
 #include "agent/ring/ring.h"
 #include "base/log.h"
 
 namespace stillframe::agent {
+namespace {
+
+constexpr uint32_t kLightAtOnce = 4096;
+// Apart from the sequence numbers that the ring gives.
+constexpr uint64_t kFirstLightSequence = uint64_t{1} << 62;
+
+}  // namespace
 
 uint32_t Collector::Drain(uint32_t max_records) {
   uint32_t count = 0;
@@ -21,6 +30,12 @@ uint32_t Collector::Drain(uint32_t max_records) {
     Decode({slot.data, size}, header.sequence);
     ring::Release(slot);
   }
+  count += hit::TakeLightRecords(
+      kLightAtOnce,
+      [](void* self, std::span<const uint8_t> record) {
+        static_cast<Collector*>(self)->DecodeLight(record);
+      },
+      this, abandoned_);
   // What the decoder compiled for new callers serves the next hit.
   if (count > 0) store_.callers().Publish();
   return count;
@@ -62,16 +77,47 @@ void Collector::Decode(std::span<const uint8_t> record, uint64_t sequence) {
     outbox_.Lost(id, "undecodable");
     return;
   }
-  snapshot->tracepoint_id = id;
-  snapshot->service = identity_.service;
-  snapshot->instance = identity_.instance;
-  snapshot->id = "sn_" + identity_.instance.substr(0, 8) + identity_.instance.substr(9, 4) + "_" +
-                 std::to_string(sequence);
-  snapshot->sequence = sequence;
-  snapshot->time_unix_nanos = clock_.UnixNanos(header.start_ticks);
+  Describe(*snapshot, id, sequence, header.start_ticks);
   snapshot->capture_nanos = static_cast<uint32_t>(
       std::min<uint64_t>(clock_.Nanos(header.end_ticks - header.start_ticks), UINT32_MAX));
-  snapshot->thread_name = ThreadName(snapshot->thread_id);
+  outbox_.Add(std::move(*snapshot));
+}
+
+void Collector::Describe(model::Snapshot& snapshot, const std::string& tracepoint_id,
+                         uint64_t sequence, uint64_t ticks) const {
+  snapshot.tracepoint_id = tracepoint_id;
+  snapshot.service = identity_.service;
+  snapshot.instance = identity_.instance;
+  snapshot.id = "sn_" + identity_.instance.substr(0, 8) + identity_.instance.substr(9, 4) + "_" +
+                std::to_string(sequence);
+  snapshot.sequence = sequence;
+  snapshot.time_unix_nanos = clock_.UnixNanos(ticks);
+  snapshot.thread_name = ThreadName(snapshot.thread_id);
+}
+
+void Collector::DecodeLight(std::span<const uint8_t> record) {
+  const auto header = decode::ReadLightHeader(record);
+  const ModuleProbe* probe = header.ok() ? store_.FindProbe(header->probe_id) : nullptr;
+  if (probe == nullptr) {
+    ++corrupt_;
+    LogError("a light record names no probe: thrown away");
+    return;
+  }
+  const std::string& id = probe->tracepoint_id();
+  if (!store_.AdmitSnapshot(id)) return;
+  decode::LightInput input;
+  input.record = record;
+  input.plan = &probe->plan();
+  input.sites = probe->light().sites();
+  input.symbol_name = [this](uint64_t address) { return SymbolName(address); };
+  auto snapshot = decode::BuildLightSnapshot(input);
+  if (!snapshot.ok()) {
+    ++corrupt_;
+    LogError("decoding a light record: " + snapshot.status().ToString());
+    outbox_.Lost(id, "undecodable");
+    return;
+  }
+  Describe(*snapshot, id, kFirstLightSequence + ++light_sequence_, header->ticks);
   outbox_.Add(std::move(*snapshot));
 }
 

@@ -17,13 +17,18 @@ class Collector {
             const model::AgentIdentity& identity, const RedactionPolicy* redaction)
       : store_(store), outbox_(outbox), clock_(clock), identity_(identity), redaction_(redaction) {}
 
-  // Decodes what is in the ring, at most `max_records`. Returns how many there were.
+  // Decodes what is in the ring, at most `max_records`, and some thousand light records. Returns
+  // how many there were.
   uint32_t Drain(uint32_t max_records);
   // Records that could not be decoded (a bug or a wild store of the host), for the log and metrics.
   uint64_t corrupt() const { return corrupt_; }
 
  private:
   void Decode(std::span<const uint8_t> record, uint64_t sequence);
+  void DecodeLight(std::span<const uint8_t> record);
+  // What a snapshot says of the process and of itself.
+  void Describe(model::Snapshot& snapshot, const std::string& tracepoint_id, uint64_t sequence,
+                uint64_t ticks) const;
   std::string SymbolName(uint64_t address);
 
   TracepointStore& store_;
@@ -32,6 +37,8 @@ class Collector {
   const model::AgentIdentity& identity_;
   const RedactionPolicy* redaction_;
   uint64_t corrupt_ = 0;
+  uint64_t abandoned_ = 0;       // streams that were skipped
+  uint64_t light_sequence_ = 0;  // of light records, which hits do not number
 };
 
 }  // namespace stillframe::agent

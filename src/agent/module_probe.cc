@@ -18,6 +18,10 @@ ModuleProbe::ModuleProbe(std::string tracepoint_id, uint64_t probe_id, ProbePlan
   runtime_.limits = plan_.limits;
   const model::Limits& limits = spec.limits;
   if (spec.kind == model::Kind::kCounter) runtime_.action = hit::Action::kCount;
+  if (spec.kind == model::Kind::kLog && light_.Make(plan_)) {
+    runtime_.action = hit::Action::kLog;
+    runtime_.light = light_.sites().data();
+  }
   runtime_.max_hits = limits.max_hits;
   runtime_.captures_left.store(limits.max_hits, std::memory_order_relaxed);
   runtime_.ticks_per_permit =

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "agent/hit/hit.h"
+#include "agent/light_plan.h"
 #include "agent/loaded_modules.h"
 #include "agent/site_table.h"
 #include "agent/unit_view.h"
@@ -36,6 +37,7 @@ class ModuleProbe {
   const LoadedModule& module() const { return module_; }
   hit::ProbeRuntime& runtime() { return runtime_; }
   const hit::ProbeRuntime& runtime() const { return runtime_; }
+  const LightPlan& light() const { return light_; }
   size_t armed_sites() const { return armed_.size(); }
   const std::vector<model::SiteStatus>& sites() const { return sites_; }
   // The first refusal, when no site could be armed.
@@ -46,6 +48,7 @@ class ModuleProbe {
   const ProbePlan plan_;
   const LoadedModule module_;
   UnitArrays arrays_;
+  LightPlan light_;
   hit::ProbeRuntime runtime_;
   std::vector<RuntimeAddress> armed_;
   std::vector<model::SiteStatus> sites_;

@@ -35,14 +35,20 @@ void SiteTable::Compile(Site& site) {
   const hit::SiteProbe& entry = site.list->entries[0];
   const hit::ProbeRuntime& probe = *entry.probe;
   const Program& condition = probe.sites[entry.site_index].condition;
-  const bool counts_only = probe.action == hit::Action::kCount;
-  if (condition.empty() && !counts_only) return;
+  // The probe's own limits are the hit path's to keep.
+  const bool logs_all =
+      probe.action == hit::Action::kLog && probe.max_hits == 0 && probe.ticks_per_permit == 0;
+  if (condition.empty() && probe.action != hit::Action::kCount && !logs_all) return;
   probe::ProbeCodeSpec spec;
   spec.condition = {probe.unit.code + condition.first, condition.count};
   spec.strings = probe.unit.strings;
   spec.load_bias = probe.load_bias;
   spec.first_counter = reinterpret_cast<uint64_t>(&probe.shards->count[0]);
-  spec.counts_only = counts_only;
+  spec.action = probe.action;
+  if (logs_all) spec.light = &probe.light[entry.site_index];
+  spec.code = probe.unit.code;
+  spec.probe_id = probe.probe_id;
+  spec.site_index = entry.site_index;
   const uint64_t address = site.runtime->address;
   spec.cfa.known = hit::SimpleCfaAt(address, spec.cfa.dwarf_register, spec.cfa.offset);
   const auto code = installer_.PlaceProbeCode(RuntimeAddress{address}, spec);

@@ -19,7 +19,8 @@ Status CheckSupported(const model::TracepointSpec& spec) {
   const auto refuse = [](const std::string& what) {
     return Status(Code::kUnsupported, what + " not supported by this version of the agent");
   };
-  if (spec.kind != model::Kind::kSnapshot && spec.kind != model::Kind::kCounter) {
+  if (spec.kind != model::Kind::kSnapshot && spec.kind != model::Kind::kCounter &&
+      spec.kind != model::Kind::kLog) {
     return refuse("tracepoints of kind " + std::string(model::KindName(spec.kind)) + " are");
   }
   if (!spec.location.function.empty()) return refuse("function locations are");

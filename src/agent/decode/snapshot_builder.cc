@@ -3,20 +3,11 @@
 #include <algorithm>
 
 #include "agent/decode/location_reader.h"
+#include "agent/decode/trace_text.h"
 #include "agent/decode/value_formatter.h"
 
 namespace stillframe::decode {
 namespace {
-
-std::string Hex(const uint8_t* bytes, size_t size) {
-  constexpr char kDigits[] = "0123456789abcdef";
-  std::string text;
-  for (size_t i = 0; i < size; ++i) {
-    text += kDigits[bytes[i] >> 4];
-    text += kDigits[bytes[i] & 15];
-  }
-  return text;
-}
 
 // Shows one unit's variables in one machine frame.
 class FrameReader {
@@ -103,13 +94,6 @@ void AppendExpressions(const BuildInput& input, const SitePlan& site, const Reco
   }
 }
 
-void FillTrace(const TraceContextRecord& trace, model::TraceContext& out) {
-  if (trace.valid == 0) return;
-  out.trace_id = Hex(trace.trace_id, sizeof trace.trace_id);
-  out.span_id = Hex(trace.span_id, sizeof trace.span_id);
-  out.sampled = (trace.flags & 1) != 0;
-}
-
 }  // namespace
 
 Result<model::Snapshot> BuildSnapshot(const BuildInput& input) {
@@ -126,7 +110,7 @@ Result<model::Snapshot> BuildSnapshot(const BuildInput& input) {
   model::Snapshot snapshot;
   snapshot.thread_id = header.thread_id;
   snapshot.truncated = record.truncated();
-  FillTrace(header.trace, snapshot.trace);
+  snapshot.trace = TraceText(header.trace);
   // Watches first: when values run out they are what was asked for.
   AppendExpressions(input, site, record, context, snapshot);
   for (uint32_t i = 0; i < record.frames().size(); ++i) {

@@ -10,6 +10,7 @@
 #include "agent/hit/arch.h"
 #include "agent/hit/bytes.h"
 #include "agent/hit/capture.h"
+#include "agent/hit/light.h"
 #include "agent/hit/limits.h"
 #include "agent/hit/memory.h"
 #include "agent/hit/process_state.h"
@@ -17,7 +18,8 @@
 #include "agent/hit/unwinder.h"
 #include "agent/ring/hit_path.h"
 #include "agent/ring/ring.h"
-#include "increment.h"
+#include "agent/ring/stream.h"
+#include "local_ops.h"
 
 namespace stillframe::hit {
 SF_HIT_PATH_BEGIN
@@ -99,10 +101,9 @@ __attribute__((noinline)) EvalResult RunConditionWithXmm(const ProbeRuntime& pro
   return RunCondition(probe, program);
 }
 
-// kCaptured: the condition holds. Otherwise what the hit counts as.
-SF_HIT_INLINE Counter CheckCondition(SiteRuntime* site, const ProbeRuntime& probe,
-                                     const Program& program, const RegisterFile& registers,
-                                     ThreadState& thread) {
+// What programs of the site may look at.
+SF_HIT_INLINE void SetContext(SiteRuntime* site, const ProbeRuntime& probe,
+                              const RegisterFile& registers, ThreadState& thread) {
   FrameContext& context = thread.context;
   context.registers = registers.gpr;
   context.valid_registers = 0xffff;
@@ -110,6 +111,10 @@ SF_HIT_INLINE Counter CheckCondition(SiteRuntime* site, const ProbeRuntime& prob
   context.cfa_known = CfaOf(site, registers, thread.reader, context.cfa) ? 1 : 0;
   context.load_bias = probe.load_bias;
   context.xmm = nullptr;
+}
+
+// kCaptured: the condition holds. Otherwise what the hit counts as.
+SF_HIT_INLINE Counter CheckCondition(const ProbeRuntime& probe, const Program& program) {
   EvalResult result = RunCondition(probe, program);
   // In this frame every general register is known, so it was a vector register or the CFA.
   if (result.error == Code::kNotSaved) result = RunConditionWithXmm(probe, program);
@@ -201,6 +206,29 @@ __attribute__((noinline)) Counter TryCapture(const SiteProbe& entry, const Regis
   return kCaptured;
 }
 
+__attribute__((noinline)) Counter TryLog(SiteRuntime* site, const SiteProbe& entry,
+                                         const RegisterFile* registers, CounterShard& shard) {
+  ProbeRuntime& probe = *entry.probe;
+  ThreadState& thread = t_thread;
+  const uint64_t start = stillframe_read_ticks();
+  const Counter permit = TakeLogPermit(probe, start);
+  if (permit != kCaptured) return permit;
+  SetContext(site, probe, *registers, thread);
+  uint8_t* record = nullptr;
+  const Counter outcome = WriteLight(probe, entry.site_index, start, record);
+  if (outcome != kCaptured) {
+    ReturnPermit(probe);
+    return outcome;
+  }
+  thread.open = nullptr;
+  Count(thread, shard, kCaptured);
+  ring::CommitLight(record);
+  const uint64_t now = stillframe_read_ticks();
+  CountTime(shard, now - start, 1);
+  ChargeBudget(now - start, now);
+  return kCaptured;
+}
+
 SF_HIT_INLINE Counter Decide(SiteRuntime* site, const SiteProbe& entry,
                              const RegisterFile* registers, ThreadState& thread,
                              CounterShard& shard) {
@@ -208,7 +236,8 @@ SF_HIT_INLINE Counter Decide(SiteRuntime* site, const SiteProbe& entry,
   if (probe.stopped.load(kRelaxed) != 0 || IsPaused()) return kBudgetStopped;
   const Program& condition = probe.sites[entry.site_index].condition;
   if (condition.count != 0) {
-    const Counter verdict = CheckCondition(site, probe, condition, *registers, thread);
+    SetContext(site, probe, *registers, thread);
+    const Counter verdict = CheckCondition(probe, condition);
     if (verdict != kCaptured) return verdict;
   }
   if (probe.action == Action::kCount) {
@@ -216,6 +245,7 @@ SF_HIT_INLINE Counter Decide(SiteRuntime* site, const SiteProbe& entry,
     Count(thread, shard, kCaptured);
     return kCaptured;
   }
+  if (probe.action == Action::kLog) return TryLog(site, entry, registers, shard);
   return TryCapture(entry, registers, shard);
 }
 

@@ -7,8 +7,10 @@
 
 #include <atomic>
 #include <cstdint>
+#include <span>
 
 #include "agent/hit/interpreter.h"
+#include "plan/light_record.h"
 #include "plan/plan.h"
 #include "plan/record.h"
 #include "plan/unwind_table.h"
@@ -56,6 +58,7 @@ struct UnitView {
 enum class Action : uint8_t {
   kCapture,  // a record with frames and variables
   kCount,    // nothing more: counted as captured
+  kLog,      // a light record
 };
 
 // A tracepoint in one module, in force. Immutable after publication but for the atomics.
@@ -78,7 +81,8 @@ struct ProbeRuntime {
   std::atomic<uint64_t> permits_full_again{0};  // time stamp, see limits.cc
   std::atomic<uint32_t> stopped{0};  // 1: the agent stopped it (budget); partner: agent thread
   Action action = Action::kCapture;
-  CounterShard* shards = nullptr;  // kShardCount
+  const LightSite* light = nullptr;  // kLog: by site index
+  CounterShard* shards = nullptr;    // kShardCount
 };
 
 // One (probe, site) pair; a patched address may serve several tracepoints.
@@ -192,6 +196,12 @@ struct CodeLayout {
   uint32_t slot_announced;    // ThreadSlot::announced
   uint32_t slot_stack;        // ThreadSlot::stack
   uint32_t slot_shard_bytes;  // ThreadSlot::shard_bytes
+  uint32_t slot_head;         // ThreadSlot::stream.head
+  uint32_t slot_tail;         // ThreadSlot::stream.tail
+  uint32_t slot_bytes;        // ThreadSlot::stream.bytes
+  uint32_t thread_id;         // ThreadState::thread_id
+  uint32_t trace_index;       // ThreadState::trace_index
+  uint32_t traces;            // ThreadState::traces
   uint64_t epoch;             // address of the epoch, which is what a hit announces
   uint64_t guard_turn;        // address of the process's guard_turn
 };
@@ -201,6 +211,12 @@ bool SimpleCfaAt(uint64_t pc, uint8_t& dwarf_register, int32_t& offset);
 // Tells the fault handler that probe code may run in [start, start + kCodeRegionBytes). kOverLimit.
 inline constexpr uint64_t kCodeRegionBytes = 64 * 1024;
 Status AddCodeRegion(uint64_t start);
+
+// Takes the light records that hits left behind, at most `max`, and says what was in them. Agent
+// thread. The span is good during the call. Returns how many were taken; `abandoned` counts streams
+// that had to be skipped because a hit never ended.
+using LightSink = void (*)(void* self, std::span<const uint8_t> record);
+uint32_t TakeLightRecords(uint32_t max, LightSink sink, void* self, uint64_t& abandoned);
 
 // Sums the shards. Any thread.
 struct CounterSums {

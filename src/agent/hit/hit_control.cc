@@ -94,7 +94,34 @@ Status Initialize(const ProcessLimits& limits) {
   const bool registered =
       syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
   g_process.slots_work.store(registered ? 1 : 0, std::memory_order_relaxed);
+  if (g_process.slots[0].stream.bytes == nullptr) {
+    uint8_t* const streams = ring::MapStreams(kThreadSlots);
+    for (uint32_t i = 0; streams != nullptr && i < kThreadSlots; ++i) {
+      g_process.slots[i].stream.bytes = streams + size_t{i} * ring::kStreamStride;
+    }
+  }
   return ChooseReadMethod();
+}
+
+uint32_t TakeLightRecords(uint32_t max, LightSink sink, void* self, uint64_t& abandoned) {
+  alignas(8) static uint8_t copy[kMaxLightBytes];  // one thread, and too large for its stack
+  uint32_t count = 0;
+  const uint32_t used = g_process.slots_used.load(std::memory_order_acquire);
+  for (uint32_t i = 0; i < used; ++i) {
+    ThreadSlot& slot = g_process.slots[i];
+    while (count < max) {
+      uint32_t size_bytes = 0;
+      const auto result = ring::Take(slot.stream, slot.announced, copy, size_bytes);
+      if (result == ring::TakeResult::kNothing) break;
+      if (result == ring::TakeResult::kAbandoned) {
+        ++abandoned;
+        break;
+      }
+      ++count;
+      sink(self, {copy, size_bytes});
+    }
+  }
+  return count;
 }
 
 void PublishUnwindModules(const UnwindModules* modules) {
@@ -128,6 +155,12 @@ CodeLayout GetCodeLayout() {
   layout.slot_announced = offsetof(ThreadSlot, announced);
   layout.slot_stack = offsetof(ThreadSlot, stack);
   layout.slot_shard_bytes = offsetof(ThreadSlot, shard_bytes);
+  layout.slot_head = offsetof(ThreadSlot, stream) + offsetof(ring::Stream, head);
+  layout.slot_tail = offsetof(ThreadSlot, stream) + offsetof(ring::Stream, tail);
+  layout.slot_bytes = offsetof(ThreadSlot, stream) + offsetof(ring::Stream, bytes);
+  layout.thread_id = offsetof(ThreadState, thread_id);
+  layout.trace_index = offsetof(ThreadState, trace_index);
+  layout.traces = offsetof(ThreadState, traces);
   layout.epoch = reinterpret_cast<uint64_t>(&g_process.epoch);
   layout.guard_turn = reinterpret_cast<uint64_t>(&g_process.guard_turn);
   return layout;

@@ -79,6 +79,12 @@ Counter TakePermit(ProbeRuntime& probe, uint64_t now) {
   return TakeHit(probe) ? kCaptured : kRateLimited;
 }
 
+Counter TakeLogPermit(ProbeRuntime& probe, uint64_t now) {
+  if (probe.max_hits != 0 && probe.captures_left.load(kRelaxed) == 0) return kRateLimited;
+  if (!TakeProbePermit(probe, now)) return kRateLimited;
+  return TakeHit(probe) ? kCaptured : kRateLimited;
+}
+
 void ReturnPermit(ProbeRuntime& probe) {
   if (probe.max_hits != 0) probe.captures_left.fetch_add(1, kRelaxed);
 }

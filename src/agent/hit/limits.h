@@ -19,6 +19,8 @@ void ChargeBudget(uint64_t ticks, uint64_t now);
 // Takes one capture from every limit, or none from max_hits. kOk or kRateLimited, as a Counter:
 // kCaptured means go on.
 Counter TakePermit(ProbeRuntime& probe, uint64_t now);
+// The same from the probe's own limits only: log points do not use up snapshots.
+Counter TakeLogPermit(ProbeRuntime& probe, uint64_t now);
 // The capture did not happen after all.
 void ReturnPermit(ProbeRuntime& probe);
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "agent/hit/hit.h"
+#include "agent/ring/stream.h"
 
 namespace stillframe::hit {
 
@@ -21,6 +22,7 @@ struct alignas(64) ThreadSlot {
   std::atomic<uint32_t> announced;  // the epoch of the hit that runs; 0 = none
   uint64_t stack = 0;               // where that hit is on its stack; good while announced
   uint64_t shard_bytes = 0;         // from a probe's first shard to this thread's; set when claimed
+  ring::Stream stream;              // the slot's, whoever owns it
 };
 // The last shard is for all threads that found no slot.
 inline constexpr uint32_t kSharedShard = kShardCount - 1;

@@ -12,14 +12,10 @@
 #include <string>
 #include <vector>
 
-#include "agent/hit/interpreter.h"
+#include "agent/hit/hit.h"
 #include "base/address.h"
 #include "base/status.h"
 #include "plan/program.h"
-
-namespace stillframe::hit {
-struct SiteRuntime;
-}
 
 namespace stillframe::probe {
 
@@ -58,7 +54,12 @@ struct ProbeCodeSpec {
   SiteCfa cfa;
   uint64_t load_bias = 0;
   uint64_t first_counter = 0;  // address of count[0] in the probe's first shard
-  bool counts_only = false;    // true: a hit whose condition holds is counted, no more
+  // Of a hit whose condition holds. kCapture goes the full way, as does kLog without `light`.
+  hit::Action action = hit::Action::kCapture;
+  const LightSite* light = nullptr;  // kLog, when the probe's own limits let every hit pass
+  const Insn* code = nullptr;        // that the programs of `light` are slices of
+  uint64_t probe_id = 0;
+  uint32_t site_index = 0;
 };
 
 // Called with the address of a RegisterFile (plan/record.h). Must be compiled for general registers

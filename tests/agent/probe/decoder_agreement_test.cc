@@ -20,7 +20,7 @@ struct Agreement {
   uint64_t files = 0;
   uint64_t instructions = 0;
   uint64_t differences = 0;
-  uint64_t accepted = 0;  // of the differences: must stay 0
+  uint64_t accepted = 0;                     // of the differences: must stay 0
   std::map<std::string, uint64_t> examples;  // bytes, with what the others think
 };
 
@@ -30,15 +30,15 @@ void Differ(const FunctionCode& function, size_t at, const arch::Instruction& in
   ++agreement.differences;
   const auto text = function.bytes.subspan(at);
   const size_t before = std::min<size_t>(at, arch::kContextBytes);
-  const bool refused = !arch::AnalyzeSite({function.bytes.subspan(at - before, before),
-                                           text.first(std::min<size_t>(text.size(), 24)),
-                                           0x10000000 + at})
-                            .ok();
+  const bool refused =
+      !arch::AnalyzeSite({function.bytes.subspan(at - before, before),
+                          text.first(std::min<size_t>(text.size(), 24)), 0x10000000 + at})
+           .ok();
   agreement.accepted += !refused;
   if (agreement.examples.size() < 2000 || !refused) {
-    ++agreement.examples[HexBytes(insn.bytes, insn.length) + ": ours " +
-                         std::to_string(insn.length) + ", theirs " + std::to_string(other_bytes) +
-                         (refused ? "" : ", ACCEPTED")];
+    ++agreement
+          .examples[HexBytes(insn.bytes, insn.length) + ": ours " + std::to_string(insn.length) +
+                    ", theirs " + std::to_string(other_bytes) + (refused ? "" : ", ACCEPTED")];
   }
 }
 

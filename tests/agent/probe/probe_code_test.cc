@@ -1,5 +1,5 @@
-// Compiled conditions decide as the interpreter does, disturb nothing, and leave to the hit path what
-// they cannot do. Random programs over random registers; the interpreter is the oracle.
+// Compiled conditions decide as the interpreter does, disturb nothing, and leave to the hit path
+// what they cannot do. Random programs over random registers; the interpreter is the oracle.
 #include <cmath>
 #include <random>
 
@@ -40,7 +40,8 @@ struct Memory {
     const auto* memory = static_cast<Memory*>(self);
     const auto buffer = reinterpret_cast<uint64_t>(g_buffer);
     const bool in_buffer = address - buffer <= kBufferBytes - size;
-    const bool on_stack = address - memory->stack_low <= memory->stack_high - memory->stack_low - size;
+    const bool on_stack =
+        address - memory->stack_low <= memory->stack_high - memory->stack_low - size;
     if (!in_buffer && !on_stack) return false;
     std::memcpy(out, reinterpret_cast<const void*>(address), size);
     return true;
@@ -127,7 +128,7 @@ class ProbeCodeTest : public ::testing::Test {
     spec.strings = strings_.data();
     spec.cfa = {true, 7, 8};
     spec.first_counter = reinterpret_cast<uint64_t>(&probe_.shards->count[0]);
-    spec.counts_only = true;
+    spec.action = hit::Action::kCount;
     auto block = installer_->PlaceProbeCode(module_.site(64), spec);
     if (!block.ok()) {
       EXPECT_EQ(block.status().code(), Code::kUnsupported) << block.status().ToString();
@@ -165,7 +166,8 @@ class ProbeCodeTest : public ::testing::Test {
     const bool unreadable = expected.error == Code::kUnreadable;
     EXPECT_EQ(after.count[hit::kHits], before.count[hit::kHits] + 1);
     if (!unreadable) {
-      EXPECT_EQ(after.count[outcome], before.count[outcome] + 1) << outcome << " value " << expected.value << " error " << static_cast<int>(expected.error)
+      EXPECT_EQ(after.count[outcome], before.count[outcome] + 1)
+          << outcome << " value " << expected.value << " error " << static_cast<int>(expected.error)
           << " slow " << g_slow - slow;
     }
     for (int i = 0; i < 16; ++i) {
@@ -231,8 +233,9 @@ class Generator {
         code_.push_back(I(Op::kLoad, 0, Size(), random_() % 2));
         break;
       case 3:
-        code_.push_back(I(Op::kModuleAddress, static_cast<int64_t>(
-                              reinterpret_cast<uint64_t>(g_buffer) + random_() % 4088)));
+        code_.push_back(
+            I(Op::kModuleAddress,
+              static_cast<int64_t>(reinterpret_cast<uint64_t>(g_buffer) + random_() % 4088)));
         code_.push_back(I(Op::kLoad, 0, Size(), random_() % 2));
         break;
       default:
@@ -243,11 +246,10 @@ class Generator {
   }
 
   void Binary() {
-    static constexpr Op kOps[] = {Op::kAdd,  Op::kSub,  Op::kMul,  Op::kAnd,  Op::kOr,
-                                  Op::kXor,  Op::kShl,  Op::kShrU, Op::kShrS, Op::kEq,
-                                  Op::kNe,   Op::kLtS,  Op::kLtU,  Op::kLeS,  Op::kLeU,
-                                  Op::kDivS, Op::kDivU, Op::kModS, Op::kModU, Op::kFEq,
-                                  Op::kFLt,  Op::kFLe,  Op::kFNe};
+    static constexpr Op kOps[] = {Op::kAdd,  Op::kSub,  Op::kMul,  Op::kAnd,  Op::kOr,   Op::kXor,
+                                  Op::kShl,  Op::kShrU, Op::kShrS, Op::kEq,   Op::kNe,   Op::kLtS,
+                                  Op::kLtU,  Op::kLeS,  Op::kLeU,  Op::kDivS, Op::kDivU, Op::kModS,
+                                  Op::kModU, Op::kFEq,  Op::kFLt,  Op::kFLe,  Op::kFNe};
     code_.push_back(I(kOps[random_() % std::size(kOps)]));
     --depth_;
   }
@@ -320,8 +322,8 @@ TEST_F(ProbeCodeTest, RandomProgramsDecideAsTheInterpreterDoes) {
       }
     }
   }
-  std::printf("  %d of %d programs compiled; %d of %d hits decided without the hit path\n", compiled,
-              programs, fast, runs);
+  std::printf("  %d of %d programs compiled; %d of %d hits decided without the hit path\n",
+              compiled, programs, fast, runs);
   EXPECT_GT(compiled, programs / 2);
   EXPECT_GT(fast, runs / 4);
 }
@@ -339,16 +341,15 @@ CpuState StateWith(uint8_t dwarf_register, const void* pointer) {
 TEST_F(ProbeCodeTest, StringsAreComparedInPieces) {
   for (size_t length : {0, 1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32}) {
     const std::string literal = std::string("a text that is long enough to cut").substr(0, length);
-    const std::vector<Insn> code = {I(Op::kRegister, 0, 3),  I(Op::kLoad, 0, 8),
-                                    I(Op::kRegister, 0, 3),  I(Op::kAddImm, 8),
-                                    I(Op::kLoad, 0, 8),      I(Op::kStringEq, 0),
-                                    I(Op::kReturn)};
+    const std::vector<Insn> code = {
+        I(Op::kRegister, 0, 3), I(Op::kLoad, 0, 8),  I(Op::kRegister, 0, 3), I(Op::kAddImm, 8),
+        I(Op::kLoad, 0, 8),     I(Op::kStringEq, 0), I(Op::kReturn)};
     ASSERT_TRUE(Compile(code, {{literal.data(), literal.size()}}));
     std::string equal = literal;
     std::string other = literal + "x";
     ASSERT_TRUE(hit::SetGuardedReads(false).ok());
     ASSERT_TRUE(hit::SetGuardedReads(true).ok());  // looks at the maps again: the heap has grown
-    (void)Check(StateWith(3, &equal));  // the thread learns its ranges
+    (void)Check(StateWith(3, &equal));             // the thread learns its ranges
     EXPECT_TRUE(Check(StateWith(3, &equal)));
     EXPECT_TRUE(Check(StateWith(3, &other)));
     for (size_t i = 0; i < length; ++i) {
@@ -360,8 +361,8 @@ TEST_F(ProbeCodeTest, StringsAreComparedInPieces) {
 }
 
 TEST_F(ProbeCodeTest, DoublesCompareAsDoubles) {
-  const double values[] = {0.0, -0.0, 1.0,     -1.0,     100.0, 99.99, 1e300, -1e300,
-                           5e-324,   HUGE_VAL, -HUGE_VAL, NAN};
+  const double values[] = {0.0,   -0.0,   1.0,    -1.0,     100.0,     99.99,
+                           1e300, -1e300, 5e-324, HUGE_VAL, -HUGE_VAL, NAN};
   for (const Op op : {Op::kFEq, Op::kFNe, Op::kFLt, Op::kFLe}) {
     ASSERT_TRUE(Compile({I(Op::kRegister, 0, 3), I(Op::kRegister, 0, 0), I(op), I(Op::kReturn)}));
     for (const double left : values) {
@@ -373,8 +374,8 @@ TEST_F(ProbeCodeTest, DoublesCompareAsDoubles) {
         EXPECT_EQ(fast, std::isfinite(left) && std::isfinite(right));
       }
     }
-    ASSERT_TRUE(Compile({I(Op::kRegister, 0, 3), I(Op::kConst, -7), I(Op::kS64ToF64), I(op),
-                         I(Op::kReturn)}));
+    ASSERT_TRUE(Compile(
+        {I(Op::kRegister, 0, 3), I(Op::kConst, -7), I(Op::kS64ToF64), I(op), I(Op::kReturn)}));
     for (const double left : {-7.0, -6.5, 7.0}) {
       CpuState state = StateWith(3, nullptr);
       std::memcpy(&state.gpr[3], &left, 8);
@@ -390,8 +391,8 @@ TEST_F(ProbeCodeTest, AFaultLeadsToTheHitPath) {
   ASSERT_NE(page, MAP_FAILED);
   ASSERT_TRUE(hit::SetGuardedReads(false).ok());
   ASSERT_TRUE(hit::SetGuardedReads(true).ok());  // looks at the maps again
-  ASSERT_TRUE(Compile({I(Op::kRegister, 0, 3), I(Op::kLoad, 0, 8), I(Op::kConst, 5), I(Op::kEq),
-                       I(Op::kReturn)}));
+  ASSERT_TRUE(Compile(
+      {I(Op::kRegister, 0, 3), I(Op::kLoad, 0, 8), I(Op::kConst, 5), I(Op::kEq), I(Op::kReturn)}));
   const CpuState in = StateWith(3, page);
   CpuState out{};
   for (int i = 0; i < 3; ++i) RunWithState(&in, &out, module_.at(50));

@@ -99,10 +99,11 @@ TEST(SiteBoundary, NoOffsetInsideAnInstructionPasses) {
     if (HasFatalFailure()) return;
     EXPECT_EQ(tried.passed, 0u) << path;
     EXPECT_LE(tried.unknown, tried.functions / 100) << path;
-    std::printf("  %-52s %4lu functions, %7lu offsets, %6lu inside an instruction, of every 16th "
-                "%5lu look like a site\n",
-                path.substr(path.rfind('/') + 1).c_str(), tried.functions, tried.offsets,
-                tried.inside, tried.plausible);
+    std::printf(
+        "  %-52s %4lu functions, %7lu offsets, %6lu inside an instruction, of every 16th "
+        "%5lu look like a site\n",
+        path.substr(path.rfind('/') + 1).c_str(), tried.functions, tried.offsets, tried.inside,
+        tried.plausible);
   }
   EXPECT_GE(files, 5);
 }
@@ -150,9 +151,10 @@ TEST(SiteBoundary, UnwindRowsBeginInstructions) {
     }
   }
   ASSERT_GT(sites, 0u);
-  std::printf("  %d files, %lu rows, %lu of them inside an instruction; %lu bytes from the last row "
-              "to an address on average\n",
-              files, rows, wrong, distance / sites);
+  std::printf(
+      "  %d files, %lu rows, %lu of them inside an instruction; %lu bytes from the last row "
+      "to an address on average\n",
+      files, rows, wrong, distance / sites);
   EXPECT_GE(files, 5);
   EXPECT_EQ(wrong, 0u);
 }

@@ -35,8 +35,10 @@ TEST(SitePolicy, AgentLibraryIsNeverProbed) {
 }
 
 TEST(SitePolicy, AgentLinkedInIsTheOnlyPartOfTheProgramThatIsRefused) {
-  const PolicyFacts facts{.agent_code = 0x3100, .program_entry = 0x1500,
-                          .linked_text_start = 0x3000, .linked_text_end = 0x4000};
+  const PolicyFacts facts{.agent_code = 0x3100,
+                          .program_entry = 0x1500,
+                          .linked_text_start = 0x3000,
+                          .linked_text_end = 0x4000};
   EXPECT_EQ(Ask(facts, 0x2fff), Code::kOk);
   EXPECT_EQ(Ask(facts, 0x3000), Code::kUnsafeSite);
   EXPECT_EQ(Ask(facts, 0x3fff), Code::kUnsafeSite);
@@ -45,8 +47,10 @@ TEST(SitePolicy, AgentLinkedInIsTheOnlyPartOfTheProgramThatIsRefused) {
 
 // A library of the host may have the agent linked in just as well.
 TEST(SitePolicy, AgentLinkedIntoALibraryLeavesTheRestOfItOpen) {
-  const PolicyFacts facts{.agent_code = 0x11000, .program_entry = 0x1500,
-                          .linked_text_start = 0x11000, .linked_text_end = 0x12000};
+  const PolicyFacts facts{.agent_code = 0x11000,
+                          .program_entry = 0x1500,
+                          .linked_text_start = 0x11000,
+                          .linked_text_end = 0x12000};
   EXPECT_EQ(Ask(facts, 0x11800), Code::kUnsafeSite);
   EXPECT_EQ(Ask(facts, 0x12000), Code::kOk);
 }

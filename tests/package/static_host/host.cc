@@ -37,8 +37,7 @@ void Disassemble() {
   cs_insn* insn = nullptr;
   const uint8_t code[] = {0x1e, 0xff, 0x2f, 0xe1};  // bx lr
   const cs_err opened = cs_open(CS_ARCH_ARM, CS_MODE_ARM, &handle);
-  const size_t count =
-      opened == CS_ERR_OK ? cs_disasm(handle, code, sizeof code, 0, 1, &insn) : 0;
+  const size_t count = opened == CS_ERR_OK ? cs_disasm(handle, code, sizeof code, 0, 1, &insn) : 0;
   std::printf("capstone %d %s\n", opened, count == 1 ? insn->mnemonic : "?");
   if (count > 0) cs_free(insn, count);
   if (opened == CS_ERR_OK) cs_close(&handle);

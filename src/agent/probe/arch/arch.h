@@ -94,8 +94,8 @@ Result<std::vector<uint8_t>> EmitBody(const SiteAnalysis& site, uint64_t body_ad
                                       const hit::CodeLayout& layout);
 
 // Code for runtime->entry, as it must stand at `address`. It counts hits whose condition is false
-// (and, with counts_only, the others), and leaves everything else to the hit path. kUnsupported
-// names what it cannot do: then the entry stays full_entry.
+// (and, with kCount, the others), writes records of kLog, and leaves everything else to the hit
+// path. kUnsupported names what it cannot do: then the entry stays full_entry.
 Result<std::vector<uint8_t>> EmitProbeCode(const ProbeCodeSpec& spec, uint64_t address,
                                            const hit::SiteRuntime& site,
                                            const hit::CodeLayout& layout);

@@ -92,6 +92,28 @@ class Assembler : public CodeBuffer {
     RegMem({0xC7}, kRax, base, offset, false);
     Put32(0);
   }
+  void StoreImmediate(Register base, int32_t offset, int32_t value) {  // sign-extended
+    RegMem({0xC7}, kRax, base, offset, true);
+    Put32(static_cast<uint32_t>(value));
+  }
+  void StoreImmediate32(Register base, int32_t offset, uint32_t value) {
+    RegMem({0xC7}, kRax, base, offset, false);
+    Put32(value);
+  }
+  // If [base+offset] is RAX, `from` goes there and ZF is set; else RAX becomes what is there.
+  void CompareExchange(Register base, int32_t offset, Register from) {
+    RegMem({0x0F, 0xB1}, from, base, offset, true);
+  }
+  void ReadTicks() {  // to RAX; RDX is lost
+    Put({0x0F, 0x31});
+    ShiftImmediate(kShl, kRdx, 32);
+    Operate(kOr, kRax, kRdx);
+  }
+  void LoadThread32(Register to, int32_t offset) { Thread(0x8B, to, offset, false); }
+  // The low size_bytes (4 or 8) of XMM register `xmm`: 66 REX 0F 7E /r.
+  void MoveFromXmm(Register to, uint8_t xmm, uint8_t size_bytes) {
+    Put({0x66, Rex(xmm, to, size_bytes == 8), 0x0F, 0x7E, ModRegister(xmm, to)});
+  }
   void LoadAddress(Register to, Register base, int32_t offset) {
     RegMem({0x8D}, to, base, offset, true);
   }

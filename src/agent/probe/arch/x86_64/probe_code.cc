@@ -7,27 +7,55 @@
 // again.
 //
 // Hit-path contract as in trampoline.cc. Stack: 8 bytes for each register used and 8 for the flags.
+#include <algorithm>
+#include <cstddef>
+
 #include "agent/hit/hit.h"
 #include "agent/probe/arch/arch.h"
+#include "agent/probe/arch/x86_64/light_code.h"
 #include "agent/probe/arch/x86_64/program_compiler.h"
 
 namespace stillframe::probe::arch {
 namespace {
 
-void Enter(Assembler& code, uint32_t cells) {
+// What stands on the stack while the code runs: saved registers, flags, slots.
+struct Frame {
+  uint32_t cells = 0;
+  uint32_t slot_bytes = 0;
+};
+
+void Enter(Assembler& code, const Frame& frame) {
   code.Move(kRcx, kRax);
   code.SaveFlags();
-  for (uint32_t i = 0; i < cells; ++i) code.Push(kCellRegisters[i]);
+  for (uint32_t i = 0; i < frame.cells; ++i) code.Push(kCellRegisters[i]);
   code.Push(kRax);
+  if (frame.slot_bytes != 0) {
+    code.LoadAddress(kRsp, kRsp, -static_cast<int32_t>(frame.slot_bytes));
+  }
 }
 
 // Everything as it was at the entry.
-void Leave(Assembler& code, uint32_t cells, uint64_t to) {
+void Leave(Assembler& code, const Frame& frame, uint64_t to) {
+  if (frame.slot_bytes != 0) {
+    code.LoadAddress(kRsp, kRsp, static_cast<int32_t>(frame.slot_bytes));
+  }
   code.Pop(kRax);
   code.RestoreFlags();
-  for (uint32_t i = cells; i-- > 0;) code.Pop(kCellRegisters[i]);
+  for (uint32_t i = frame.cells; i-- > 0;) code.Pop(kCellRegisters[i]);
   code.Move(kRax, kRcx);
   code.JumpTo(to);
+}
+
+SavedRegisters WhereSaved(const Frame& frame, const hit::SiteRuntime& site) {
+  const auto slots = static_cast<int32_t>(frame.slot_bytes);
+  const auto cells = static_cast<int32_t>(8 * frame.cells);
+  SavedRegisters saved;
+  saved.cells = frame.cells;
+  saved.first_cell = slots + cells;  // above the flags and the later ones
+  saved.rcx = slots + 8 + cells;
+  saved.rax = saved.rcx + 8;
+  saved.rsp_at_site = saved.rax + 8 + static_cast<int32_t>(site.rsp_below_site_bytes);
+  return saved;
 }
 
 // One instruction counts, so that a hit in a signal handler of this thread loses nothing.
@@ -49,51 +77,61 @@ void CheckTurn(Assembler& code, const hit::CodeLayout& layout, Label& bail) {
   code.JumpIf(kNotEqual, bail);
 }
 
-SavedRegisters WhereSaved(uint32_t cells, const hit::SiteRuntime& site) {
-  SavedRegisters saved;
-  saved.cells = cells;
-  saved.first_cell = static_cast<int32_t>(8 * cells);  // above the flags and the later ones
-  saved.rcx = static_cast<int32_t>(8 + 8 * cells);
-  saved.rax = saved.rcx + 8;
-  saved.rsp_at_site = saved.rax + 8 + static_cast<int32_t>(site.rsp_below_site_bytes);
-  return saved;
-}
-
 }  // namespace
 
 Result<std::vector<uint8_t>> EmitProbeCode(const ProbeCodeSpec& spec, uint64_t address,
                                            const hit::SiteRuntime& site,
                                            const hit::CodeLayout& layout) {
-  const ProgramInput input{spec.condition, spec.strings, spec.cfa, spec.load_bias, &layout};
-  ProgramNeeds needs;
-  if (!spec.condition.empty()) {
-    SF_ASSIGN_OR_RETURN(needs, MeasureProgram(input));
-  } else if (!spec.counts_only) {
-    return Status(Code::kUnsupported, "every hit is captured: there is nothing to decide");
+  using hit::Action;
+  const bool logs = spec.action == Action::kLog && spec.light != nullptr;
+  const bool counts = spec.action == Action::kCount;
+  const bool has_condition = !spec.condition.empty();
+  if (!has_condition && !logs && !counts) {
+    return Status(Code::kUnsupported, "every hit goes the full way: there is nothing to decide");
   }
+  const ProgramInput input{spec.condition, spec.strings, spec.cfa, spec.load_bias, &layout, {}};
+  ProgramNeeds needs;
+  if (has_condition) {
+    SF_ASSIGN_OR_RETURN(needs, MeasureProgram(input));
+  }
+  LightCode light(spec, layout);
+  Frame frame;
+  if (logs) {
+    SF_ASSIGN_OR_RETURN(const ProgramNeeds more, light.Measure());
+    needs.cells = std::max(needs.cells, more.cells);
+    needs.guarded_reads = needs.guarded_reads || more.guarded_reads;
+    frame.slot_bytes = light.slot_bytes();
+  }
+  frame.cells = needs.cells;
+  const SavedRegisters saved = WhereSaved(frame, site);
   Assembler code(address);
   ProgramLabels labels;
-  Label leave;
-  Enter(code, needs.cells);
+  Label no_room;
+  Enter(code, frame);
   if (needs.guarded_reads) CheckTurn(code, layout, labels.bail);
-  if (!spec.condition.empty()) {
-    SF_RETURN_IF_ERROR(CompileProgram(input, WhereSaved(needs.cells, site), code, labels));
+  if (has_condition) {
+    SF_RETURN_IF_ERROR(CompileProgram(input, saved, code, labels));
     code.Bind(labels.is_false);
     Count(code, spec, hit::kConditionFalse, layout);
-  } else {
-    Count(code, spec, hit::kCaptured, layout);
+    Leave(code, frame, site.decline_entry);
   }
-  code.Bind(leave);
-  Leave(code, needs.cells, site.decline_entry);
-  EmitSecondTries(layout, code, labels);
-  if (spec.counts_only && !spec.condition.empty()) {
+  if (counts || logs) {
     code.Bind(labels.is_true);
+    if (logs) SF_RETURN_IF_ERROR(light.Emit(saved, code, labels, no_room));
+    // Counted before it can be taken, so that a taken record is never ahead of the sum.
     Count(code, spec, hit::kCaptured, layout);
-    code.Jump(leave);
+    if (logs) code.StoreImmediate32(kRdi, offsetof(LightHeader, state), kLightCommitted);
+    Leave(code, frame, site.decline_entry);
   }
-  if (!spec.counts_only) code.Bind(labels.is_true);
+  if (logs) {
+    code.Bind(no_room);
+    Count(code, spec, hit::kRingFull, layout);
+    Leave(code, frame, site.decline_entry);
+  }
+  EmitSecondTries(layout, code, labels);
+  if (!counts && !logs) code.Bind(labels.is_true);
   code.Bind(labels.bail);
-  Leave(code, needs.cells, site.full_entry);
+  Leave(code, frame, site.full_entry);
   if (!code.in_reach()) return Status(Code::kInternal, "probe code is out of its site's reach");
   return std::move(code).Take();
 }

@@ -247,18 +247,9 @@ void Compiler::CheckFrame(Register base, int64_t offset) {
   code_.JumpIf(kAboveEqual, labels_.bail);
 }
 
-// `address` lies in one of the thread's two readable ranges, with room for 8 bytes, else bail.
 void Compiler::CheckRange(Register address) {
   needs_.guarded_reads = true;
-  const hit::CodeLayout& layout = *input_.layout;
-  const auto thread = static_cast<int32_t>(layout.thread);
-  code_.Move(kRax, address);
-  code_.ArithmeticThread(kSub, kRax, thread + static_cast<int32_t>(layout.range_start));
-  code_.ArithmeticThread(kCmp, kRax, thread + static_cast<int32_t>(layout.range_limit));
-  SecondTry& second = labels_.second_tries.emplace_back();
-  second.address = address;
-  code_.JumpIf(kAbove, second.at);
-  code_.Bind(second.back);
+  EmitRangeCheck(*input_.layout, address, code_, labels_);
 }
 
 Status Compiler::LoadMemory(uint8_t size_bytes, bool is_signed) {
@@ -524,7 +515,7 @@ Status Compiler::Compare(const Insn& insn) {
   const size_t next = position_ + 1;
   const bool fusable = next < input_.code.size() && is_target_[next] == 0;
   const Op then = fusable ? input_.code[next].op : Op::kDup;
-  if (then == Op::kReturn) {
+  if (then == Op::kReturn && !input_.result_slot) {
     const Condition condition = CompareTop(insn.op);
     ++position_;
     Return(condition);
@@ -546,14 +537,20 @@ Status Compiler::Compare(const Insn& insn) {
 
 // The end of the program. Most hits are declined: that way falls through at the last instruction.
 void Compiler::Return(std::optional<Condition> condition) {
+  reachable_ = false;
+  const bool is_last = position_ + 1 == input_.code.size();
+  if (input_.result_slot) {
+    code_.Store(kRsp, *input_.result_slot, Materialize(depth() - 1));
+    if (!is_last) code_.Jump(labels_.is_true);
+    return;
+  }
   if (!condition) {
     const Register reg = Materialize(depth() - 1);
     code_.Test(reg, reg);
     condition = kNotEqual;
   }
   code_.JumpIf(*condition, labels_.is_true);
-  if (position_ + 1 < input_.code.size()) code_.Jump(labels_.is_false);
-  reachable_ = false;
+  if (!is_last) code_.Jump(labels_.is_false);
 }
 
 void Compiler::Swap() {
@@ -709,6 +706,18 @@ Result<ProgramNeeds> MeasureProgram(const ProgramInput& input) {
 Status CompileProgram(const ProgramInput& input, const SavedRegisters& saved, Assembler& code,
                       ProgramLabels& labels) {
   return Compiler(input, saved, code, labels).Run();
+}
+
+void EmitRangeCheck(const hit::CodeLayout& layout, Register address, Assembler& code,
+                    ProgramLabels& labels) {
+  const auto thread = static_cast<int32_t>(layout.thread);
+  code.Move(kRax, address);
+  code.ArithmeticThread(kSub, kRax, thread + static_cast<int32_t>(layout.range_start));
+  code.ArithmeticThread(kCmp, kRax, thread + static_cast<int32_t>(layout.range_limit));
+  SecondTry& second = labels.second_tries.emplace_back();
+  second.address = address;
+  code.JumpIf(kAbove, second.at);
+  code.Bind(second.back);
 }
 
 void EmitSecondTries(const hit::CodeLayout& layout, Assembler& code, ProgramLabels& labels) {

@@ -11,6 +11,7 @@
 #define STILLFRAME_AGENT_PROBE_ARCH_X86_64_PROGRAM_COMPILER_H_
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -60,12 +61,18 @@ struct ProgramInput {
   SiteCfa cfa;
   uint64_t load_bias = 0;
   const hit::CodeLayout* layout = nullptr;
+  // Where the result goes, from RSP; the code then ends at is_true. Without it the result decides
+  // between is_true and is_false.
+  std::optional<int32_t> result_slot;
 };
 
 // kUnsupported names the operator that cannot be compiled.
 Result<ProgramNeeds> MeasureProgram(const ProgramInput& input);
 Status CompileProgram(const ProgramInput& input, const SavedRegisters& saved, Assembler& code,
                       ProgramLabels& labels);
+// Bails unless `address` lies in one of the thread's two readable ranges, with room for 8 bytes.
+void EmitRangeCheck(const hit::CodeLayout& layout, Register address, Assembler& code,
+                    ProgramLabels& labels);
 // Rare code of the program, to stand where it is not in the way.
 void EmitSecondTries(const hit::CodeLayout& layout, Assembler& code, ProgramLabels& labels);
 

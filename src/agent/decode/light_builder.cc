@@ -1,0 +1,155 @@
+#include "agent/decode/light_builder.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "agent/decode/record_view.h"
+#include "agent/decode/trace_text.h"
+#include "agent/decode/value_formatter.h"
+
+namespace stillframe::decode {
+namespace {
+
+constexpr uint64_t kTextAddress = 0x1000;  // where the text of a field is said to be
+
+// An ordinary record that holds nothing but a text, for the formatter to find it in.
+std::vector<uint8_t> RecordOfText(std::span<const uint8_t> text) {
+  RecordHeader header{};
+  FrameRecord frame{};
+  ChunkHeader chunk{kTextAddress, static_cast<uint32_t>(text.size()), kChunkOk};
+  const size_t padded = (text.size() + 7) & ~size_t{7};
+  std::vector<uint8_t> bytes(sizeof header + sizeof frame + sizeof chunk + padded);
+  header.magic = kRecordMagic;
+  header.size_bytes = static_cast<uint32_t>(bytes.size());
+  header.frame_count = 1;
+  header.chunk_count = 1;
+  std::memcpy(bytes.data(), &header, sizeof header);
+  std::memcpy(bytes.data() + sizeof header, &frame, sizeof frame);
+  std::memcpy(bytes.data() + sizeof header + sizeof frame, &chunk, sizeof chunk);
+  if (!text.empty()) {
+    std::memcpy(bytes.data() + sizeof header + sizeof frame + sizeof chunk, text.data(),
+                text.size());
+  }
+  return bytes;
+}
+
+class LightReader {
+ public:
+  LightReader(const LightInput& input, const LightSite& site)
+      : input_(input), unit_(input.plan->unit), text_at_(site.fixed_bytes) {}
+
+  Result<model::Value> Show(const Variable& variable, const LightField& field) {
+    const TypeNode& type = unit_.types[variable.type];
+    std::string name = unit_.strings[variable.name];
+    if (field.offset > input_.record.size() ||
+        input_.record.size() - field.offset < sizeof(LightValue)) {
+      return Status(Code::kCorrupt, "light record: a field lies behind its end");
+    }
+    LightValue value;
+    std::memcpy(&value, input_.record.data() + field.offset, sizeof value);
+    if (value.code != 0) {
+      return Unavailable(std::move(name), unit_.strings[type.name],
+                         static_cast<Code>(value.code & 0xff));
+    }
+    if (field.kind == LightKind::kText) return ShowText(std::move(name), variable, field, value);
+    std::vector<uint8_t> bytes(sizeof value.value);
+    std::memcpy(bytes.data(), &value.value, sizeof value.value);
+    bytes.resize(std::min<size_t>(type.size_bytes, bytes.size()));
+    return Format(std::move(name), variable.type, std::move(bytes), {}, plan_limits());
+  }
+
+ private:
+  CaptureLimits plan_limits() const { return input_.plan->limits; }
+
+  Result<model::Value> ShowText(std::string name, const Variable& variable, const LightField& field,
+                                const LightValue& value) {
+    const size_t begin = text_at_;
+    if (value.text_bytes > field.text_capacity || begin > input_.record.size() ||
+        value.text_bytes > input_.record.size() - begin) {
+      return Status(Code::kCorrupt, "light record: a text lies behind its end");
+    }
+    text_at_ += (value.text_bytes + 7) & ~size_t{7};
+    std::vector<uint8_t> object(unit_.types[variable.type].size_bytes);
+    if (object.size() < 8 || field.pointer_offset > object.size() - 8 ||
+        field.size_offset > object.size() - 8) {
+      return Status(Code::kCorrupt, "light record: not a text's type");
+    }
+    std::memcpy(object.data() + field.pointer_offset, &kTextAddress, 8);
+    std::memcpy(object.data() + field.size_offset, &value.value, 8);
+    CaptureLimits limits = plan_limits();
+    limits.string_bytes = std::min(limits.string_bytes, value.text_bytes);
+    return Format(std::move(name), variable.type, std::move(object),
+                  input_.record.subspan(begin, value.text_bytes), limits);
+  }
+
+  Result<model::Value> Format(std::string name, TypeId type, std::vector<uint8_t> object,
+                              std::span<const uint8_t> text, const CaptureLimits& limits) {
+    const std::vector<uint8_t> bytes = RecordOfText(text);
+    SF_ASSIGN_OR_RETURN(const RecordView record, RecordView::Parse(bytes));
+    FormatContext context;
+    context.record = &record;
+    context.limits = limits;
+    context.symbol_name = input_.symbol_name;
+    std::vector<bool> known(object.size(), true);
+    ValueFormatter formatter(unit_, context);
+    return formatter.Format(std::move(name), type,
+                            Object::FromBytes(std::move(object), std::move(known)), 0);
+  }
+
+  const LightInput& input_;
+  const PlanUnit& unit_;
+  size_t text_at_;  // of the next text
+};
+
+model::Frame SiteFrame(const ProbePlan& plan, const SitePlan& site) {
+  model::Frame frame;
+  const std::string& path = plan.module_path;
+  frame.module = path.substr(path.rfind('/') + 1);
+  frame.build_id = plan.build_id;
+  frame.pc = site.address.value;
+  const PlanUnit& unit = plan.unit;
+  if (site.frame >= unit.frames.size() || unit.frames[site.frame].virtual_count == 0) return frame;
+  const VirtualFrame& source = unit.virtual_frames[unit.frames[site.frame].first_virtual];
+  frame.function = unit.strings[source.function];
+  frame.file = unit.strings[source.file];
+  frame.line = source.line;
+  frame.inlined = source.inlined != 0;
+  return frame;
+}
+
+}  // namespace
+
+Result<LightHeader> ReadLightHeader(std::span<const uint8_t> record) {
+  LightHeader header{};
+  if (record.size() < sizeof header + sizeof(TraceContextRecord)) {
+    return Status(Code::kCorrupt, "light record: shorter than its head");
+  }
+  std::memcpy(&header, record.data(), sizeof header);
+  return header;
+}
+
+Result<model::Snapshot> BuildLightSnapshot(const LightInput& input) {
+  SF_ASSIGN_OR_RETURN(const LightHeader header, ReadLightHeader(input.record));
+  const ProbePlan& plan = *input.plan;
+  if (header.site_index >= plan.sites.size() || header.site_index >= input.sites.size()) {
+    return Status(Code::kCorrupt, "light record: a site that the plan does not have");
+  }
+  const SitePlan& site = plan.sites[header.site_index];
+  const LightSite& light = input.sites[header.site_index];
+  TraceContextRecord trace;
+  std::memcpy(&trace, input.record.data() + sizeof header, sizeof trace);
+  model::Snapshot snapshot;
+  snapshot.thread_id = header.thread_id;
+  snapshot.trace = TraceText(trace);
+  LightReader reader(input, light);
+  for (uint32_t i = 0; i < std::min(light.field_count, site.expression_count); ++i) {
+    const Variable& variable = plan.unit.variables[site.first_expression + i];
+    SF_ASSIGN_OR_RETURN(auto value, reader.Show(variable, light.fields[i]));
+    snapshot.expressions.push_back(std::move(value));
+  }
+  snapshot.frames.push_back(SiteFrame(plan, site));
+  return snapshot;
+}
+
+}  // namespace stillframe::decode

@@ -1,0 +1,32 @@
+// From a light record (plan/light_record.h) to a model::Snapshot that holds the values of a LOG
+// tracepoint's expressions and the frame that it stands in. Agent thread. The record is hostile.
+#ifndef STILLFRAME_AGENT_DECODE_LIGHT_BUILDER_H_
+#define STILLFRAME_AGENT_DECODE_LIGHT_BUILDER_H_
+
+#include <functional>
+#include <span>
+#include <string>
+
+#include "base/status.h"
+#include "model/snapshot.h"
+#include "plan/light_record.h"
+#include "plan/plan.h"
+
+namespace stillframe::decode {
+
+struct LightInput {
+  std::span<const uint8_t> record;
+  const ProbePlan* plan = nullptr;
+  std::span<const LightSite> sites;  // as the hit had them
+  std::function<std::string(uint64_t address)> symbol_name;
+};
+
+// The header of a record that is long enough; kCorrupt.
+Result<LightHeader> ReadLightHeader(std::span<const uint8_t> record);
+
+// Fills frames, expressions, trace and thread id. kCorrupt when the record breaks its own format.
+Result<model::Snapshot> BuildLightSnapshot(const LightInput& input);
+
+}  // namespace stillframe::decode
+
+#endif  // STILLFRAME_AGENT_DECODE_LIGHT_BUILDER_H_

@@ -1,0 +1,99 @@
+#include "agent/light_plan.h"
+
+#include <algorithm>
+
+namespace stillframe::agent {
+namespace {
+
+bool IsScalar(const TypeNode& type) {
+  switch (type.kind) {
+    case TypeKind::kBool:
+    case TypeKind::kSigned:
+    case TypeKind::kUnsigned:
+    case TypeKind::kChar:
+    case TypeKind::kUnicode:
+    case TypeKind::kEnum:
+      return type.size_bytes == 1 || type.size_bytes == 2 || type.size_bytes == 4 ||
+             type.size_bytes == 8;
+    case TypeKind::kFloat:
+      return type.size_bytes == 4 || type.size_bytes == 8;
+    default:
+      return false;
+  }
+}
+
+bool IsText(const PlanUnit& unit, const TypeNode& type, const View*& view) {
+  if (type.kind != TypeKind::kStruct || type.view == 0) return false;
+  view = &unit.views[type.view];
+  if (view->kind != ViewKind::kString && view->kind != ViewKind::kStringView) return false;
+  return unit.types[view->element].size_bytes == 1;
+}
+
+// False: it takes an ordinary record.
+bool MakeField(const PlanUnit& unit, const Variable& variable, LightField& field) {
+  const TypeNode& type = unit.types[variable.type];
+  const Location& location = variable.location;
+  if ((variable.flags & kVariableRedacted) != 0 || (type.flags & kFlagRedacted) != 0) return false;
+  if (variable.recovered != 0) return false;  // its label is the decoder's to find out
+  field.program = location.program;
+  const View* view = nullptr;
+  if (IsText(unit, type, view) && location.kind == LocationKind::kMemory) {
+    field.kind = LightKind::kText;
+    field.pointer_offset = view->a;
+    field.size_offset = view->b;
+    return true;
+  }
+  if (!IsScalar(type)) return false;
+  const auto size = static_cast<uint8_t>(type.size_bytes);
+  switch (location.kind) {
+    case LocationKind::kMemory:
+      field.load_bytes = size;
+      return true;
+    case LocationKind::kValue:
+      return true;
+    case LocationKind::kXmm:
+      field.kind = LightKind::kXmm;
+      field.reg = location.reg;
+      field.load_bytes = size;
+      return size == 4 || size == 8;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+bool LightPlan::Make(const ProbePlan& plan) {
+  constexpr uint32_t kHead = sizeof(LightHeader) + sizeof(TraceContextRecord);
+  sites_.clear();
+  fields_.clear();
+  size_t total = 0;
+  for (const SitePlan& site : plan.sites) total += site.expression_count;
+  fields_.reserve(total);  // sites point into it
+  for (const SitePlan& site : plan.sites) {
+    if (site.expression_count > kMaxLightFields) return false;
+    const size_t first = fields_.size();
+    uint32_t texts = 0;
+    for (uint32_t i = 0; i < site.expression_count; ++i) {
+      LightField field;
+      if (!MakeField(plan.unit, plan.unit.variables[site.first_expression + i], field)) return false;
+      texts += field.kind == LightKind::kText ? 1 : 0;
+      fields_.push_back(field);
+    }
+    const uint32_t fixed =
+        kHead + static_cast<uint32_t>(sizeof(LightValue)) * site.expression_count;
+    const uint32_t share = texts == 0 ? 0 : ((kMaxLightBytes - fixed) / texts) & ~7u;
+    const uint32_t capacity = std::min((plan.limits.string_bytes + 7) & ~7u, share);
+    uint32_t at = kHead;
+    for (size_t i = first; i < fields_.size(); ++i) {
+      fields_[i].offset = at;
+      at += sizeof(LightValue);
+      if (fields_[i].kind == LightKind::kText) fields_[i].text_capacity = capacity;
+    }
+    sites_.push_back(
+        {fields_.data() + first, site.expression_count, fixed, fixed + texts * capacity});
+  }
+  return true;
+}
+
+}  // namespace stillframe::agent
