@@ -76,7 +76,8 @@ bool LightPlan::Make(const ProbePlan& plan) {
     uint32_t texts = 0;
     for (uint32_t i = 0; i < site.expression_count; ++i) {
       LightField field;
-      if (!MakeField(plan.unit, plan.unit.variables[site.first_expression + i], field)) return false;
+      if (!MakeField(plan.unit, plan.unit.variables[site.first_expression + i], field))
+        return false;
       texts += field.kind == LightKind::kText ? 1 : 0;
       fields_.push_back(field);
     }

@@ -1,4 +1,5 @@
-// Which LOG tracepoints leave light records (plan/light_record.h), and what is in them. Agent thread.
+// Which LOG tracepoints leave light records (plan/light_record.h), and what is in them. Agent
+// thread.
 #ifndef STILLFRAME_AGENT_LIGHT_PLAN_H_
 #define STILLFRAME_AGENT_LIGHT_PLAN_H_
 

@@ -48,9 +48,9 @@ struct LightField {
   uint8_t pad = 0;
   uint32_t offset = 0;
   Program program;
-  uint32_t pointer_offset = 0;   // kText: in the object
-  uint32_t size_offset = 0;      // kText
-  uint32_t text_capacity = 0;    // kText: a multiple of 8
+  uint32_t pointer_offset = 0;  // kText: in the object
+  uint32_t size_offset = 0;     // kText
+  uint32_t text_capacity = 0;   // kText: a multiple of 8
 };
 
 // The record of one site.
@@ -58,7 +58,7 @@ struct LightSite {
   const LightField* fields = nullptr;
   uint32_t field_count = 0;
   uint32_t fixed_bytes = sizeof(LightHeader) + sizeof(TraceContextRecord);  // all but the texts
-  uint32_t max_bytes = fixed_bytes;                                        // with full texts
+  uint32_t max_bytes = fixed_bytes;                                         // with full texts
 };
 
 }  // namespace stillframe

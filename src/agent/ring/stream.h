@@ -1,8 +1,8 @@
 // Streams of light records (plan/light_record.h): one for each thread slot, from that thread to the
 // agent thread.
 //
-// Guarantees: a writer never waits (no room: kRingFull is counted); a record is seen whole or not at
-// all; records of one thread are taken in their order; hits in signal handlers of the thread may
+// Guarantees: a writer never waits (no room: kRingFull is counted); a record is seen whole or not
+// at all; records of one thread are taken in their order; hits in signal handlers of the thread may
 // write between two steps of an interrupted one. No locked instruction: a place is reserved by one
 // compare-and-exchange that only has to be whole as seen by the same thread, and a record is
 // committed by a plain store behind its other stores (release). The reader leaves zeros behind, so

@@ -409,6 +409,180 @@ TEST_F(ProbeCodeTest, AFaultLeadsToTheHitPath) {
   EXPECT_EQ(std::memcmp(in.gpr, out.gpr, 7 * 8), 0);
 }
 
+// The record of one hit, with the fields that differ from hit to hit made equal.
+std::vector<uint8_t> TakeOne() {
+  std::vector<uint8_t> out;
+  uint64_t abandoned = 0;
+  hit::TakeLightRecords(
+      100,
+      [](void* self, std::span<const uint8_t> record) {
+        auto& bytes = *static_cast<std::vector<uint8_t>*>(self);
+        EXPECT_TRUE(bytes.empty()) << "one hit, one record";
+        bytes.assign(record.begin(), record.end());
+      },
+      &out, abandoned);
+  EXPECT_EQ(abandoned, 0u);
+  if (out.size() < sizeof(LightHeader)) return {};
+  LightHeader header;
+  std::memcpy(&header, out.data(), sizeof header);
+  EXPECT_GT(header.ticks, 0u);
+  EXPECT_EQ(header.size_bytes, out.size());
+  header.ticks = 0;
+  header.size_bytes = 0;
+  std::memcpy(out.data(), &header, sizeof header);
+  return out;
+}
+
+// Compiled code and the hit path leave the same record for the same registers and memory.
+TEST_F(ProbeCodeTest, LightRecordsAreTheSameEitherWay) {
+  struct Object {
+    uint8_t byte;
+    uint16_t half;
+    uint32_t word;
+    uint64_t whole;
+    std::string text;
+  };
+  constexpr uint8_t kRbx = 3;
+  struct Part {
+    LightKind kind;
+    uint8_t load_bytes;
+    std::vector<Insn> code;
+  };
+  const auto member = [](size_t offset) {
+    return std::vector<Insn>{I(Op::kRegister, 0, kRbx),
+                             I(Op::kAddImm, static_cast<int64_t>(offset)), I(Op::kReturn)};
+  };
+  const std::vector<Part> parts = {
+      {LightKind::kScalar, 0, {I(Op::kRegister, 0, 0), I(Op::kReturn)}},
+      {LightKind::kScalar, 1, member(offsetof(Object, byte))},
+      {LightKind::kText, 0, member(offsetof(Object, text))},
+      {LightKind::kScalar, 2, member(offsetof(Object, half))},
+      {LightKind::kScalar, 4, member(offsetof(Object, word))},
+      {LightKind::kXmm, 8, {}},
+      {LightKind::kScalar, 8, member(offsetof(Object, whole))},
+      {LightKind::kText, 0, member(offsetof(Object, text))},
+      {LightKind::kXmm, 4, {}},
+  };
+  constexpr uint32_t kCapacity = 48;
+  std::vector<Insn> code;
+  std::vector<LightField> fields;
+  LightSite light;
+  for (const Part& part : parts) {
+    LightField field;
+    field.kind = part.kind;
+    field.load_bytes = part.load_bytes;
+    field.reg = 5;
+    field.offset = light.fixed_bytes;
+    field.program = {static_cast<uint32_t>(code.size()), static_cast<uint32_t>(part.code.size())};
+    field.size_offset = 8;
+    field.text_capacity = part.kind == LightKind::kText ? kCapacity : 0;
+    code.insert(code.end(), part.code.begin(), part.code.end());
+    light.fixed_bytes += sizeof(LightValue);
+    light.max_bytes += sizeof(LightValue) + field.text_capacity;
+    fields.push_back(field);
+  }
+  light.fields = fields.data();
+  light.field_count = static_cast<uint32_t>(fields.size());
+
+  probe_.action = hit::Action::kLog;
+  probe_.light = &light;
+  probe_.probe_id = 77;
+  probe_.unit.code = code.data();
+  site_->list.store(&list_);
+  ProbeCodeSpec spec;
+  spec.cfa = {true, 7, 8};
+  spec.first_counter = reinterpret_cast<uint64_t>(&probe_.shards->count[0]);
+  spec.action = hit::Action::kLog;
+  spec.light = &light;
+  spec.code = code.data();
+  spec.probe_id = 77;
+  auto block = installer_->PlaceProbeCode(module_.site(64), spec);
+  ASSERT_TRUE(block.ok()) << block.status().ToString();
+
+  hit::SetThreadTraceContext({{1, 2, 3}, {4, 5}, 1, 1, {}});
+  std::mt19937_64 random(11);
+  auto object = std::make_unique<Object>();
+  uint64_t compiled = 0;
+  for (int round = 0; round < 2000 && !HasFailure(); ++round) {
+    CpuState in = RandomState(random);
+    for (auto& xmm : in.xmm) {
+      const uint64_t halves[2] = {random(), random()};
+      std::memcpy(xmm, halves, sizeof halves);
+    }
+    object->byte = static_cast<uint8_t>(random());
+    object->half = static_cast<uint16_t>(random());
+    object->word = static_cast<uint32_t>(random());
+    object->whole = random();
+    object->text.assign(random() % 80, static_cast<char>('a' + round % 26));
+    const bool wild = round % 50 == 49;
+    in.gpr[kRbx] = wild ? random() : reinterpret_cast<uint64_t>(object.get());
+    if (round % 100 == 0) {
+      ASSERT_TRUE(hit::SetGuardedReads(false).ok());
+      ASSERT_TRUE(hit::SetGuardedReads(true).ok());
+    }
+    CpuState out{};
+    site_->entry.store(site_->full_entry);
+    RunWithState(&in, &out, module_.at(50));
+    std::vector<uint8_t> expected = TakeOne();
+    site_->entry.store(*block);
+    const uint64_t slow = g_slow;
+    RunWithState(&in, &out, module_.at(50));
+    std::vector<uint8_t> actual = TakeOne();
+    compiled += g_slow == slow ? 1 : 0;
+    // The hit path leaves room for full texts.
+    ASSERT_FALSE(expected.empty());
+    ASSERT_LE(actual.size(), expected.size());
+    if (g_slow == slow) {
+      const size_t shown = std::min<size_t>(object->text.size(), kCapacity);
+      ASSERT_EQ(actual.size(), light.fixed_bytes + 2 * ((shown + 7) & ~size_t{7}));
+      // Behind a text the last word may hold what stood there in memory.
+      for (const size_t at :
+           {size_t{light.fixed_bytes}, light.fixed_bytes + ((shown + 7) & ~size_t{7})}) {
+        for (size_t i = shown; i < ((shown + 7) & ~size_t{7}); ++i) actual[at + i] = 0;
+      }
+    }
+    expected.resize(actual.size());
+    EXPECT_EQ(actual, expected) << "round " << round;
+    for (int i = 0; i < 16; ++i) {
+      if (i == 7) continue;
+      EXPECT_EQ(out.gpr[i], in.gpr[i]) << "register " << i;
+      EXPECT_EQ(std::memcmp(out.xmm[i], in.xmm[i], 16), 0) << "xmm" << i;
+    }
+  }
+  EXPECT_GT(compiled, 1500u);
+  EXPECT_EQ(hit::SumCounters(probe_).count[hit::kCaptured], 4000u);
+  hit::SetThreadTraceContext({});
+}
+
+// Nobody takes what is written: the hits are counted, and the stream goes on afterwards.
+TEST_F(ProbeCodeTest, AFullStreamIsCounted) {
+  LightSite light;
+  probe_.action = hit::Action::kLog;
+  probe_.light = &light;
+  site_->list.store(&list_);
+  ProbeCodeSpec spec;
+  spec.first_counter = reinterpret_cast<uint64_t>(&probe_.shards->count[0]);
+  spec.action = hit::Action::kLog;
+  spec.light = &light;
+  auto block = installer_->PlaceProbeCode(module_.site(64), spec);
+  ASSERT_TRUE(block.ok()) << block.status().ToString();
+  const CpuState in = StateWith(3, nullptr);
+  CpuState out{};
+  RunWithState(&in, &out, module_.at(50));  // the hit path meets the thread
+  site_->entry.store(*block);
+  uint64_t taken = 0, abandoned = 0;
+  const auto count = [](void* self, std::span<const uint8_t>) { ++*static_cast<uint64_t*>(self); };
+  for (int round = 0; round < 3; ++round) {
+    for (int i = 0; i < 3000; ++i) RunWithState(&in, &out, module_.at(50));
+    hit::TakeLightRecords(100'000, count, &taken, abandoned);
+  }
+  const hit::CounterSums sums = hit::SumCounters(probe_);
+  EXPECT_EQ(sums.count[hit::kCaptured], taken);
+  EXPECT_EQ(sums.count[hit::kCaptured] + sums.count[hit::kRingFull], 9001u);
+  EXPECT_GT(sums.count[hit::kRingFull], 0u);
+  EXPECT_EQ(abandoned, 0u);
+}
+
 TEST_F(ProbeCodeTest, WildPointersAreErrors) {
   ASSERT_TRUE(Compile({I(Op::kRegister, 0, 3), I(Op::kLoad, 0, 8), I(Op::kReturn)}));
   for (const uint64_t wild :

@@ -7,8 +7,8 @@
 namespace stillframe::probe::arch {
 namespace {
 
-// Registers of Emit besides RAX and RCX: RDX and RSI are scratch, RDI is the record, R8 its size and
-// then where the next text goes.
+// Registers of Emit besides RAX and RCX: RDX and RSI are scratch, RDI is the record, R8 its size
+// and then where the next text goes.
 constexpr uint32_t kCellsOfRecord = 4;
 // Bounds what a hit takes of the application's stack.
 constexpr uint32_t kMaxSlots = 24;
@@ -68,8 +68,8 @@ Result<ProgramNeeds> LightCode::Measure() {
   ProgramNeeds needs;
   needs.cells = kCellsOfRecord;
   for (const Value& value : values_) {
-    const ProgramInput input{value.code, spec_.strings, spec_.cfa,
-                             spec_.load_bias, &layout_, value.slot};
+    const ProgramInput input{value.code,      spec_.strings, spec_.cfa,
+                             spec_.load_bias, &layout_,      value.slot};
     SF_ASSIGN_OR_RETURN(const ProgramNeeds one, MeasureProgram(input));
     needs.cells = std::max(needs.cells, one.cells);
     needs.guarded_reads = needs.guarded_reads || one.guarded_reads;
@@ -80,8 +80,8 @@ Result<ProgramNeeds> LightCode::Measure() {
   return needs;
 }
 
-// What will be copied lies in a readable range, in words: the last one may reach behind the text. R8
-// becomes the size of the record.
+// What will be copied lies in a readable range, in words: the last one may reach behind the text.
+// R8 becomes the size of the record.
 void LightCode::CheckTexts(Assembler& code, ProgramLabels& labels) {
   code.MoveImmediate(kR8, spec_.light->fixed_bytes);
   for (uint32_t i = 0; i < spec_.light->field_count; ++i) {
@@ -208,8 +208,8 @@ void LightCode::WriteFields(Assembler& code) {
 Status LightCode::Emit(const SavedRegisters& saved, Assembler& code, ProgramLabels& labels,
                        Label& full) {
   for (const Value& value : values_) {
-    const ProgramInput input{value.code, spec_.strings, spec_.cfa,
-                             spec_.load_bias, &layout_, value.slot};
+    const ProgramInput input{value.code,      spec_.strings, spec_.cfa,
+                             spec_.load_bias, &layout_,      value.slot};
     ProgramLabels own;
     own.bail = std::move(labels.bail);
     own.second_tries = std::move(labels.second_tries);
