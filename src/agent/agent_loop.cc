@@ -194,7 +194,8 @@ void AgentLoop::ReportStatuses() {
   }
   reported_at_ns_ = now;
   if (!urgent && activity == reported_activity_) return;
-  identity_.cpu_seconds = ThreadCpuSeconds();
+  identity_.cpu_seconds = ThreadCpuSeconds() + store_->HitSeconds();
+  identity_.rss_bytes = store_->MemoryBytes();
   reported_version_ = store_->status_version();
   reported_activity_ = activity;
   link_->Report(std::move(reports), urgent);

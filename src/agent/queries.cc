@@ -18,6 +18,13 @@ std::string Hex(uint64_t value) {
 Status AddLines(SymbolModule& module, const LoadedModule& loaded, const model::Query& query,
                 Json& out) {
   SF_ASSIGN_OR_RETURN(const auto lines, module.Lines(query.file, query.line, query.line));
+  if (lines.empty()) {
+    // Arming knows the nearest lines that have code.
+    PlanRequest request;
+    request.file = query.file;
+    request.line = query.line;
+    return module.Compile(request).status();
+  }
   for (const LineInfo& line : lines) {
     if (out.size() >= kMaxLines) break;
     Json entry = {{"file", line.file}, {"line", line.line}, {"module", loaded.FileName()}};

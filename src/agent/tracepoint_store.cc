@@ -4,6 +4,7 @@
 #include <set>
 
 #include "agent/hit_times.h"
+#include "agent/ring/ring.h"
 #include "agent/tick_clock.h"
 #include "base/log.h"
 
@@ -124,6 +125,7 @@ void TracepointStore::SetDesired(const std::vector<model::DesiredTracepoint>& de
       continue;
     }
     TakeOut(it->second);
+    gone_ticks_ += it->second.retired_sums.ticks;
     it = active_.erase(it);
     ++status_version_;
   }
@@ -353,6 +355,18 @@ std::vector<model::TracepointReport> TracepointStore::Reports() const {
   return reports;
 }
 
+double TracepointStore::HitSeconds() const {
+  uint64_t ticks = gone_ticks_;
+  for (const auto& [id, active] : active_) ticks += Sums(active).ticks;
+  for (const auto& probe : retired_) {
+    if (!active_.contains(probe->tracepoint_id()))
+      ticks += hit::SumCounters(probe->runtime()).ticks;
+  }
+  return static_cast<double>(ticks) / static_cast<double>(options_.ticks_per_second);
+}
+
+uint64_t TracepointStore::MemoryBytes() const { return unwind_.bytes() + ring::ResidentBytes(); }
+
 bool TracepointStore::active() const {
   return NeedsCollection() || std::any_of(active_.begin(), active_.end(), [](const auto& entry) {
            return !entry.second.probes.empty();
@@ -370,6 +384,8 @@ void TracepointStore::FreeRetired() {
     const auto found = active_.find(probe->tracepoint_id());
     if (found != active_.end()) {
       AddSums(found->second.retired_sums, hit::SumCounters(probe->runtime()));
+    } else {
+      gone_ticks_ += hit::SumCounters(probe->runtime()).ticks;
     }
   }
   retired_.clear();

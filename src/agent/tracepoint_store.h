@@ -58,6 +58,10 @@ class TracepointStore {
 
   CallerPlans& callers() { return callers_; }
   const std::vector<LoadedModule>& modules() const { return modules_; }
+  // What the process pays: time spent in hits, of tracepoints that are gone as well, and the memory
+  // of the unwind tables and of the ring's slots in use.
+  double HitSeconds() const;
+  uint64_t MemoryBytes() const;
   Symbolizer& symbolizer() { return *symbolizer_; }
 
  private:
@@ -105,6 +109,7 @@ class TracepointStore {
   std::map<uint64_t, const ModuleProbe*> by_id_;
   uint64_t next_probe_id_ = 1;
   uint64_t status_version_ = 0;
+  uint64_t gone_ticks_ = 0;  // in hits of tracepoints that were removed
   bool guarded_ = false;     // fast condition reads are on
   bool guard_lost_ = false;  // the program took the handlers' place: said once
 };

@@ -47,9 +47,16 @@ Easy MakeEasy(const std::string& url, Headers& headers, const std::string& key, 
   return easy;
 }
 
-ApiError TransportError(CURLcode code, const char* text) {
-  const ExitCode exit_code = code == CURLE_OPERATION_TIMEDOUT ? kTimedOut : kCannotConnect;
-  return {exit_code, "CANNOT_CONNECT", *text != '\0' ? text : curl_easy_strerror(code), ""};
+ApiError TransportError(CURL* easy, CURLcode code, const char* text) {
+  const char* const words = *text != '\0' ? text : curl_easy_strerror(code);
+  if (code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_URL_MALFORMAT) {
+    return {kUsage, "", std::string("--server must be http(s)://host:port: ") + words, ""};
+  }
+  // Connected, but no answer in time: that is a wait that ended, not a server that is not there.
+  double connect_seconds = 0;
+  curl_easy_getinfo(easy, CURLINFO_CONNECT_TIME, &connect_seconds);
+  if (code == CURLE_OPERATION_TIMEDOUT && connect_seconds > 0) return {kTimedOut, "", words, ""};
+  return {kCannotConnect, "CANNOT_CONNECT", words, ""};
 }
 
 ApiError HttpError(long http, const std::string& text) {
@@ -70,12 +77,15 @@ ApiError HttpError(long http, const std::string& text) {
 // Splits a stream into events (HTML Living Standard §9.2.6, as far as needed).
 struct EventParser {
   const ApiClient::OnEvent& on_event;
-  std::string buffer, name, data, id;
+  CURL* easy;
+  std::string& id;  // an id alone is no event, but counts
+  bool& connected;
+  std::string buffer{}, name{}, data{}, refusal{};
   bool ended = false;
 
   void Line(std::string_view line) {
     if (line.empty()) {
-      if (!data.empty() && !on_event(name.empty() ? "message" : name, data, id)) ended = true;
+      if (!data.empty() && !on_event(name.empty() ? "message" : name, data)) ended = true;
       name.clear();
       data.clear();
       return;
@@ -96,6 +106,10 @@ struct EventParser {
 
   static size_t Receive(char* bytes, size_t, size_t count, void* self) {
     auto& parser = *static_cast<EventParser*>(self);
+    long http = 0;
+    curl_easy_getinfo(parser.easy, CURLINFO_RESPONSE_CODE, &http);
+    if (http != 200) return Append(bytes, 1, count, &parser.refusal);
+    parser.connected = true;
     parser.buffer.append(bytes, count);
     if (parser.buffer.size() > kMaxBody) return 0;
     for (size_t end; !parser.ended && (end = parser.buffer.find('\n')) != std::string::npos;) {
@@ -143,7 +157,7 @@ ApiResult ApiClient::Call(const char* method, const std::string& path, const Jso
   curl_easy_setopt(easy.get(), CURLOPT_WRITEDATA, &answer);
   const CURLcode code = curl_easy_perform(easy.get());
   if (code != CURLE_OK) {
-    result.error = TransportError(code, error);
+    result.error = TransportError(easy.get(), code, error);
     return result;
   }
   long http = 0;
@@ -159,16 +173,33 @@ ApiResult ApiClient::Call(const char* method, const std::string& path, const Jso
   return result;
 }
 
-ApiError ApiClient::Stream(const std::string& path, const std::string& last_event_id,
+ApiResult ApiClient::GetAll(const std::string& path, const char* list) {
+  constexpr int kMaxPages = 1000;
+  const std::string base = path + (path.find('?') == std::string::npos ? "?" : "&");
+  Json all = Json::array();
+  std::string token;
+  for (int i = 0; i < kMaxPages; ++i) {
+    ApiResult page =
+        Get(base + "pageSize=1000" + (token.empty() ? "" : "&pageToken=" + UrlEncode(token)));
+    if (!page.ok()) return page;
+    for (Json& item : page.body[list]) all.push_back(std::move(item));
+    token = page.body.value("nextPageToken", "");
+    if (token.empty()) break;
+  }
+  ApiResult result;
+  result.body[list] = std::move(all);
+  return result;
+}
+
+ApiError ApiClient::Stream(const std::string& path, std::string& last_event_id, bool& connected,
                            const OnEvent& on_event) {
   char error[CURL_ERROR_SIZE] = {};
   Headers headers;
   Add(headers, "Accept: text/event-stream");
   if (!last_event_id.empty()) Add(headers, "Last-Event-ID: " + last_event_id);
   const Easy easy = MakeEasy(server_ + path, headers, key_, error);
-  EventParser parser{on_event, {}, {}, {}, {}, false};
+  EventParser parser{on_event, easy.get(), last_event_id, connected};
   curl_easy_setopt(easy.get(), CURLOPT_HTTPHEADER, headers.get());
-  curl_easy_setopt(easy.get(), CURLOPT_FAILONERROR, 1L);
   // Heartbeats come every few seconds; without one for a minute the peer is gone.
   curl_easy_setopt(easy.get(), CURLOPT_LOW_SPEED_LIMIT, 1L);
   curl_easy_setopt(easy.get(), CURLOPT_LOW_SPEED_TIME, 60L);
@@ -176,13 +207,11 @@ ApiError ApiClient::Stream(const std::string& path, const std::string& last_even
   curl_easy_setopt(easy.get(), CURLOPT_WRITEDATA, &parser);
   const CURLcode code = curl_easy_perform(easy.get());
   if (parser.ended) return {};
-  if (code == CURLE_HTTP_RETURNED_ERROR) {
-    long http = 0;
-    curl_easy_getinfo(easy.get(), CURLINFO_RESPONSE_CODE, &http);
-    return HttpError(http, "");
-  }
+  long http = 0;
+  curl_easy_getinfo(easy.get(), CURLINFO_RESPONSE_CODE, &http);
+  if (http != 0 && http != 200) return HttpError(http, parser.refusal);
   return code == CURLE_OK ? ApiError{kCannotConnect, "CANNOT_CONNECT", "the stream ended", ""}
-                          : TransportError(code, error);
+                          : TransportError(easy.get(), code, error);
 }
 
 std::string UrlEncode(std::string_view text) {

@@ -30,13 +30,16 @@ class ApiClient {
   ApiClient(std::string server, std::string key);
 
   ApiResult Get(const std::string& path) { return Call("GET", path, nullptr); }
+  // All pages of a list: {"<list>": […]} with every item.
+  ApiResult GetAll(const std::string& path, const char* list);
   ApiResult Call(const char* method, const std::string& path, const nlohmann::ordered_json* body);
 
-  // One server-sent event: its name, data and id. Return false to end the stream.
-  using OnEvent =
-      std::function<bool(const std::string& name, const std::string& data, const std::string& id)>;
-  // Reads the stream until the callback ends it (kDone) or the connection does.
-  ApiError Stream(const std::string& path, const std::string& last_event_id,
+  // One server-sent event: its name and data. Return false to end the stream.
+  using OnEvent = std::function<bool(const std::string& name, const std::string& data)>;
+  // Reads the stream until the callback ends it (kDone) or the connection does. `last_event_id` is
+  // where it resumes ("" = from now), and afterwards where the next call should. `connected`: the
+  // server has begun to answer.
+  ApiError Stream(const std::string& path, std::string& last_event_id, bool& connected,
                   const OnEvent& on_event);
 
  private:

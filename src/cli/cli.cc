@@ -25,15 +25,19 @@ void AddSet(CLI::App& app, Action& action, SetOptions& set) {
   command->add_option("--if", set.condition, "C++ condition");
   // One value an option, so that an expression may begin with anything.
   command->add_option("--watch", set.watches, "expression to show")->allow_extra_args(false);
-  command->add_option("--log", set.log, "log template");
-  command->add_flag("--count", set.count, "count hits only");
-  command->add_option("--distribution", set.distribution, "expression to measure");
+  CLI::Option* log = command->add_option("--log", set.log, "log template");
+  CLI::Option* count = command->add_flag("--count", set.count, "count hits only");
+  command->add_option("--distribution", set.distribution, "expression to measure")
+      ->excludes(log)
+      ->excludes(count);
+  log->excludes(count);
   command->add_option("--max-hits", set.max_hits, "captures, then it is over (1)");
   command->add_option("--per-second", set.per_second, "captures a second at most (1)");
   command->add_option("--expires", set.expires, "lifetime: 90s, 30m, 1h");
   command->add_option("--service", set.service, "service; may be left out when there is one");
   command->add_flag("--wait", set.wait, "wait until every agent has armed or refused it");
-  command->add_option("--timeout", set.timeout_seconds, "seconds to wait (30)");
+  command->add_option("--timeout", set.timeout_seconds, "seconds to wait (30)")
+      ->check(CLI::PositiveNumber);
   command->callback([&] { action = [&set](const GlobalOptions& g) { return RunSet(g, set); }; });
 }
 

@@ -30,9 +30,8 @@ std::string Hex(uint64_t value) {
   return text;
 }
 
-int FailStatus(const Status& status) {
-  std::fprintf(stderr, "%s\n", Safe(status.ToString()).c_str());
-  return kRefused;
+int FailStatus(const GlobalOptions& global, const Status& status) {
+  return Fail(global, {kRefused, std::string(CodeName(status.code())), status.message(), ""});
 }
 
 // A binary opened for questions.
@@ -205,16 +204,16 @@ int RunLines(const GlobalOptions& global, const std::string& binary, const std::
   uint32_t line = 0;
   if (!ParsePlace(place, true, file, line)) return FailUsage("'" + place + "' is not FILE[:LINE]");
   Opened opened;
-  if (Status status = Open(binary, opened); !status.ok()) return FailStatus(status);
+  if (Status status = Open(binary, opened); !status.ok()) return FailStatus(global, status);
   auto lines = opened.module->Lines(file, line, line);
-  if (!lines.ok()) return FailStatus(lines.status());
+  if (!lines.ok()) return FailStatus(global, lines.status());
   if (lines->empty()) {
     // Compile knows the nearest lines that have code.
     PlanRequest request;
     request.file = file;
     request.line = line == 0 ? 1 : line;
     const auto plan = opened.module->Compile(request);
-    return FailStatus(plan.ok() ? Status(Code::kLineHasNoCode, "no code") : plan.status());
+    return FailStatus(global, plan.ok() ? Status(Code::kLineHasNoCode, "no code") : plan.status());
   }
   Json list = Json::array();
   for (const LineInfo& info : *lines) {
@@ -252,9 +251,9 @@ int RunVariables(const GlobalOptions& global, const std::string& binary, const s
     return FailUsage("'" + place + "' is not FILE:LINE");
   }
   Opened opened;
-  if (Status status = Open(binary, opened); !status.ok()) return FailStatus(status);
+  if (Status status = Open(binary, opened); !status.ok()) return FailStatus(global, status);
   const auto plan = opened.module->Compile(request);
-  if (!plan.ok()) return FailStatus(plan.status());
+  if (!plan.ok()) return FailStatus(global, plan.status());
   Json sites = Json::array();
   for (const SitePlan& site : plan->sites) sites.push_back(SiteJson(*plan, site));
   if (global.json) {
@@ -267,7 +266,7 @@ int RunVariables(const GlobalOptions& global, const std::string& binary, const s
 
 int RunDoctor(const GlobalOptions& global, const std::string& binary) {
   Opened opened;
-  if (Status status = Open(binary, opened); !status.ok()) return FailStatus(status);
+  if (Status status = Open(binary, opened); !status.ok()) return FailStatus(global, status);
   SymbolModule& module = *opened.module;
   const Status debug = module.debug_status();
   const auto addresses = module.StatementAddresses(kMaxStatements);

@@ -37,6 +37,24 @@ std::vector<std::string> SnapshotRow(const Json& snapshot) {
           Text(frame, "function"),   Text(snapshot.value("thread", Json::object()), "name")};
 }
 
+double Cost(const Json& agent, const char* key) {
+  const Json cost = agent.value("cost", Json::object());
+  const auto found = cost.find(key);
+  return found != cost.end() && found->is_number() ? found->get<double>() : 0;
+}
+
+std::string CpuText(const Json& agent) {
+  char text[32];
+  snprintf(text, sizeof text, "%.2f s", Cost(agent, "cpuSeconds"));
+  return text;
+}
+
+std::string MemoryText(const Json& agent) {
+  char text[32];
+  snprintf(text, sizeof text, "%.1f MB", Cost(agent, "rssBytes") / 1e6);
+  return text;
+}
+
 void Print(const GlobalOptions& global, const Json& snapshot) {
   if (global.json) {
     std::printf("%s\n", snapshot.dump().c_str());
@@ -79,38 +97,34 @@ int RunTail(const GlobalOptions& global, const FilterOptions& filter) {
   if (!filter.service.empty()) path += "?service=" + UrlEncode(filter.service);
   std::string last_id;
   uint64_t shown = 0;
-  ApiError fatal;
-  const auto on_event = [&](const std::string& name, const std::string& data,
-                            const std::string& id) {
-    if (!id.empty()) last_id = id;
+  const auto on_event = [&](const std::string& name, const std::string& data) {
+    if (name == "reset") std::fprintf(stderr, "events were missed: see `stillframe snapshots`\n");
     if (name != "snapshot") return true;
     const Json event = Json::parse(data, nullptr, false);
     if (!event.is_object()) return true;
     if (!filter.tracepoint.empty() && Text(event, "tracepointId") != filter.tracepoint) return true;
-    Json snapshot = event;
-    if (!event.contains("frames")) {  // the event may be a summary
-      const ApiResult whole = client.Get("/v1/snapshots/" + UrlEncode(Text(event, "id")));
-      if (!whole.ok()) return true;
-      snapshot = whole.body;
-    }
-    Print(global, snapshot);
+    // The event has no source lines; the snapshot itself may.
+    const ApiResult whole = client.Get("/v1/snapshots/" + UrlEncode(Text(event, "id")));
+    Print(global, whole.ok() ? whole.body : event);
     return filter.count == 0 || ++shown < filter.count;
   };
+  bool ever_connected = false;
   for (uint32_t failures = 0;; ++failures) {
-    const std::string before = last_id;
-    const ApiError error = client.Stream(path, last_id, on_event);
+    bool connected = false;
+    const ApiError error = client.Stream(path, last_id, connected, on_event);
     if (error.exit_code == kDone) return kDone;
-    if (error.exit_code == kRefused) return Fail(global, error);
+    if (error.exit_code == kRefused || error.exit_code == kUsage) return Fail(global, error);
     // Reconnects where it left off; a server that never answered is an error at once.
-    if (before != last_id) failures = 0;
-    if (failures >= (last_id.empty() ? 0u : 60u)) return Fail(global, error);
+    if (connected) failures = 0;
+    ever_connected = ever_connected || connected;
+    if (failures >= (ever_connected ? 60u : 0u)) return Fail(global, error);
     std::this_thread::sleep_for(std::chrono::milliseconds(500));
   }
 }
 
 int RunServices(const GlobalOptions& global) {
   ApiClient client(global.server, global.key);
-  const ApiResult result = client.Get("/v1/services");
+  const ApiResult result = client.GetAll("/v1/services", "services");
   if (!result.ok()) return Fail(global, result.error);
   if (global.json) {
     std::printf("%s\n", result.body.dump(2).c_str());
@@ -133,7 +147,7 @@ int RunAgents(const GlobalOptions& global, const std::string& service) {
   if (!service.empty()) {
     names.push_back(service);
   } else {
-    const ApiResult services = client.Get("/v1/services");
+    const ApiResult services = client.GetAll("/v1/services", "services");
     if (!services.ok()) return Fail(global, services.error);
     for (const Json& entry : services.body.value("services", Json::array())) {
       names.push_back(Text(entry, "name"));
@@ -141,7 +155,7 @@ int RunAgents(const GlobalOptions& global, const std::string& service) {
   }
   Json all = Json::array();
   for (const std::string& name : names) {
-    const ApiResult page = client.Get("/v1/services/" + UrlEncode(name) + "/agents?pageSize=1000");
+    const ApiResult page = client.GetAll("/v1/services/" + UrlEncode(name) + "/agents", "agents");
     if (!page.ok()) return Fail(global, page.error);
     for (Json entry : page.body.value("agents", Json::array())) {
       entry["service"] = name;
@@ -152,12 +166,13 @@ int RunAgents(const GlobalOptions& global, const std::string& service) {
     std::printf("%s\n", Json{{"agents", all}}.dump(2).c_str());
     return kDone;
   }
-  std::vector<std::vector<std::string>> rows{
-      {"INSTANCE", "SERVICE", "HOST", "PID", "VERSION", "ENVIRONMENT", "LAST SEEN"}};
+  std::vector<std::vector<std::string>> rows{{"INSTANCE", "SERVICE", "HOST", "PID", "VERSION",
+                                              "ENVIRONMENT", "LAST SEEN", "AGENT CPU", "MEMORY"}};
   for (const Json& agent : all) {
     rows.push_back({Text(agent, "instance").substr(0, 8), Text(agent, "service"),
                     Text(agent, "host"), Text(agent, "pid"), Text(agent, "version"),
-                    Text(agent, "environment"), Text(agent, "lastSeen").substr(0, 19)});
+                    Text(agent, "environment"), Text(agent, "lastSeen").substr(0, 19),
+                    CpuText(agent), MemoryText(agent)});
   }
   std::printf("%s", all.empty() ? "no agents\n" : Table(global.style, rows).c_str());
   return kDone;

@@ -15,6 +15,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr int kMaxDepth = 40;
+constexpr uint32_t kContext = 2;    // lines of code before and after
 constexpr size_t kMaxElements = 8;  // of one container; the JSON has them all
 
 std::string Text(const Json& json, const char* key) {
@@ -22,6 +23,13 @@ std::string Text(const Json& json, const char* key) {
   const auto found = json.find(key);
   if (found == json.end()) return "";
   return found->is_string() ? Safe(found->get_ref<const std::string&>()) : Safe(found->dump());
+}
+
+// A string as it is, not yet safe to print; "" for anything else.
+std::string Raw(const Json& json, const char* key) {
+  if (!json.is_object()) return "";
+  const auto found = json.find(key);
+  return found != json.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
 // A field of a wrong type reads as false.
@@ -80,8 +88,8 @@ std::vector<std::pair<uint32_t, std::string>> SourceLines(const std::string& pat
     std::ifstream in(candidate);
     if (!in) continue;
     std::string text;
-    for (uint32_t number = 1; number <= line + 2 && std::getline(in, text); ++number) {
-      if (number + 2 < line) continue;
+    for (uint32_t number = 1; number <= line + kContext && std::getline(in, text); ++number) {
+      if (number + kContext < line) continue;
       std::replace(text.begin(), text.end(), '\t', ' ');
       lines.emplace_back(number, Safe(text));
     }
@@ -89,6 +97,31 @@ std::vector<std::pair<uint32_t, std::string>> SourceLines(const std::string& pat
     lines.clear();
   }
   return lines;
+}
+
+// The lines that the server has (its --source), as many as the terminal shows.
+std::vector<std::pair<uint32_t, std::string>> ServerLines(const Json& frame, uint32_t line) {
+  std::vector<std::pair<uint32_t, std::string>> lines;
+  for (const Json& entry : List(frame, "source")) {
+    const auto number = entry.is_object() ? entry.find("line") : entry.end();
+    if (number == entry.end() || !number->is_number_integer()) continue;
+    const auto at = number->get<int64_t>();
+    if (at < int64_t{line} - kContext || at > int64_t{line} + kContext) continue;
+    std::string text = Raw(entry, "text");
+    std::replace(text.begin(), text.end(), '\t', ' ');
+    lines.emplace_back(static_cast<uint32_t>(at), Safe(text));
+  }
+  return lines;
+}
+
+// A folder named on the command line wins; then what the server has, which is meant for this
+// service; then a file that happens to be at hand.
+std::vector<std::pair<uint32_t, std::string>> LinesOf(const Json& frame, uint32_t line,
+                                                      const std::string& root) {
+  const std::string file = Raw(frame, "file");
+  if (!root.empty()) return SourceLines(file, line, root);
+  auto lines = ServerLines(frame, line);
+  return lines.empty() ? SourceLines(file, line, root) : lines;
 }
 
 // A base class without data says nothing.
@@ -119,6 +152,16 @@ std::optional<Gap> CommonGap(const Json& value, int depth = 0) {
     common = gap;
   }
   return common;
+}
+
+// Code of the compiler's and the system's headers: in a caller it is what lies between the frames
+// that somebody wrote.
+bool IsSystemFrame(const Json& frame) { return Text(frame, "file").starts_with("/usr/include/"); }
+
+// Nothing to show but the reason.
+bool IsPlainGap(const Json& value) {
+  return Text(value, "status") == "UNAVAILABLE" && !value.contains("value") &&
+         List(value, "children").empty();
 }
 
 class Renderer {
@@ -176,10 +219,10 @@ class Renderer {
     const bool tells = std::any_of(variables.begin(), variables.end(), [](const Json& variable) {
       return variable.contains("value") || variable.contains("children");
     });
-    if (index == 0 || tells) {
+    if (index == 0 || (tells && !IsSystemFrame(frame))) {
       out_ += "\n" + title + "\n    " + Paint(style_, Ink::kDim, place) + "\n";
       if (index == 0 && !file.empty()) Source(frame);
-      Values(variables, "name", "    ", 0);
+      Variables(variables);
     } else {
       out_ += title + "  " + Paint(style_, Ink::kDim, place) + "\n";
     }
@@ -193,7 +236,7 @@ class Renderer {
     const auto line = frame.find("line");
     if (line == frame.end() || !line->is_number_integer() || line->get<int64_t>() <= 0) return;
     const auto at = line->get<uint32_t>();
-    for (const auto& [number, text] : SourceLines(Text(frame, "file"), at, root_)) {
+    for (const auto& [number, text] : LinesOf(frame, at, root_)) {
       char label[32];
       snprintf(label, sizeof label, "  %s %5u │ ", number == at ? "▶" : " ", number);
       const std::string shown = label + Fit(text, style_.width > 14 ? style_.width - 14 : 20);
@@ -201,7 +244,36 @@ class Renderer {
     }
   }
 
-  void Values(const Json& all, const char* name_key, const std::string& indent, int depth) {
+  // What is not known comes last, one line for each reason.
+  void Variables(const Json& all) {
+    Json known = Json::array();
+    std::vector<std::pair<std::string, std::string>> gaps;  // reason, names
+    for (const Json& variable : all) {
+      if (!IsPlainGap(variable)) {
+        known.push_back(variable);
+        continue;
+      }
+      const std::string reason = Text(variable, "reason");
+      auto found = std::find_if(gaps.begin(), gaps.end(),
+                                [&reason](const auto& gap) { return gap.first == reason; });
+      if (found == gaps.end()) found = gaps.insert(gaps.end(), {reason, ""});
+      found->second += (found->second.empty() ? "" : ", ") + Text(variable, "name");
+    }
+    Values(known, "name", "    ", 0, gaps.empty());
+    for (size_t i = 0; i < gaps.size(); ++i) {
+      const std::string head = i + 1 == gaps.size() ? "    └─ " : "    ├─ ";
+      const std::string note = "  — unavailable: " + ReasonText(gaps[i].first);
+      const uint32_t used = Columns(head) + Columns(note);
+      const uint32_t room = std::max(style_.width > used ? style_.width - used : 0, 24u);
+      out_ += Paint(style_, Ink::kDim, head) +
+              Paint(style_, Ink::kName, Fit(gaps[i].second, room)) +
+              Paint(style_, Ink::kWarn, note) + "\n";
+    }
+  }
+
+  // `ends`: nothing follows on this level.
+  void Values(const Json& all, const char* name_key, const std::string& indent, int depth,
+              bool ends = true) {
     Json values = Json::array();
     for (const Json& value : all) {
       if (!IsEmptyBase(value)) values.push_back(value);
@@ -209,7 +281,7 @@ class Renderer {
     const bool elements = !values.empty() && Text(values[0], name_key).starts_with("[");
     const size_t shown = elements ? std::min(values.size(), kMaxElements) : values.size();
     for (size_t i = 0; i < shown; ++i) {
-      const bool last = i + 1 == values.size();
+      const bool last = ends && i + 1 == values.size();
       Value(values[i], name_key, indent + (last ? "└─ " : "├─ "), indent + (last ? "   " : "│  "),
             depth);
     }

@@ -103,7 +103,7 @@ void PrintTracepoint(const GlobalOptions& global, const Json& tracepoint) {
 
 // The one service there is; an error when there are none or several.
 ApiResult OnlyService(ApiClient& client) {
-  ApiResult result = client.Get("/v1/services");
+  ApiResult result = client.GetAll("/v1/services", "services");
   if (!result.ok()) return result;
   const Json services = result.body.value("services", Json::array());
   if (services.size() == 1) {
@@ -202,6 +202,12 @@ std::string ParseLifetime(const std::string& text) {
 }
 
 int Fail(const GlobalOptions& global, const ApiError& error) {
+  if (global.json) {
+    Json inner = {{"code", error.code}, {"message", error.message}};
+    if (!error.field.empty()) inner["field"] = error.field;
+    std::fprintf(stderr, "%s\n", Json{{"error", inner}}.dump().c_str());
+    return error.exit_code;
+  }
   std::fprintf(stderr, "%s\n", error.ToString().c_str());
   if (error.exit_code == kCannotConnect) {
     std::fprintf(stderr, "cannot connect to %s\n", Safe(global.server).c_str());
@@ -262,7 +268,7 @@ int RunList(const GlobalOptions& global, const std::string& service) {
   if (!service.empty()) {
     names.push_back(service);
   } else {
-    const ApiResult services = client.Get("/v1/services");
+    const ApiResult services = client.GetAll("/v1/services", "services");
     if (!services.ok()) return Fail(global, services.error);
     for (const Json& entry : services.body.value("services", Json::array())) {
       names.push_back(entry.is_string() ? entry.get<std::string>() : Text(entry, "name"));
@@ -271,7 +277,7 @@ int RunList(const GlobalOptions& global, const std::string& service) {
   Json all = Json::array();
   for (const std::string& name : names) {
     const ApiResult page =
-        client.Get("/v1/services/" + UrlEncode(name) + "/tracepoints?pageSize=1000");
+        client.GetAll("/v1/services/" + UrlEncode(name) + "/tracepoints", "tracepoints");
     if (!page.ok()) return Fail(global, page.error);
     for (const Json& entry : page.body.value("tracepoints", Json::array())) all.push_back(entry);
   }
@@ -303,15 +309,18 @@ int RunShow(const GlobalOptions& global, const std::string& id) {
 int RunRemove(const GlobalOptions& global, const std::vector<std::string>& ids) {
   ApiClient client(global.server, global.key);
   int code = kDone;
+  Json removed = Json::array();
   for (const std::string& id : ids) {
     const ApiResult result = client.Call("DELETE", "/v1/tracepoints/" + UrlEncode(id), nullptr);
-    if (!result.ok()) {
-      std::fprintf(stderr, "%s: ", Safe(id).c_str());
-      code = Fail(global, result.error);
-    } else if (!global.json) {
-      std::printf("removed %s\n", Safe(id).c_str());
+    if (result.ok()) {
+      removed.push_back(id);
+      if (!global.json) std::printf("removed %s\n", Safe(id).c_str());
+      continue;
     }
+    code = Fail(global, result.error);
+    if (code == kCannotConnect) break;
   }
+  if (global.json) std::printf("%s\n", Json{{"removed", removed}}.dump(2).c_str());
   return code;
 }
 

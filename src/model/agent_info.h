@@ -24,7 +24,7 @@ struct AgentIdentity {
   int64_t start_unix_nanos = 0;
   // Cost so far.
   double cpu_seconds = 0;  // of the agent thread and of hits
-  uint64_t rss_bytes = 0;  // of the agent's own arenas, as far as known
+  uint64_t rss_bytes = 0;  // of its unwind tables and ring
 };
 
 // As in GET …/agents. `last_seen_unix_ms` is the server's clock.

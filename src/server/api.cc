@@ -24,8 +24,9 @@ const std::vector<Route> kRoutes = {
     {"DELETE", "/v1/tracepoints/{id}", Access::kWrite, "", true},
     {"GET", "/v1/services", Access::kRead, "pageSize pageToken", false},
     {"GET", "/v1/services/{service}/agents", Access::kRead, "pageSize pageToken", false},
-    {"GET", "/v1/services/{service}/lines", Access::kRead, "file line", false},
-    {"GET", "/v1/services/{service}/variables", Access::kRead, "file line", false},
+    {"GET", "/v1/services/{service}/lines", Access::kRead, "file line pageSize pageToken", false},
+    {"GET", "/v1/services/{service}/variables", Access::kRead, "file line pageSize pageToken",
+     false},
     {"GET", "/v1/snapshots", Access::kRead, "service tracepoint traceId since pageSize pageToken",
      true},
     {"GET", "/v1/snapshots/{id}", Access::kRead, "", true},
@@ -79,8 +80,8 @@ bool IsAllowedParameter(const char* allowed, const std::string& name) {
 
 const std::vector<Route>& Routes() { return kRoutes; }
 
-Api::Api(Store& store, Hub& hub, bool no_auth)
-    : store_(store), hub_(hub), keys_(store), no_auth_(no_auth) {
+Api::Api(Store& store, Hub& hub, bool no_auth, Sources sources)
+    : store_(store), hub_(hub), keys_(store), no_auth_(no_auth), sources_(std::move(sources)) {
   for (int i = 0; i < kWorkers; ++i) workers_.emplace_back([this] { Work(); });
 }
 
@@ -297,7 +298,9 @@ Response Api::Ready() {
 }
 
 Response Api::Metrics() {
-  std::string text = "# TYPE stillframe_requests_total counter\n";
+  std::string text =
+      "# HELP stillframe_requests_total Answers, by route and status.\n"
+      "# TYPE stillframe_requests_total counter\n";
   {
     const std::lock_guard lock(counts_mutex_);
     for (const auto& [key, count] : requests_) {
@@ -305,28 +308,33 @@ Response Api::Metrics() {
               std::to_string(key.second) + "\"} " + std::to_string(count) + "\n";
     }
   }
-  const auto add = [&text](const char* name, const char* type, uint64_t value) {
-    text += std::string("# TYPE stillframe_") + name + " " + type + "\nstillframe_" + name + " " +
+  const auto add = [&text](const std::string& name, const char* type, uint64_t value,
+                           const char* help) {
+    const std::string full = "stillframe_" + name;
+    text += "# HELP " + full + " " + help + "\n# TYPE " + full + " " + type + "\n" + full + " " +
             std::to_string(value) + "\n";
   };
   const HubStats hub = hub_.stats();
-  add("agents", "gauge", hub.agents);
-  add("polls_held", "gauge", hub.held_polls);
-  add("event_streams", "gauge", hub.streams);
-  add("tracepoints", "gauge", hub.tracepoints);
-  add("snapshots_received_total", "counter", stored_.load());
-  add("snapshots_duplicate_total", "counter", duplicates_.load());
+  add("agents", "gauge", hub.agents, "Connected agents.");
+  add("polls_held", "gauge", hub.held_polls, "Long polls that wait for news.");
+  add("event_streams", "gauge", hub.streams, "Open event streams.");
+  add("tracepoints", "gauge", hub.tracepoints, "Tracepoints, expired ones included.");
+  add("snapshots_received_total", "counter", stored_.load(), "Snapshots stored since the start.");
+  add("snapshots_duplicate_total", "counter", duplicates_.load(),
+      "Snapshots sent again and not stored twice.");
   if (const auto count = store_.CountSnapshots(); count.ok()) {
-    add("snapshots_stored", "gauge", *count);
+    add("snapshots_stored", "gauge", *count, "Snapshots in the store.");
   }
   if (http_ != nullptr) {
     const HttpStats http = http_->stats();
-    add("connections", "gauge", http.connections);
-    add("connections_accepted_total", "counter", http.accepted);
-    add("connections_refused_total", "counter", http.refused);
-    add("received_bytes_total", "counter", http.bytes_in);
-    add("sent_bytes_total", "counter", http.bytes_out);
-    add("slow_streams_dropped_total", "counter", http.slow_streams_dropped);
+    add("connections", "gauge", http.connections, "Open connections.");
+    add("connections_accepted_total", "counter", http.accepted, "Connections accepted.");
+    add("connections_refused_total", "counter", http.refused,
+        "Connections refused because there were too many.");
+    add("received_bytes_total", "counter", http.bytes_in, "Bytes read.");
+    add("sent_bytes_total", "counter", http.bytes_out, "Bytes written.");
+    add("slow_streams_dropped_total", "counter", http.slow_streams_dropped,
+        "Event streams closed because their reader was too slow.");
   }
   Response response;
   response.content_type = "text/plain; version=0.0.4";

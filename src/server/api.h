@@ -15,6 +15,7 @@
 #include "server/http.h"
 #include "server/hub.h"
 #include "server/key_cache.h"
+#include "server/sources.h"
 #include "server/url.h"
 
 namespace stillframe::server {
@@ -41,7 +42,7 @@ const std::vector<Route>& Routes();
 class Api final : public HttpHandler {
  public:
   // `no_auth`: everyone is admin (loopback only).
-  Api(Store& store, Hub& hub, bool no_auth);
+  Api(Store& store, Hub& hub, bool no_auth, Sources sources);
   ~Api() override;
   // Finishes what runs, takes no more work. Before the HTTP server goes.
   void Stop();
@@ -91,6 +92,7 @@ class Api final : public HttpHandler {
   Hub& hub_;
   KeyCache keys_;
   const bool no_auth_;
+  const Sources sources_;
   const HttpServer* http_ = nullptr;
 
   std::mutex work_mutex_;  // guards the two below

@@ -1,6 +1,7 @@
 // What engineers call.
 #include <algorithm>
 #include <charconv>
+#include <cstring>
 #include <ctime>
 #include <nlohmann/json.hpp>
 
@@ -78,6 +79,18 @@ Response ListPage(const char* name, const std::vector<std::string>& items, const
   Response response;
   response.body = body + "}";
   return response;
+}
+
+// An agent's answer ({"lines": […]} or {"sites": […]}), page by page.
+Response AnswerPage(const std::string& body, const Page& page) {
+  nlohmann::ordered_json parsed;
+  if (model::ParseJson(body, parsed) || !parsed.is_object() || parsed.empty() ||
+      !parsed.front().is_array()) {
+    return Error(502, "BAD_ANSWER", "the agent's answer is not what it should be");
+  }
+  std::vector<std::string> items;
+  for (const auto& item : parsed.front()) items.push_back(item.dump());
+  return ListPage(parsed.begin().key().c_str(), items, page);
 }
 
 std::optional<Response> CheckBody(const Request& request) {
@@ -321,7 +334,7 @@ Response Api::OneSnapshot(RouteContext& context) {
   if (!found.ok()) return FromStatus(found.status());
   if (!*found) return Error(404, "NOT_FOUND", "there is no snapshot " + context.parameters[0]);
   Response response;
-  response.body = **found;
+  response.body = sources_.empty() ? **found : sources_.Annotate(**found);
   return response;
 }
 
@@ -338,8 +351,10 @@ void Api::Events(RouteContext& context) {
 }
 
 void Api::Ask(RouteContext& context, const char* kind) {
+  const char* const route = std::strcmp(kind, "lines") == 0 ? "/v1/services/{service}/lines"
+                                                            : "/v1/services/{service}/variables";
   const auto fail = [&](Response response) {
-    Count(kind, response.status);
+    Count(route, response.status);
     context.exchange->Send(std::move(response));
   };
   if (auto refusal = CheckService(context)) return fail(*refusal);
@@ -360,13 +375,12 @@ void Api::Ask(RouteContext& context, const char* kind) {
   } else if (query.kind == "variables") {
     return fail(Error(400, "INVALID_ARGUMENT", "line is missing", "line"));
   }
+  Page page;
+  if (auto refusal = ReadPage(context, 1000, page)) return fail(*refusal);
   hub_.Ask(context.parameters[0], context.principal, std::move(query),
-           [this, kind, exchange = context.exchange](Response response) {
-             nlohmann::ordered_json parsed;
-             if (response.status == 200 && model::ParseJson(response.body, parsed)) {
-               response = Error(502, "BAD_ANSWER", "the agent's answer is not JSON");
-             }
-             Count(kind, response.status);
+           [this, route, page, exchange = context.exchange](Response response) {
+             if (response.status == 200) response = AnswerPage(response.body, page);
+             Count(route, response.status);
              exchange->Send(std::move(response));
            });
 }

@@ -59,7 +59,10 @@ void Hub::Subscribe(const std::string& service, const Principal& principal,
   head.content_type = "text/event-stream";
   exchange->StartStream(std::move(head));
   Subscriber subscriber{exchange, service, principal};
-  bool alive = exchange->Write(": stillframe\n\n");
+  // An id without data is no event, but what the client resumes from.
+  bool alive = exchange->Write(last_event_id.empty()
+                                   ? ": stillframe\nid: " + std::to_string(next_event_ - 1) + "\n\n"
+                                   : ": stillframe\n\n");
   uint64_t last = 0;
   const char* end = last_event_id.data() + last_event_id.size();
   const bool resumes = !last_event_id.empty();

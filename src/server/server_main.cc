@@ -7,13 +7,17 @@
 #include <sys/stat.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <cstdio>
+#include <cstdlib>
 #include <thread>
 
 #include "base/log.h"
 #include "server/api.h"
 #include "server/clock.h"
+#include "server/sources.h"
 
 namespace stillframe::server {
 namespace {
@@ -99,12 +103,6 @@ Status Check(const ServeOptions& options, const HttpOptions& http) {
   if (options.no_auth && !IsLoopback(http.host)) {
     return {Code::kNotPermitted, "--no-auth is for loopback addresses only"};
   }
-  for (const std::string& source : options.sources) {
-    const size_t equals = source.find('=');
-    if (equals == 0 || equals == std::string::npos || equals + 1 == source.size()) {
-      return {Code::kInvalidArgument, "--source must be SERVICE=FOLDER, not \"" + source + "\""};
-    }
-  }
   if (ParseRetention(options.retention) == 0) {
     return {Code::kInvalidArgument, "--retention must be like 7d, 12h or 30m"};
   }
@@ -126,6 +124,8 @@ int Serve(const ServeOptions& options) {
   Status status = ParseListen(options.listen, http);
   if (status.ok()) status = Check(options, http);
   if (!status.ok()) return Fail(status.message());
+  auto sources = Sources::Open(options.sources);
+  if (!sources.ok()) return Fail(sources.status().message());
   http.tls_cert = options.tls_cert;
   http.tls_key = options.tls_key;
   // Blocked before any thread starts, so that only the waiter below gets them.
@@ -141,7 +141,7 @@ int Serve(const ServeOptions& options) {
   if (!store.ok()) return Fail(store.status().message());
   Hub hub(**store);
   if (status = hub.Load(); !status.ok()) return Fail(status.message());
-  Api api(**store, hub, options.no_auth);
+  Api api(**store, hub, options.no_auth, std::move(*sources));
   auto server = HttpServer::Create(http, api);
   if (!server.ok()) return Fail(server.status().message());
   api.set_http(server->get());
@@ -193,7 +193,18 @@ int CreateKey(const std::string& store_spec, const KeyOptions& options) {
   return 0;
 }
 
+// Opening would make it: a misspelt path must not look like a store without keys.
+Status CheckStoreExists(const std::string& spec) {
+  constexpr std::string_view kSqlite = "sqlite:";
+  if (!spec.starts_with(kSqlite)) return Status();  // Open says what is wrong
+  const std::string path = spec.substr(kSqlite.size());
+  struct stat info {};
+  if (stat(path.c_str(), &info) == 0) return Status();
+  return {Code::kNotFound, "there is no store at " + path};
+}
+
 int ListKeys(const std::string& store_spec) {
+  if (Status status = CheckStoreExists(store_spec); !status.ok()) return Fail(status.message());
   auto store = Store::Open(store_spec, false);
   if (!store.ok()) return Fail(store.status().message());
   const auto keys = (*store)->ListKeys();
@@ -209,6 +220,7 @@ int ListKeys(const std::string& store_spec) {
 }
 
 int RevokeKey(const std::string& store_spec, const std::string& id) {
+  if (Status status = CheckStoreExists(store_spec); !status.ok()) return Fail(status.message());
   auto store = Store::Open(store_spec, false);
   if (!store.ok()) return Fail(store.status().message());
   const auto found = (*store)->RevokeKey(id);
@@ -218,23 +230,54 @@ int RevokeKey(const std::string& store_spec, const std::string& id) {
   return 0;
 }
 
+// Options that also come from STILLFRAME_SERVER_<NAME>.
+constexpr const char* kFromEnvironment[] = {"listen", "store", "tls-cert", "tls-key", "retention",
+                                            "source", "otlp",  "insecure", "no-auth", "config"};
+
 void AddServeOptions(CLI::App& app, ServeOptions& options) {
   app.set_config("--config", "", "TOML file with these options");
-  const auto add = [&app](const char* name, auto& value, const char* text, const char* variable) {
-    app.add_option(name, value, text)->envname(variable);
+  // A misspelt setting would otherwise be one that silently does not hold.
+  app.allow_config_extras(CLI::config_extras_mode::error);
+  const auto add = [&app](const char* name, std::string& value, const char* text) {
+    app.add_option(name, value, text)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   };
-  add("--listen", options.listen, "HOST:PORT (127.0.0.1:7070)", "STILLFRAME_SERVER_LISTEN");
-  add("--store", options.store, "sqlite:PATH (sqlite:stillframe.db)", "STILLFRAME_SERVER_STORE");
-  add("--tls-cert", options.tls_cert, "PEM certificate chain", "STILLFRAME_SERVER_TLS_CERT");
-  add("--tls-key", options.tls_key, "PEM key", "STILLFRAME_SERVER_TLS_KEY");
-  add("--retention", options.retention, "how long snapshots stay (7d)",
-      "STILLFRAME_SERVER_RETENTION");
-  add("--source", options.sources, "SERVICE=FOLDER with sources", "STILLFRAME_SERVER_SOURCE");
-  add("--otlp", options.otlp, "OTLP collector", "STILLFRAME_SERVER_OTLP");
-  app.add_flag("--insecure", options.insecure, "allow a public address without TLS")
-      ->envname("STILLFRAME_SERVER_INSECURE");
-  app.add_flag("--no-auth", options.no_auth, "no keys, loopback only")
-      ->envname("STILLFRAME_SERVER_NO_AUTH");
+  add("--listen", options.listen, "HOST:PORT (127.0.0.1:7070)");
+  add("--store", options.store, "sqlite:PATH (sqlite:stillframe.db)");
+  add("--tls-cert", options.tls_cert, "PEM certificate chain");
+  add("--tls-key", options.tls_key, "PEM key");
+  add("--retention", options.retention, "how long snapshots stay (7d)");
+  app.add_option("--source", options.sources,
+                 "SERVICE=FOLDER with sources, shown beside snapshots; may be given again")
+      ->allow_extra_args(false)
+      ->delimiter(',');
+  add("--otlp", options.otlp, "OTLP collector");
+  app.add_flag("--insecure", options.insecure, "allow a public address without TLS");
+  app.add_flag("--no-auth", options.no_auth, "no keys, loopback only");
+  app.footer(
+      "Each option also as STILLFRAME_SERVER_<NAME> (--tls-cert: STILLFRAME_SERVER_TLS_CERT). "
+      "The command line wins over variables, variables over the file.");
+}
+
+// The command line with the variables in front of it, where whatever it says itself comes later and
+// wins. (The library's own variables would lose to the file.) CLI11 takes arguments reversed.
+std::vector<std::string> ReversedArguments(int argc, char** argv) {
+  std::vector<std::string> given(argv + 1, argv + argc);
+  std::vector<std::string> all;
+  for (const std::string name : kFromEnvironment) {
+    std::string variable = "STILLFRAME_SERVER_";
+    for (const char c : name) {
+      variable += c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    }
+    const char* value = std::getenv(variable.c_str());
+    if (value == nullptr || *value == '\0') continue;
+    const bool said = std::any_of(given.begin(), given.end(), [&name](const std::string& argument) {
+      return argument == "--" + name || argument.starts_with("--" + name + "=");
+    });
+    if (!said) all.push_back("--" + name + "=" + value);
+  }
+  all.insert(all.end(), given.begin(), given.end());
+  std::reverse(all.begin(), all.end());
+  return all;
 }
 
 }  // namespace
@@ -258,7 +301,7 @@ int ServerMain(int argc, char** argv) {
   CLI::App* revoke = keys->add_subcommand("revoke", "take a key back");
   revoke->add_option("id", key.id, "the key's id")->required();
   try {
-    app.parse(argc, argv);
+    app.parse(ReversedArguments(argc, argv));
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }

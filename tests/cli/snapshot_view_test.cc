@@ -77,8 +77,8 @@ TEST(SnapshotView, ReadsLikeThis) {
             "    │  └─ items = size=2  std::vector<int>\n"
             "    │     ├─ [0] = 1  int\n"
             "    │     └─ [1] = 2  int\n"
-            "    ├─ rate  double  — unavailable: optimized out by the compiler\n"
-            "    └─ password  std::string  — redacted\n"
+            "    ├─ password  std::string  — redacted\n"
+            "    └─ rate  — unavailable: optimized out by the compiler\n"
             "#1  main  /nowhere/main.cc:7\n");
 }
 
@@ -96,6 +96,49 @@ TEST(SnapshotView, GapsOfOneReasonAreOneLine) {
   EXPECT_NE(text.find("└─ y = 1  int\n"), std::string::npos) << text;
   EXPECT_NE(text.find("└─ z  int  — unavailable: its register was not saved"), std::string::npos)
       << text;
+}
+
+TEST(SnapshotView, VariablesThatAreNotKnownComeLastByReason) {
+  const std::string text = Render(Snapshot(
+      {Gap("a", "int", "UNAVAILABLE", "OPTIMIZED_OUT"), Gap("b", "int", "UNAVAILABLE", "LIMIT"),
+       Gap("c", "T", "UNAVAILABLE", "OPTIMIZED_OUT"), Value("x", "int", "1")}));
+  EXPECT_NE(text.find("    ├─ x = 1  int\n"
+                      "    ├─ a, c  — unavailable: optimized out by the compiler\n"
+                      "    └─ b  — unavailable: more than the limits allow\n"),
+            std::string::npos)
+      << text;
+}
+
+TEST(SnapshotView, CallersInSystemHeadersAreOneLine) {
+  Json snapshot = Snapshot(Json::array({Value("x", "int", "1")}));
+  snapshot["frames"][1]["file"] = "/usr/include/c++/12/bits/invoke.h";
+  snapshot["frames"][1]["variables"] = Json::array({Value("f", "int", "1")});
+  const std::string text = Render(snapshot);
+  EXPECT_NE(text.find("#1  main  /usr/include/c++/12/bits/invoke.h:7\n"), std::string::npos)
+      << text;
+  EXPECT_EQ(text.find("f = 1"), std::string::npos) << text;
+}
+
+TEST(SnapshotView, TheServersSourceIsShownUnlessAFolderIsNamed) {
+  Json snapshot = Snapshot(Json::array());
+  Json& lines = snapshot["frames"][0]["source"] = Json::array();
+  for (int i = 39; i <= 45; ++i) {
+    lines.push_back({{"line", i}, {"text", "\tserver\x1b " + std::to_string(i)}});
+  }
+  lines.push_back("garbage");
+  lines.push_back({{"line", -3}, {"text", 7}});
+  std::string text = Render(snapshot);
+  EXPECT_NE(text.find("/nowhere/orders.cc:42\n"
+                      "       40 │  server\\x1b 40\n"
+                      "       41 │  server\\x1b 41\n"
+                      "  ▶    42 │  server\\x1b 42\n"
+                      "       43 │  server\\x1b 43\n"
+                      "       44 │  server\\x1b 44\n"),
+            std::string::npos)
+      << text;
+  EXPECT_EQ(text.find("b 45"), std::string::npos) << text;
+  text = RenderSnapshot(snapshot, Style{}, "/no/such/folder");
+  EXPECT_EQ(text.find("server"), std::string::npos) << text;
 }
 
 TEST(SnapshotView, BasesWithoutDataAreLeftOut) {

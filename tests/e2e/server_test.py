@@ -182,6 +182,13 @@ class ServerTest(unittest.TestCase):
             "GET", f"/v1/services/web/variables?file=service.cc&line={self.line}", key=self.editor)
         self.assertEqual(status, 200, body)
         self.assertIn("request", [v["name"] for v in body["sites"][0]["variables"]])
+        for query, code, says in (("lines?file=service.cc&line=2", "LINE_HAS_NO_CODE", "nearest"),
+                                  ("variables?file=service.cc&line=2", "LINE_HAS_NO_CODE", "nearest"),
+                                  ("lines?file=servce.cc", "FILE_NOT_FOUND", "")):
+            status, body = self.server.call("GET", f"/v1/services/web/{query}", key=self.editor)
+            self.assertIn(status, (400, 404))
+            self.assertEqual(body["error"]["code"], code)
+            self.assertIn(says, body["error"]["message"])
 
     def test_command_line(self):
         self.start_service()

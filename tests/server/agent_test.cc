@@ -238,6 +238,34 @@ TEST_F(AgentCalls, QuestionsAreAnsweredByTheAgentThatWasAsked) {
   EXPECT_EQ(got.json()["lines"][0]["line"], 3);
 }
 
+TEST_F(AgentCalls, AnswersComePageByPage) {
+  FakeAgent agent(server_, agent_key_);
+  const auto page = [&](const std::string& query) {
+    agent.Poll();
+    auto held = agent.PollHeld();
+    EXPECT_TRUE(Held());
+    auto asked = std::async(std::launch::async, [&] {
+      return server_.Get("/v1/services/web/lines?file=a.cc" + query, server_.admin_key);
+    });
+    const v1::PollResponse response = held.get();
+    v1::Answer& to = *agent.poll.add_answers();
+    to.set_query_id(response.queries(0).id());
+    to.set_json(R"({"lines":[{"line":1},{"line":2},{"line":3}]})");
+    agent.Poll();
+    return asked.get();
+  };
+  EXPECT_EQ(page("").json(), Json::parse(R"({"lines":[{"line":1},{"line":2},{"line":3}]})"));
+  const Json first = page("&pageSize=2").json();
+  EXPECT_EQ(first["lines"], Json::parse(R"([{"line":1},{"line":2}])"));
+  const std::string token = first["nextPageToken"];
+  EXPECT_EQ(page("&pageSize=2&pageToken=" + token).json(),
+            Json::parse(R"({"lines":[{"line":3}]})"));
+  EXPECT_EQ(page("&pageToken=4").ErrorField(), "pageToken");
+  EXPECT_EQ(page("&pageToken=-1").ErrorField(), "pageToken");
+  EXPECT_EQ(server_.Get("/v1/services/web/lines?file=a&pageSize=0", server_.admin_key).ErrorField(),
+            "pageSize");
+}
+
 TEST_F(AgentCalls, QuestionsFailClearly) {
   Answer answer = server_.Get("/v1/services/web/lines?file=a", server_.admin_key);
   EXPECT_EQ(answer.status, 404);

@@ -1,6 +1,8 @@
 // The program: flags, keys, start, stop and kill.
 #include <sys/socket.h>
 
+#include <array>
+
 #include "server/clock.h"
 #include "server/store.h"
 #include "tests/server/fake_agent.h"
@@ -80,6 +82,75 @@ TEST(Process, ReadsItsConfigurationFile) {
   const Ended ended = Serve(folder, {"--config", (folder.path / "c.toml").string()});
   EXPECT_EQ(ended.code, 1);
   EXPECT_NE(ended.err.find("--retention"), std::string::npos) << ended.err;
+}
+
+// The command line, then variables, then the file; what the file misspells is an error.
+TEST(Process, EverySettingComesFromTheFileOrAVariable) {
+  const Folder folder;
+  const std::string file = (folder.path / "c.toml").string();
+  const auto write = [&file](const std::string& more) {
+    std::ofstream(file) << "# a comment\nlisten = \"127.0.0.1:0\"\n" << more;
+  };
+  const auto failure = [&](std::vector<std::string> args) {
+    args.insert(args.begin(), {"--config", file});
+    const Ended ended = Serve(folder, args);
+    EXPECT_NE(ended.code, 0);
+    return ended.err;
+  };
+  const std::vector<std::pair<std::string, std::string>> settings = {
+      {"listen = \"nowhere\"\n", "--listen"},
+      {"tls-cert = \"a\"\n", "together"},
+      {"tls-key = \"a\"\n", "together"},
+      {"retention = \"soon\"\n", "--retention"},
+      {"source = [\"web=/\", \"shop\"]\n", "SERVICE=FOLDER, not \"shop\""},
+      {"otlp = \"http://a\"\n", "--otlp"},
+      {"listen = \"0.0.0.0:0\"\ninsecure = true\nno-auth = true\n", "--no-auth"},
+      {"retenton = \"1d\"\n", "retenton"},
+  };
+  for (const auto& [text, says] : settings) {
+    std::ofstream(file) << text;
+    const std::string error = failure({});
+    EXPECT_NE(error.find(says), std::string::npos) << text << error;
+  }
+  write("retention = \"file\"\n");
+  setenv("STILLFRAME_SERVER_RETENTION", "variable", 1);
+  EXPECT_NE(failure({}).find("--retention"), std::string::npos);
+  write("retention = \"7d\"\n");  // the variable is still wrong, and wins
+  EXPECT_NE(failure({}).find("--retention"), std::string::npos);
+  EXPECT_NE(failure({"--retention", "7d", "--source", "x"}).find("--source"), std::string::npos);
+  unsetenv("STILLFRAME_SERVER_RETENTION");
+  const std::vector<std::array<const char*, 3>> variables = {
+      {"STILLFRAME_SERVER_LISTEN", "nowhere", "--listen"},
+      {"STILLFRAME_SERVER_TLS_CERT", "a", "together"},
+      {"STILLFRAME_SERVER_TLS_KEY", "a", "together"},
+      {"STILLFRAME_SERVER_SOURCE", "web=/,shop", "SERVICE=FOLDER, not \"shop\""},
+      {"STILLFRAME_SERVER_OTLP", "http://a", "--otlp"},
+      {"STILLFRAME_SERVER_CONFIG", "/nowhere.toml", "/nowhere.toml"},
+  };
+  for (const auto& [name, value, says] : variables) {
+    setenv(name, value, 1);
+    const Ended ended = Serve(folder, {});
+    EXPECT_NE(ended.err.find(says), std::string::npos) << name << ended.err;
+    unsetenv(name);
+  }
+  setenv("STILLFRAME_SERVER_STORE", "mysql:x", 1);
+  EXPECT_NE(RunToEnd({STILLFRAME_SERVER_BINARY}).err.find("sqlite:PATH"), std::string::npos);
+  unsetenv("STILLFRAME_SERVER_STORE");
+}
+
+TEST(Process, KeysOfNoStoreAreAnErrorAndMakeNone) {
+  const Folder folder;
+  const auto path = folder.path / "s.db";
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"keys", "list"}, {"keys", "revoke", "0123456789ab"}}) {
+    std::vector<std::string> all = {STILLFRAME_SERVER_BINARY};
+    all.insert(all.end(), command.begin(), command.end());
+    all.insert(all.end(), {"--store", "sqlite:" + path.string()});
+    const Ended ended = RunToEnd(all);
+    EXPECT_EQ(ended.code, 1);
+    EXPECT_NE(ended.err.find("no store at " + path.string()), std::string::npos) << ended.err;
+  }
+  EXPECT_FALSE(std::filesystem::exists(path));
 }
 
 TEST(Process, KeysAreMadeListedRevokedAndNeverStored) {

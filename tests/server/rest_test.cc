@@ -1,6 +1,10 @@
 #include <arpa/inet.h>
 #include <sys/socket.h>
 
+#include <regex>
+#include <set>
+#include <sstream>
+
 #include "tests/server/fake_agent.h"
 
 namespace stillframe::server::testing {
@@ -110,6 +114,41 @@ TEST_F(Rest, BodiesThatAreNotJsonAreRefused) {
                                   .body = "<a/>",
                                   .content_type = "text/xml"});
   EXPECT_EQ(xml.status, 415);
+}
+
+// Prometheus text format 0.0.4: HELP, TYPE, then samples of that name, each sample once.
+TEST_F(Rest, MetricsAreValidForPrometheus) {
+  Get("/v1/services/none/lines?file=a");
+  Get("/v1/snapshots?service=\"%22");
+  const Answer answer = server_->Get("/metrics", "");
+  EXPECT_NE(answer.headers.find("text/plain; version=0.0.4"), std::string::npos);
+  ASSERT_TRUE(answer.body.ends_with("\n"));
+  std::istringstream lines(answer.body);
+  std::set<std::string> families, samples;
+  std::string help, type;
+  const std::regex sample(
+      R"(([a-zA-Z_:][a-zA-Z0-9_:]*)(\{[a-z_]+="[^"\\\n]*"(,[a-z_]+="[^"\\\n]*")*\})? [0-9]+)");
+  for (std::string line; std::getline(lines, line);) {
+    std::smatch match;
+    if (line.starts_with("# HELP ")) {
+      help = line.substr(7, line.find(' ', 7) - 7);
+      EXPECT_TRUE(families.insert(help).second) << "twice: " << help;
+    } else if (line.starts_with("# TYPE ")) {
+      type = line.substr(7, line.find(' ', 7) - 7);
+      EXPECT_EQ(type, help);
+      const std::string kind = line.substr(8 + type.size());
+      EXPECT_EQ(kind == "counter", type.ends_with("_total")) << line;
+      EXPECT_TRUE(kind == "counter" || kind == "gauge") << line;
+    } else {
+      ASSERT_TRUE(std::regex_match(line, match, sample)) << line;
+      EXPECT_EQ(match[1], type);
+      EXPECT_TRUE(samples.insert(line.substr(0, line.rfind(' '))).second) << "twice: " << line;
+    }
+  }
+  EXPECT_TRUE(samples.contains(
+      R"(stillframe_requests_total{route="/v1/services/{service}/lines",status="404"})"))
+      << answer.body;
+  EXPECT_TRUE(samples.contains("stillframe_snapshots_stored"));
 }
 
 TEST_F(Rest, BadQueriesNameTheParameter) {

@@ -37,6 +37,8 @@ void Abandon(const Slot& slot);
 // The oldest committed slot; false when none. Must be given back by Release.
 bool Take(Slot& slot);
 void Release(const Slot& slot);
+// Memory of the slots that is resident.
+uint64_t ResidentBytes();
 uint64_t committed();  // records committed so far = last sequence number
 
 }  // namespace stillframe::ring

@@ -55,6 +55,16 @@ void Release(const Slot& slot) {
   g_ring.free.fetch_or(uint32_t{1} << (slot.index % kSlotCount), std::memory_order_release);
 }
 
+uint64_t ResidentBytes() {
+  uint8_t* const slots = g_ring.slots.load(std::memory_order_relaxed);
+  constexpr size_t kPages = size_t{kSlotCount} * kSlotBytes / kPageBytes;
+  unsigned char resident[kPages];
+  if (slots == nullptr || mincore(slots, kPages * kPageBytes, resident) != 0) return 0;
+  uint64_t pages = 0;
+  for (const unsigned char page : resident) pages += page & 1;
+  return pages * kPageBytes;
+}
+
 uint64_t committed() { return g_ring.committed.load(std::memory_order_acquire); }
 
 }  // namespace stillframe::ring
