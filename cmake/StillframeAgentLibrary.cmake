@@ -54,14 +54,18 @@ foreach(library libstdc++.a libgcc_eh.a libgcc.a)
                   OUTPUT_VARIABLE path OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
   list(APPEND runtime_archives ${path})
 endforeach()
+# GNU's, whatever the compiler: LLVM's linker and objcopy lack options that this takes.
+find_program(GNU_LD ld.bfd REQUIRED)
+find_program(GNU_NM nm REQUIRED)
+find_program(GNU_OBJCOPY objcopy REQUIRED)
 set(archive ${CMAKE_BINARY_DIR}/lib/libstillframe.a)
 set(room_archives "")
 foreach(room ${agent_rooms})
   list(APPEND room_archives $<TARGET_FILE:${room}>)
 endforeach()
 add_custom_command(OUTPUT ${archive}
-  COMMAND ${CMAKE_COMMAND} -E env LD=${CMAKE_LINKER} NM=${CMAKE_NM} OBJCOPY=${CMAKE_OBJCOPY}
-          AR=${CMAKE_AR} ${CMAKE_SOURCE_DIR}/cmake/merge_archive.sh ${archive}
+  COMMAND ${CMAKE_COMMAND} -E env LD=${GNU_LD} NM=${GNU_NM} OBJCOPY=${GNU_OBJCOPY} AR=${CMAKE_AR}
+          ${CMAKE_SOURCE_DIR}/cmake/merge_archive.sh ${archive}
           ${CMAKE_SOURCE_DIR}/cmake/agent_object.ld ${CMAKE_SOURCE_DIR}/cmake/stillframe.map
           --wrap=socketpair
           --whole-archive $<TARGET_FILE:stillframe_core> --no-whole-archive
