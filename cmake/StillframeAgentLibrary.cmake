@@ -26,6 +26,7 @@ set_target_properties(stillframe_agent PROPERTIES OUTPUT_NAME stillframe VERSION
                       ${CMAKE_SOURCE_DIR}/cmake/stillframe.map)
 target_include_directories(stillframe_agent INTERFACE
   $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/include> $<INSTALL_INTERFACE:include>)
+target_compile_features(stillframe_agent INTERFACE cxx_std_17)  # stillframe/trace.h
 target_link_libraries(stillframe_agent PRIVATE
   -Wl,--whole-archive $<TARGET_FILE:stillframe_core> -Wl,--no-whole-archive
   stillframe_core ${agent_rooms} stillframe_private_curl ${CAPSTONE_STATIC})
@@ -81,6 +82,7 @@ add_library(stillframe_agent_static INTERFACE)
 add_library(Stillframe::agent_static ALIAS stillframe_agent_static)
 add_dependencies(stillframe_agent_static stillframe_archive)
 target_include_directories(stillframe_agent_static INTERFACE ${CMAKE_SOURCE_DIR}/include)
+target_compile_features(stillframe_agent_static INTERFACE cxx_std_17)
 # The undefined symbol pulls the object in, whose constructor nothing else refers to.
 target_link_options(stillframe_agent_static INTERFACE LINKER:--undefined=stillframe_version)
 target_link_libraries(stillframe_agent_static INTERFACE ${archive} m Threads::Threads

@@ -115,6 +115,9 @@ __attribute__((noinline)) std::vector<uint8_t> Observe() {
   header.frame_count = 1;
   header.chunk_count = 2;
   header.thread_id = 7;
+  // Clang's frame base is rsp or rbp (DWARF registers 7 and 6), not the CFA.
+  asm("mov %%rsp, %0\n\tmov %%rbp, %1"
+      : "=r"(header.registers.gpr[7]), "=r"(header.registers.gpr[6]));
   std::memcpy(record.data(), &header, sizeof header);
   return record;
 }

@@ -16,6 +16,8 @@
 #include <string>
 #include <vector>
 
+#include "stillframe/stillframe.h"
+
 namespace {
 long g_allocations = 0;
 }
@@ -84,7 +86,7 @@ __attribute__((noinline)) int Work(int value) {
   const std::vector<int> items = {value, value + 1, value + 2};
   int sum = 0;
   for (const int item : items) sum += item;
-  asm volatile("" : : "r"(items.data()) : "memory");
+  asm volatile("" : "+r"(sum) : "r"(items.data()) : "memory");
   return sum + 3;  // mark-work
 }
 
@@ -108,5 +110,6 @@ int main(int, char** argv) {
   Compress();
   Digest();
   std::printf("sum %d allocations %ld\n", sum, g_allocations);
+  stillframe::Flush(20'000);  // nothing without the agent
   return 7;
 }
