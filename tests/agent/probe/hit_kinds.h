@@ -11,18 +11,22 @@
 
 namespace stillframe::probe {
 
-enum class HitKind : uint8_t { kEmpty, kDestroying, kConditionFalse, kConditionTrue, kCaptured };
-inline constexpr HitKind kHitKinds[] = {HitKind::kEmpty, HitKind::kDestroying,
-                                        HitKind::kConditionFalse, HitKind::kConditionTrue,
-                                        HitKind::kCaptured};
+// The two false conditions: over general registers and memory; over vector registers, too.
+enum class HitKind : uint8_t {
+  kEmpty,
+  kDestroying,
+  kConditionFalse,
+  kVectorConditionFalse,
+  kConditionTrue,
+  kCaptured,
+};
+inline constexpr HitKind kHitKinds[] = {HitKind::kEmpty,          HitKind::kDestroying,
+                                        HitKind::kConditionFalse, HitKind::kVectorConditionFalse,
+                                        HitKind::kConditionTrue,  HitKind::kCaptured};
 inline const char* HitKindName(HitKind kind) {
-  constexpr const char* kNames[] = {"empty hit", "destroying hit", "condition false",
-                                    "condition true", "captured"};
+  constexpr const char* kNames[] = {"empty hit",    "destroying hit", "condition false",
+                                    "vector false", "condition true", "captured"};
   return kNames[static_cast<int>(kind)];
-}
-
-SF_TEST_GENERAL_REGS inline void HitOfTheAgent(hit::SiteRuntime* runtime, void* registers) {
-  hit::stillframe_hit(runtime, static_cast<RegisterFile*>(registers));
 }
 
 // An installer whose trampolines do `kind`, and the tracepoint that all its sites serve. The plan
@@ -31,7 +35,12 @@ class KindOfHit {
  public:
   explicit KindOfHit(HitKind kind) : kind_(kind) {
     using hit::I;
-    if (kind == HitKind::kConditionFalse || kind == HitKind::kConditionTrue) {
+    if (kind == HitKind::kConditionFalse) {  // *rsp * 0 + rax * 0
+      plan_.sites[0].condition =
+          plan_.AddCode({I(Op::kRegister, 0, 7), I(Op::kLoad, 0, 8, 0), I(Op::kRegister, 0, 0),
+                         I(Op::kAdd), I(Op::kConst, 0), I(Op::kMul), I(Op::kReturn)});
+    }
+    if (kind == HitKind::kVectorConditionFalse || kind == HitKind::kConditionTrue) {
       const int64_t wanted = kind == HitKind::kConditionTrue ? 1 : 0;
       // wanted && (double(rax) * 1.5 == double(rax) * 1.5 || true): always what is wanted.
       plan_.sites[0].condition =
@@ -44,9 +53,10 @@ class KindOfHit {
       EXPECT_TRUE(hit::Initialize({hit::kTicksPerSecond, 0, 0}).ok());
       probe_ = std::make_unique<hit::TestProbe>(plan_);
     }
-    const HitFunction functions[] = {EmptyHit, RecordingHit, HitOfTheAgent, HitOfTheAgent,
-                                     HitOfTheAgent};
-    installer_ = MakeInstaller(functions[static_cast<int>(kind)]);
+    const auto agent = reinterpret_cast<HitFunction>(&hit::stillframe_hit);
+    installer_ = MakeInstaller(IsAgentHit()              ? agent
+                               : kind == HitKind::kEmpty ? EmptyHit
+                                                         : RecordingHit);
   }
 
   bool IsAgentHit() const { return kind_ >= HitKind::kConditionFalse; }

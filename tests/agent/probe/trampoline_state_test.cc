@@ -172,8 +172,8 @@ TEST(TrampolineState, IsBitIdenticalAtEveryKindOfSite) {
   for (const HitKind kind : kHitKinds) {
     // The bench is large and lives long enough for threads to be nowhere in its trampolines.
     auto bench = std::make_unique<StateBench>(kind);
-    bench->Run(std::chrono::steady_clock::now() +
-               std::chrono::milliseconds(static_cast<int64_t>(1000 * seconds / 5)));
+    bench->Run(std::chrono::steady_clock::now() + std::chrono::milliseconds(static_cast<int64_t>(
+                                                      1000 * seconds / std::size(kHitKinds))));
     if (HasFailure()) return;
     std::printf("  %-16s %8lu states, image of %u bytes\n", HitKindName(kind), bench->states(),
                 Machine().xsave_bytes);
