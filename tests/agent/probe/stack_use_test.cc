@@ -119,8 +119,9 @@ TEST(StackUse, FibersOnOnePageWithAGuardPage) {
     KindOfHit hit(kind);
     TestModule module(4096);
     // mov eax, 7; call +9 (ret behind the filler); ret
-    module.Put(64, "\xB8\x07\x00\x00\x00\xE8\x0B\x00\x00\x00\xC3\x0f\x1f\x44\x00\x00\x0f\x1f"
-                   "\x44\x00\x00\xC3"sv);
+    module.Put(64,
+               "\xB8\x07\x00\x00\x00\xE8\x0B\x00\x00\x00\xC3\x0f\x1f\x44\x00\x00\x0f\x1f"
+               "\x44\x00\x00\xC3"sv);
     module.Seal();
     for (const uint64_t offset : {64, 69}) {
       ASSERT_TRUE(hit.Prepare(module.site(offset), module.text()).ok());
