@@ -83,11 +83,18 @@ class KindOfHit {
   bool Counts() const { return kind_ != HitKind::kEmpty; }
   // The ring never fills up.
   void Drain() {
-    if (Captures()) hit::TestRecord::Drain();
+    ring::Slot slot;
+    while (Captures() && ring::Take(slot)) {
+      ring::Release(slot);
+      ++taken_;
+    }
   }
+  // Records taken by it, of whatever probe.
+  uint64_t taken() const { return taken_; }
 
  private:
   HitKind kind_;
+  uint64_t taken_ = 0;
   std::string text_ = "some text that is long enough to live on the heap";
   hit::TestPlan plan_;
   std::unique_ptr<hit::TestProbe> probe_;

@@ -4,8 +4,6 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
-#include <sys/user.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -13,19 +11,18 @@
 #include "tests/agent/probe/hit_kinds.h"
 #include "tests/agent/probe/machine_run.h"
 #include "tests/agent/probe/site_shapes.h"
+#include "tests/agent/probe/tracer.h"
 
 namespace stillframe::probe {
 namespace {
 
-constexpr int kSignal = SIGUSR1;
-constexpr uint64_t kTrapFlag = 0x100;  // the tracer's own
 constexpr uint64_t kStackBytes = 64 * 1024;
 constexpr uint64_t kSeenBytes = 384;  // of the stack: the red zone and what is above
 
 // Written by the traced child, read by the tracer.
 struct Shared {
-  volatile uint64_t site = 0;      // stepping with signals begins here
-  volatile uint64_t handled = 0;   // signals handled to the end
+  volatile uint64_t site = 0;     // stepping with signals begins here
+  volatile uint64_t handled = 0;  // signals handled to the end
   volatile uint64_t in_trampoline = 0;
   char failure[512] = {};
 };
@@ -54,7 +51,8 @@ struct Setting {
 // Everything below runs in the child. 0 or the number of what went wrong, text in g_shared.
 class Traced {
  public:
-  explicit Traced(const Setting& setting) : setting_(setting), hit_(setting.kind), other_(setting.kind) {}
+  explicit Traced(const Setting& setting)
+      : setting_(setting), hit_(setting.kind), other_(setting.kind) {}
 
   int Run() {
     std::string why_not;
@@ -70,7 +68,7 @@ class Traced {
     const uint64_t own_before = Hits();
     struct sigaction action {};
     action.sa_handler = &HitBoth;
-    sigaction(kSignal, &action, nullptr);
+    sigaction(kTracedSignal, &action, nullptr);
     if (ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) return Fail(3, "ptrace");
     g_shared->site = module_.at(64);
     raise(SIGSTOP);
@@ -150,6 +148,10 @@ class Traced {
         return Fail(13, "another outcome");
       }
     }
+    hit_.Drain();
+    other_.Drain();
+    const uint64_t captured = sums.count[hit::kCaptured] + others.count[hit::kCaptured];
+    if (hit_.taken() + other_.taken() != captured) return Fail(14, "a record is lost");
     g_shared->in_trampoline = handled - sums.count[hit::kReentrant];
     return 0;
   }
@@ -158,69 +160,6 @@ class Traced {
   KindOfHit hit_;
   KindOfHit other_;
   TestModule module_{4096};
-};
-
-class Tracer {
- public:
-  explicit Tracer(pid_t child) : child_(child) {}
-
-  // Steps from the site to the exit, a signal at each instruction. The number of instructions; 0
-  // when something else happened.
-  uint64_t StepThroughHit() {
-    if (WaitForStop() != SIGSTOP) return 0;
-    uint64_t pc = Step();
-    while (pc != g_shared->site) {
-      if (pc == 0) return 0;
-      pc = Step();
-    }
-    uint64_t steps = 0;
-    while (pc != MachineExit() && pc != 0) {
-      if (!HandleSignalAt(pc)) return 0;
-      ++steps;
-      pc = Step();
-    }
-    return pc == 0 ? 0 : steps;
-  }
-  // To the end: the child's exit code, -1 when it died.
-  int Finish() {
-    ptrace(PTRACE_CONT, child_, nullptr, nullptr);
-    int status = 0;
-    while (waitpid(child_, &status, 0) == child_ && WIFSTOPPED(status)) {
-      ptrace(PTRACE_CONT, child_, nullptr, nullptr);
-    }
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  }
-
- private:
-  int WaitForStop() {
-    int status = 0;
-    if (waitpid(child_, &status, 0) != child_ || !WIFSTOPPED(status)) return 0;
-    return WSTOPSIG(status);
-  }
-  user_regs_struct Registers() {
-    user_regs_struct registers{};
-    ptrace(PTRACE_GETREGS, child_, nullptr, &registers);
-    return registers;
-  }
-  // One instruction; where it led, 0 when the child stopped for another reason.
-  uint64_t Step() {
-    if (ptrace(PTRACE_SINGLESTEP, child_, nullptr, nullptr) != 0) return 0;
-    return WaitForStop() == SIGTRAP ? Registers().rip : 0;
-  }
-  // The handler runs, traps, and returns to where it came from.
-  bool HandleSignalAt(uint64_t pc) {
-    const user_regs_struct before = Registers();
-    if (ptrace(PTRACE_CONT, child_, nullptr, kSignal) != 0 || WaitForStop() != SIGTRAP) return false;
-    for (int i = 0; i < 100; ++i) {
-      if (Step() != pc) continue;
-      const user_regs_struct after = Registers();
-      return std::memcmp(&before, &after, offsetof(user_regs_struct, orig_rax)) == 0 &&
-             before.rsp == after.rsp && ((before.eflags ^ after.eflags) & ~kTrapFlag) == 0;
-    }
-    return false;
-  }
-
-  pid_t child_;
 };
 
 class SingleStep : public testing::Test {
@@ -248,8 +187,8 @@ class SingleStep : public testing::Test {
       const int code = std::make_unique<Traced>(setting)->Run();
       _exit(code);
     }
-    Tracer tracer(child);
-    const uint64_t steps = tracer.StepThroughHit();
+    Tracer tracer(child, g_shared->site);
+    const uint64_t steps = tracer.StepThroughHit(MachineExit());
     const int code = tracer.Finish();
     if (code == 77) GTEST_SKIP() << g_shared->failure;
     EXPECT_EQ(code, 0) << g_shared->failure;

@@ -1,0 +1,88 @@
+// Steps a child process through a probed site, one instruction at a time, with a signal at each.
+#ifndef STILLFRAME_TESTS_AGENT_PROBE_TRACER_H_
+#define STILLFRAME_TESTS_AGENT_PROBE_TRACER_H_
+
+#include <signal.h>
+#include <sys/ptrace.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+namespace stillframe::probe {
+
+inline constexpr int kTracedSignal = SIGUSR1;
+inline constexpr uint64_t kTrapFlag = 0x100;  // the tracer's own
+
+// The child stops itself (SIGSTOP) before it runs the site; its signal handler ends in INT3, so that
+// it runs at full speed up to there.
+class Tracer {
+ public:
+  // `site` is read when stepping begins, so it may be shared memory.
+  Tracer(pid_t child, const volatile uint64_t& site) : child_(child), site_(site) {}
+
+  // Steps from the site to `exit`, a signal at each instruction. The number of instructions; 0 when
+  // something else happened.
+  uint64_t StepThroughHit(uint64_t exit) {
+    if (WaitForStop() != SIGSTOP) return 0;
+    uint64_t pc = Step();
+    while (pc != site_) {
+      if (pc == 0) return 0;
+      pc = Step();
+    }
+    uint64_t steps = 0;
+    while (pc != exit && pc != 0) {
+      if (!HandleSignalAt(pc)) return 0;
+      ++steps;
+      pc = Step();
+    }
+    return pc == 0 ? 0 : steps;
+  }
+  // To the end: the child's exit code, -1 when it died.
+  int Finish() {
+    ptrace(PTRACE_CONT, child_, nullptr, nullptr);
+    int status = 0;
+    while (waitpid(child_, &status, 0) == child_ && WIFSTOPPED(status)) {
+      ptrace(PTRACE_CONT, child_, nullptr, nullptr);
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+
+ private:
+  int WaitForStop() {
+    int status = 0;
+    if (waitpid(child_, &status, 0) != child_ || !WIFSTOPPED(status)) return 0;
+    return WSTOPSIG(status);
+  }
+  user_regs_struct Registers() {
+    user_regs_struct registers{};
+    ptrace(PTRACE_GETREGS, child_, nullptr, &registers);
+    return registers;
+  }
+  // One instruction; where it led, 0 when the child stopped for another reason.
+  uint64_t Step() {
+    if (ptrace(PTRACE_SINGLESTEP, child_, nullptr, nullptr) != 0) return 0;
+    return WaitForStop() == SIGTRAP ? Registers().rip : 0;
+  }
+  // The handler runs, traps, and returns to where it came from.
+  bool HandleSignalAt(uint64_t pc) {
+    const user_regs_struct before = Registers();
+    if (ptrace(PTRACE_CONT, child_, nullptr, kTracedSignal) != 0 || WaitForStop() != SIGTRAP) return false;
+    for (int i = 0; i < 100; ++i) {
+      if (Step() != pc) continue;
+      const user_regs_struct after = Registers();
+      return std::memcmp(&before, &after, offsetof(user_regs_struct, orig_rax)) == 0 &&
+             before.rsp == after.rsp && ((before.eflags ^ after.eflags) & ~kTrapFlag) == 0;
+    }
+    return false;
+  }
+
+  pid_t child_;
+  const volatile uint64_t& site_;
+};
+
+}  // namespace stillframe::probe
+
+#endif  // STILLFRAME_TESTS_AGENT_PROBE_TRACER_H_
