@@ -16,8 +16,8 @@ namespace stillframe::probe {
 inline constexpr int kTracedSignal = SIGUSR1;
 inline constexpr uint64_t kTrapFlag = 0x100;  // the tracer's own
 
-// The child stops itself (SIGSTOP) before it runs the site; its signal handler ends in INT3, so that
-// it runs at full speed up to there.
+// The child stops itself (SIGSTOP) before it runs the site; its signal handler ends in INT3, so
+// that it runs at full speed up to there.
 class Tracer {
  public:
   // `site` is read when stepping begins, so it may be shared memory.
@@ -39,6 +39,24 @@ class Tracer {
       pc = Step();
     }
     return pc == 0 ? 0 : steps;
+  }
+  void Continue() { ptrace(PTRACE_CONT, child_, nullptr, nullptr); }
+  // Steps from the site to the instruction with that number among those that `counts` holds for,
+  // then sends the signal and lets the child go. Its address; 0 when `exit` came first or something
+  // else happened (the child goes on as well).
+  uint64_t SignalAtNumber(uint64_t number, uint64_t exit, bool (*counts)(uint64_t pc)) {
+    if (WaitForStop() != SIGSTOP) return 0;
+    uint64_t pc = Step();
+    while (pc != 0 && pc != site_) pc = Step();
+    while (pc != 0 && pc != exit) {
+      if (counts(pc) && number-- == 0) {
+        ptrace(PTRACE_CONT, child_, nullptr, kTracedSignal);
+        return pc;
+      }
+      pc = Step();
+    }
+    Continue();
+    return 0;
   }
   // To the end: the child's exit code, -1 when it died.
   int Finish() {
@@ -69,7 +87,8 @@ class Tracer {
   // The handler runs, traps, and returns to where it came from.
   bool HandleSignalAt(uint64_t pc) {
     const user_regs_struct before = Registers();
-    if (ptrace(PTRACE_CONT, child_, nullptr, kTracedSignal) != 0 || WaitForStop() != SIGTRAP) return false;
+    if (ptrace(PTRACE_CONT, child_, nullptr, kTracedSignal) != 0 || WaitForStop() != SIGTRAP)
+      return false;
     for (int i = 0; i < 100; ++i) {
       if (Step() != pc) continue;
       const user_regs_struct after = Registers();

@@ -113,9 +113,9 @@ void EmitRow(Bytes& bytes, const CfiRow* previous, const CfiRow& row) {
     bytes.U64(row.resume_address);
   }
   for (const SavedRegister& saved : row.saved) {
-    const bool known = previous != nullptr && std::find(previous->saved.begin(),
-                                                        previous->saved.end(),
-                                                        saved) != previous->saved.end();
+    const bool known =
+        previous != nullptr &&
+        std::find(previous->saved.begin(), previous->saved.end(), saved) != previous->saved.end();
     if (known) continue;
     bytes.U8(kOffsetExtendedSf);
     bytes.Uleb(saved.dwarf_register);

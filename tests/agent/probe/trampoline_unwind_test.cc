@@ -1,0 +1,348 @@
+// Exceptions and profilers unwind through a trampoline once its frame information is registered; a
+// tracer tries every instruction.
+#include <dlfcn.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+#include <unistd.h>
+#include <unwind.h>
+
+#include <algorithm>
+#include <fstream>
+#include <map>
+#include <set>
+
+#include "agent/probe/arch/x86_64/trampoline_cfi.h"
+#include "base/process_maps.h"
+#include "tests/agent/probe/hit_kinds.h"
+#include "tests/agent/probe/tracer.h"
+
+extern "C" {
+uint64_t stillframe_test_unwound(void* callee);
+void stillframe_test_unwound_callee();
+extern const char stillframe_test_unwound_plain, stillframe_test_unwound_plain_end,
+    stillframe_test_unwound_call, stillframe_test_unwound_call_end,
+    stillframe_test_unwound_indirect, stillframe_test_unwound_indirect_end,
+    stillframe_test_unwound_end;
+}
+
+// Its frame is known by rsp alone, and it keeps its argument in rbx.
+asm(R"(
+    .text
+    .globl stillframe_test_unwound
+    .hidden stillframe_test_unwound
+    .type stillframe_test_unwound, @function
+    .p2align 6
+stillframe_test_unwound:
+    .cfi_startproc
+    pushq %rbx
+    .cfi_def_cfa_offset 16
+    .cfi_offset %rbx, -16
+    movq %rdi, %rbx
+    movl $1, %eax
+stillframe_test_unwound_plain:
+    addq $2, %rax
+stillframe_test_unwound_plain_end:
+    nopl 0(%rax,%rax)
+    nopl 0(%rax,%rax)
+stillframe_test_unwound_call:
+    call stillframe_test_unwound_callee
+stillframe_test_unwound_call_end:
+    nopl 0(%rax,%rax)
+    nopl 0(%rax,%rax)
+stillframe_test_unwound_indirect:
+    call *%rbx
+stillframe_test_unwound_indirect_end:
+    nopl 0(%rax,%rax)
+    nopl 0(%rax,%rax)
+    popq %rbx
+    .cfi_def_cfa_offset 8
+    ret
+stillframe_test_unwound_end:
+    .cfi_endproc
+    .size stillframe_test_unwound, . - stillframe_test_unwound
+    .globl stillframe_test_unwound_callee
+    .hidden stillframe_test_unwound_callee
+    .type stillframe_test_unwound_callee, @function
+stillframe_test_unwound_callee:
+    .cfi_startproc
+    incq %rax
+    ret
+    .cfi_endproc
+    .size stillframe_test_unwound_callee, . - stillframe_test_unwound_callee
+)");
+
+namespace stillframe::probe {
+namespace {
+
+constexpr uint64_t kResult = 5;
+constexpr int kRbxDwarf = 3, kRspDwarf = 7;
+// mcontext's numbering to DWARF's, for the registers that calls keep.
+constexpr std::pair<int, uint8_t> kKept[] = {{REG_RBX, 3},  {REG_RBP, 6},  {REG_R12, 12},
+                                             {REG_R13, 13}, {REG_R14, 14}, {REG_R15, 15}};
+
+// What the unwinder found from one interrupted instruction.
+struct Seen {
+  uint64_t pc = 0;
+  uint64_t rsp = 0;
+  uint64_t kept[6] = {};
+  int32_t kept_at[6] = {};  // distance from rsp of a word with the site's value; 0: none
+  bool reached = false;     // the caller of the probed function
+  bool rbx_right = false;   // in the probed function's frame
+};
+
+struct Shared {
+  volatile uint64_t site = 0;
+  volatile uint32_t count = 0;
+  volatile uint64_t caught = 0;
+  volatile bool stop = false;
+  volatile bool throws = false;
+  uint64_t code_start = 0;  // of this program
+  uint64_t code_end = 0;
+  char failure[256] = {};
+  Seen seen[4096];
+};
+Shared* g_shared;
+
+uint64_t Address(const char& label) { return reinterpret_cast<uint64_t>(&label); }
+uint64_t Function(void (*function)()) { return reinterpret_cast<uint64_t>(function); }
+
+__attribute__((noinline)) uint64_t CallProbed() {
+  const uint64_t result =
+      stillframe_test_unwound(reinterpret_cast<void*>(&stillframe_test_unwound_callee));
+  asm volatile("");  // no tail call
+  return result;
+}
+
+_Unwind_Reason_Code OnFrame(_Unwind_Context* context, void* argument) {
+  auto* const seen = static_cast<Seen*>(argument);
+  const uint64_t start = _Unwind_GetRegionStart(context);
+  if (start == reinterpret_cast<uint64_t>(&stillframe_test_unwound)) {
+    seen->rbx_right = _Unwind_GetGR(context, kRbxDwarf) == Function(&stillframe_test_unwound_callee);
+  }
+  if (start == reinterpret_cast<uint64_t>(&CallProbed)) seen->reached = true;
+  return seen->reached ? _URC_NORMAL_STOP : _URC_NO_REASON;
+}
+
+void OnSignal(int, siginfo_t*, void* context) {
+  if (g_shared->throws) throw 42;
+  const auto* const registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
+  Seen& seen = g_shared->seen[g_shared->count % std::size(g_shared->seen)];
+  seen = Seen{};
+  seen.pc = static_cast<uint64_t>(registers[REG_RIP]);
+  seen.rsp = static_cast<uint64_t>(registers[REG_RSP]);
+  for (size_t i = 0; i < std::size(kKept); ++i) {
+    seen.kept[i] = static_cast<uint64_t>(registers[kKept[i].first]);
+    // Where the site's value lies on the stack, once the register has another.
+    const uint64_t wanted = g_shared->count == 0 ? seen.kept[i] : g_shared->seen[0].kept[i];
+    const auto* const words = reinterpret_cast<const uint64_t*>(seen.rsp & ~uint64_t{7});
+    for (int word = 0; word < 100 && seen.kept_at[i] == 0; ++word) {
+      if (words[word] == wanted) seen.kept_at[i] = 8 * word + 1;
+    }
+  }
+  _Unwind_Backtrace(&OnFrame, &seen);
+  g_shared->count = g_shared->count + 1;
+  asm volatile("int3");
+}
+
+bool InTrampoline(uint64_t pc) { return pc < g_shared->code_start || pc >= g_shared->code_end; }
+bool InProbedFunction(uint64_t pc) {
+  return pc >= reinterpret_cast<uint64_t>(&stillframe_test_unwound) &&
+         pc <= Function(&stillframe_test_unwound_callee) + 3;
+}
+
+struct Site {
+  const char* text;
+  uint64_t address;
+  uint64_t end;
+  bool is_direct_call;
+  bool falls_through;
+};
+std::vector<Site> Sites() {
+  return {{"plain", Address(stillframe_test_unwound_plain),
+           Address(stillframe_test_unwound_plain_end), false, true},
+          {"direct call", Address(stillframe_test_unwound_call),
+           Address(stillframe_test_unwound_call_end), true, false},
+          {"indirect call", Address(stillframe_test_unwound_indirect),
+           Address(stillframe_test_unwound_indirect_end), false, false}};
+}
+
+// The rows that the builder of a trampoline would hand over, from a run of it.
+arch::CfiRow RowAt(const Seen& seen, const Seen& at_site, const Site& site, bool last) {
+  arch::CfiRow row;
+  row.cfa_register = kRspDwarf;
+  row.cfa_offset = static_cast<uint32_t>(at_site.rsp - seen.rsp);
+  if (!site.is_direct_call) {
+    row.resume_address = last && site.falls_through ? site.end : site.address;
+  }
+  for (size_t i = 0; i < std::size(kKept); ++i) {
+    if (seen.kept[i] == at_site.kept[i]) continue;
+    const int64_t from_rsp = seen.kept_at[i] - 1;
+    row.saved.push_back({kKept[i].second, static_cast<int32_t>(from_rsp - row.cfa_offset)});
+  }
+  return row;
+}
+
+std::vector<arch::CfiRange> RangesOf(uint32_t count, const Site& site) {
+  std::map<uint64_t, const Seen*> by_pc;
+  uint64_t last_pc = 0;
+  for (uint32_t i = 0; i < count; ++i) {
+    const Seen& seen = g_shared->seen[i];
+    if (!InTrampoline(seen.pc)) continue;
+    by_pc[seen.pc] = &seen;
+    last_pc = seen.pc;
+  }
+  std::vector<arch::CfiRange> ranges;
+  for (const auto& [pc, seen] : by_pc) {
+    if (ranges.empty() || pc - ranges.back().start > 512) ranges.push_back({pc, 0, {}});
+    arch::CfiRange& range = ranges.back();
+    arch::CfiRow row = RowAt(*seen, g_shared->seen[0], site, pc == last_pc);
+    row.code_offset = static_cast<uint32_t>(pc - range.start);
+    range.size_bytes = row.code_offset + 15;
+    range.rows.push_back(std::move(row));
+  }
+  return ranges;
+}
+
+bool RegisterFrames(const std::vector<arch::CfiRange>& ranges) {
+  auto* const add = reinterpret_cast<void (*)(void*)>(dlsym(RTLD_DEFAULT, "__register_frame"));
+  if (add == nullptr) return false;
+  // Unwinders keep pointers to it for as long as it is registered.
+  auto* const bytes = new std::vector<uint8_t>(arch::EncodeEhFrame(ranges));
+  add(bytes->data());
+  return true;
+}
+
+// ---- the traced child ----
+
+int Fail(int code, const std::string& text) {
+  std::snprintf(g_shared->failure, sizeof g_shared->failure, "%s", text.c_str());
+  return code;
+}
+
+void FindOwnCode() {
+  const auto maps = ReadProcessMaps();
+  const uint64_t here = reinterpret_cast<uint64_t>(&FindOwnCode);
+  for (const Mapping& map : *maps) {
+    if (map.start.value <= here && here < map.end.value) {
+      g_shared->code_start = map.start.value;
+      g_shared->code_end = map.end.value;
+    }
+  }
+}
+
+// Every instruction without frame information, then with it, then with exceptions.
+int RunChild(const Site& site) {
+  KindOfHit hit(HitKind::kConditionFalse);
+  const ModuleText text{"self", RuntimeAddress(g_shared->code_start),
+                        RuntimeAddress(g_shared->code_end)};
+  const auto prepared = hit.Prepare(RuntimeAddress(site.address), text);
+  if (!prepared.ok()) return Fail(2, prepared.status().ToString());
+  if (!hit.installer().Arm(RuntimeAddress(site.address)).ok()) return Fail(3, "not armed");
+  if (CallProbed() != kResult) return Fail(4, "wrong result");
+  struct sigaction action {};
+  action.sa_sigaction = &OnSignal;
+  action.sa_flags = SA_SIGINFO | SA_NODEFER;
+  sigaction(kTracedSignal, &action, nullptr);
+  if (ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) return Fail(5, "ptrace");
+  g_shared->site = site.address;
+  for (int phase = 0; phase < 2; ++phase) {
+    raise(SIGSTOP);
+    if (CallProbed() != kResult) return Fail(6, "wrong result when stepped");
+    if (phase == 0 && !RegisterFrames(RangesOf(g_shared->count, site))) {
+      return Fail(77, "no __register_frame in this program");
+    }
+  }
+  while (!g_shared->stop) {
+    raise(SIGSTOP);
+    try {
+      if (CallProbed() != kResult) return Fail(7, "wrong result without a signal");
+    } catch (const int value) {
+      g_shared->caught = g_shared->caught + (value == 42);
+    }
+  }
+  return 0;
+}
+
+// ---- the tracing parent ----
+
+struct Reached {
+  uint32_t of = 0;
+  uint32_t reached = 0;
+};
+struct Tally {
+  Reached trampoline, hit_path, application;
+};
+
+Tally TallyOf(uint32_t first, uint32_t end) {
+  Tally tally;
+  for (uint32_t i = first; i < end; ++i) {
+    const Seen& seen = g_shared->seen[i];
+    Reached& place = InTrampoline(seen.pc)       ? tally.trampoline
+                     : InProbedFunction(seen.pc) ? tally.application
+                                                 : tally.hit_path;
+    ++place.of;
+    place.reached += seen.reached && seen.rbx_right;
+  }
+  return tally;
+}
+
+void Print(const char* text, const char* when, const Tally& tally) {
+  std::printf("  %-13s %-7s unwound from %3u of %3u instructions of the trampoline, %3u of %3u of "
+              "the hit path, %2u of %2u of the program\n",
+              text, when, tally.trampoline.reached, tally.trampoline.of, tally.hit_path.reached,
+              tally.hit_path.of, tally.application.reached, tally.application.of);
+}
+
+void CheckSite(const Site& site) {
+  SCOPED_TRACE(site.text);
+  void* const memory = mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE,
+                            MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  g_shared = new (memory) Shared;
+  FindOwnCode();
+  fflush(stdout);
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(60);
+    _exit(RunChild(site));
+  }
+  Tracer tracer(child, g_shared->site);
+  EXPECT_GT(tracer.StepThroughHit(site.end), 20u);
+  const uint32_t first = g_shared->count;
+  tracer.Continue();
+  EXPECT_GT(tracer.StepThroughHit(site.end), 20u);
+  const uint32_t second = g_shared->count;
+  g_shared->throws = true;
+  tracer.Continue();
+  uint32_t thrown = 0;
+  while (tracer.SignalAtNumber(thrown, site.end, &InTrampoline) != 0) ++thrown;
+  g_shared->stop = true;
+  g_shared->throws = false;
+  const int code = tracer.Finish();
+  const bool skipped = code == 77;
+  EXPECT_TRUE(code == 0 || skipped) << code << ": " << g_shared->failure;
+  const Tally before = TallyOf(0, first);
+  const Tally after = TallyOf(first, second);
+  Print(site.text, "today:", before);
+  Print(site.text, "with:", after);
+  std::printf("  %-13s %u exceptions thrown from signal handlers there, %lu caught\n", site.text,
+              thrown, g_shared->caught);
+  EXPECT_EQ(before.trampoline.reached, 0u) << "then this test shows nothing";
+  EXPECT_GT(after.trampoline.of, 50u);
+  EXPECT_EQ(after.trampoline.reached, after.trampoline.of);
+  EXPECT_GT(after.hit_path.of, 50u);
+  EXPECT_EQ(after.hit_path.reached, after.hit_path.of);
+  EXPECT_EQ(after.application.reached, after.application.of);
+  EXPECT_GT(thrown, 50u);
+  EXPECT_EQ(g_shared->caught, thrown);
+  munmap(memory, sizeof(Shared));
+}
+
+TEST(TrampolineUnwind, ReachesTheCallerFromEveryInstruction) {
+  for (const Site& site : Sites()) {
+    CheckSite(site);
+    if (HasFailure()) return;
+  }
+}
+
+}  // namespace
+}  // namespace stillframe::probe
