@@ -1,0 +1,92 @@
+"""Stillframe through the product itself: the agent preloaded, tracepoints from a file."""
+import json
+import os
+import pathlib
+import re
+
+from session import LINE, ROOT, Session, Skip, private_copy
+
+BUILD = pathlib.Path(os.environ.get("STILLFRAME_BUILD", ROOT / "build" / "release"))
+AGENT = BUILD / "lib" / "libstillframe.so"
+LIFTED = "snapshotsPerSecond=0,cpuPercent=0"
+UNLIMITED = {"maxHits": 1_000_000_000, "perSecond": 10_000}
+FALSE_ID = "id == -1"
+
+
+def tracepoint(kind="SNAPSHOT", limits=None, **fields):
+    return {"id": "row", "kind": kind, "location": {"file": "work_probed.cc", "line": LINE},
+            "limits": limits or UNLIMITED, **fields}
+
+
+class StillframeRow:
+    clock = "cpu"
+
+    def __init__(self, name, spec, target=None, kept=False, limits=LIFTED, **burst):
+        self.name = name
+        self.spec = spec
+        self.target = target
+        self.kept = kept            # every hit should become a record
+        self.limits = limits
+        self.burst = burst
+        self.stack_bytes = None
+
+    def start(self, programs, folder):
+        if not AGENT.exists():
+            raise Skip(f"{AGENT} is not built")
+        program = private_copy(programs["base"], folder)
+        wanted = folder / "tracepoints.json"
+        wanted.write_text(json.dumps({"tracepoints": [self.spec]}))
+        env = {k: v for k, v in os.environ.items() if not k.startswith("STILLFRAME_")}
+        env.update(LD_PRELOAD=str(AGENT), STILLFRAME_TRACEPOINTS=str(wanted),
+                   STILLFRAME_OUTPUT="/dev/null", STILLFRAME_START_WAIT="20s",
+                   STILLFRAME_LIMITS=self.limits, STILLFRAME_LOG="info")
+        session = Session(folder, [str(program)], env)
+        refused = re.search(r"tracepoint row: (ERROR.*)|STILLFRAME_TRACEPOINTS \S+: (.*)",
+                            session.said())
+        if refused or "tracepoint row: ARMED" not in session.said():
+            session.kill()
+            why = (refused.group(1) or refused.group(2)) if refused else "no word of being armed"
+            raise Skip(f"the agent refuses: {why}")
+        return session
+
+    def finish(self, session):
+        """Hits as the agent counted them must be the loop's; returns the note for the table."""
+        if "condition" in self.spec:
+            self.stack_bytes = session.ask("stack")["stack_bytes"]
+        session.quit()
+        counted = dict(re.findall(r"(\w+)=(\d+)", session.said().rpartition("tracepoint row:")[2]))
+        counted = {k: int(v) for k, v in counted.items()}
+        assert counted.get("hits") == session.total, \
+            f"{self.name}: the agent counted {counted}, the loop {session.total}"
+        parts = ("conditionFalse", "conditionError", "rateLimited", "budgetStopped", "reentrant",
+                 "ringFull", "unsafeContext", "captured")
+        assert sum(counted[p] for p in parts) == counted["hits"], f"{self.name}: {counted}"
+        shares = [f"{p} {100 * counted[p] / counted['hits']:.3g} %" for p in parts if counted[p]]
+        if self.kept and counted["captured"] < 0.95 * counted["hits"]:
+            shares.insert(0, "NOT THE TARGET'S FIGURE, too few became records")
+        return ", ".join(shares)
+
+
+def rows():
+    five = ("id={id} count={count} price={price} name={name} quantity={order->quantity}")
+    return [
+        StillframeRow("counter only", tracepoint("COUNTER"), target=3),
+        StillframeRow("false condition, integer local", tracepoint(condition=FALSE_ID), target=10),
+        StillframeRow("false condition, behind one pointer",
+                      tracepoint(condition="order->quantity == -1"), target=15),
+        StillframeRow("false condition, behind two pointers",
+                      tracepoint(condition="order->customer->tier == -1"), target=15),
+        StillframeRow("false condition, .size() of a vector",
+                      tracepoint(condition="order->items.size() == 99"), target=15),
+        StillframeRow("32-byte record with time stamp",
+                      tracepoint("LOG", logMessage="id={id}"), target=25, kept=True,
+                      burst_us=300, max_hits=5_000, pause_us=20_000),
+        StillframeRow("five locals, time stamp, trace context",
+                      tracepoint("LOG", logMessage=five), target=100, kept=True,
+                      burst_us=300, max_hits=2_000, pause_us=20_000),
+        StillframeRow("snapshot, rate limited (1 a second)",
+                      tracepoint(limits={"maxHits": 1_000_000, "perSecond": 1}),
+                      limits="cpuPercent=0"),
+        StillframeRow("snapshot, limits lifted (all captured)", tracepoint(), kept=True,
+                      max_hits=8, pause_us=40_000),
+    ]
