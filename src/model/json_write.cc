@@ -147,10 +147,12 @@ std::string FormatTime(int64_t unix_nanos) {
 
 std::string SnapshotToJson(const Snapshot& snapshot) {
   Json json = {{"id", snapshot.id},
+               {"kind", KindName(snapshot.kind)},
                {"tracepointId", snapshot.tracepoint_id},
                {"service", snapshot.service},
                {"instance", snapshot.instance},
                {"time", FormatTime(snapshot.time_unix_nanos)}};
+  if (snapshot.kind == Kind::kLog) json["message"] = snapshot.message;
   json["thread"] = {{"id", snapshot.thread_id}, {"name", snapshot.thread_name}};
   if (!snapshot.trace.trace_id.empty()) {
     json["trace"] = {{"traceId", snapshot.trace.trace_id},

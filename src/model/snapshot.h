@@ -1,4 +1,4 @@
-// A snapshot as outsiders see it (CONTRACT, REST) and its JSON.
+// A snapshot or log message as outsiders see it (CONTRACT, REST) and its JSON.
 #ifndef STILLFRAME_MODEL_SNAPSHOT_H_
 #define STILLFRAME_MODEL_SNAPSHOT_H_
 
@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "model/tracepoint.h"
 
 namespace stillframe::model {
 
@@ -46,13 +48,15 @@ struct TraceContext {
 };
 
 struct Snapshot {
+  Kind kind = Kind::kSnapshot;  // or kLog
   std::string id, tracepoint_id, service, instance;
   int64_t time_unix_nanos = 0;
   uint32_t thread_id = 0;
   std::string thread_name;
   TraceContext trace;
-  std::vector<Frame> frames;
+  std::vector<Frame> frames;       // of a LOG: the site's only, without variables
   std::vector<Value> expressions;  // Value::name is "text" in JSON
+  std::string message;             // of a LOG (FormatLog)
   uint32_t capture_nanos = 0;
   bool truncated = false;  // the byte limit was reached
   uint64_t sequence = 0;   // of the agent's epoch

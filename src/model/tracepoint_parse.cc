@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "model/json_reader.h"
+#include "model/log_template.h"
 #include "model/tracepoint.h"
 
 namespace stillframe::model {
@@ -92,13 +93,29 @@ void ReadCapture(ObjectReader& parent, Capture& out, std::optional<FieldError>& 
   reader.Finish();
 }
 
-void CheckKind(const TracepointSpec& spec, std::optional<FieldError>& error) {
+// The template's own errors: what its expressions mean only an agent can say.
+void CheckLogMessage(const TracepointSpec& spec, const std::string& prefix,
+                     std::optional<FieldError>& error) {
+  LogTemplate parsed;
+  if (const auto bad = ParseLogTemplate(spec.log_message, parsed)) {
+    error = FieldError{
+        "INVALID_ARGUMENT",
+        prefix + "logMessage, column " + std::to_string(bad->column) + ": " + bad->message,
+        prefix + "logMessage"};
+  }
+}
+
+void CheckKind(const TracepointSpec& spec, const std::string& prefix,
+               std::optional<FieldError>& error) {
   if (error) return;
-  const auto fail = [&error](const char* field, const char* message) {
-    error = FieldError{"INVALID_ARGUMENT", std::string(field) + " " + message, field};
+  const auto fail = [&](const char* name, const char* message) {
+    const std::string field = prefix + name;
+    error = FieldError{"INVALID_ARGUMENT", field + " " + message, field};
   };
   if (spec.kind == Kind::kLog && spec.log_message.empty()) {
     fail("logMessage", "is missing: a LOG tracepoint needs one");
+  } else if (spec.kind == Kind::kLog) {
+    CheckLogMessage(spec, prefix, error);
   } else if (spec.kind == Kind::kDistribution && spec.expressions.size() != 1) {
     fail("expressions", "must hold exactly one expression for a DISTRIBUTION");
   } else if (spec.kind == Kind::kSpan && spec.end_location.file.empty() &&
@@ -127,7 +144,7 @@ void ReadSpec(ObjectReader& reader, TracepointSpec& spec, std::optional<FieldErr
   ReadLocation(reader, "endLocation", spec.end_location, error);
   reader.String("condition", spec.condition, kMaxExpressionBytes);
   reader.Strings("expressions", spec.expressions, 64, kMaxExpressionBytes);
-  reader.String("logMessage", spec.log_message, 4096);
+  reader.String("logMessage", spec.log_message, kMaxLogTemplateBytes);
   ReadSelector(reader, spec.selector, error);
   ReadLimits(reader, spec.kind, spec.limits, error);
   ReadCapture(reader, spec.capture, error);
@@ -150,8 +167,9 @@ std::optional<FieldError> ParseOne(const Json& json, const std::string& path, Tr
   if (id != nullptr) reader.String("id", *id, 128);
   ReadSpec(reader, spec, error);
   reader.Finish();
-  CheckLocation(spec, path.empty() ? "" : path + ".", error);
-  CheckKind(spec, error);
+  const std::string prefix = path.empty() ? "" : path + ".";
+  CheckLocation(spec, prefix, error);
+  CheckKind(spec, prefix, error);
   if (!error) out = std::move(spec);
   return error;
 }
@@ -173,7 +191,7 @@ std::optional<FieldError> PatchTracepointSpec(std::string_view text, TracepointS
   ObjectReader reader(json, "", error);
   ReadSpec(reader, patched, error);
   reader.Finish();
-  CheckKind(patched, error);
+  CheckKind(patched, "", error);
   if (!error) spec = std::move(patched);
   return error;
 }

@@ -105,6 +105,7 @@ void Api::Publish(RouteContext& context) {
     row.environment = environment;
     row.tracepoint_id = snapshot.tracepoint_id;
     row.trace_id = snapshot.trace.trace_id;
+    row.kind = model::KindName(snapshot.kind);
     row.epoch = request->epoch;
     row.sequence = snapshot.sequence;
     row.time_ns = snapshot.time_unix_nanos;

@@ -292,6 +292,10 @@ Response Api::Snapshots(RouteContext& context) {
   take("service", query.service);
   take("tracepoint", query.tracepoint);
   take("traceId", query.trace_id);
+  take("kind", query.kind);
+  if (context.target.Find("kind") != nullptr && query.kind != "SNAPSHOT" && query.kind != "LOG") {
+    return Error(400, "INVALID_ARGUMENT", "kind must be SNAPSHOT or LOG", "kind");
+  }
   query.environment = context.principal.environment;
   if (!context.principal.service.empty()) {
     if (!query.service.empty() && query.service != context.principal.service) {

@@ -4,6 +4,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <future>
 
@@ -16,7 +17,7 @@ constexpr size_t kMaxBatch = 256;
 constexpr uint64_t kNoLimit = ~uint64_t{0};
 constexpr uint64_t kQuickCheckBytes = 256u << 20;
 
-constexpr int64_t kSchemaVersion = 1;
+constexpr int64_t kSchemaVersion = 2;
 constexpr char kSchema[] = R"(
 CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE tracepoints (
@@ -39,6 +40,12 @@ CREATE TABLE keys (
   environment TEXT NOT NULL, created_ms INTEGER NOT NULL) WITHOUT ROWID;
 PRAGMA user_version = 1;
 )";
+// From each version to the next; a new file goes through all of them.
+constexpr const char* kMigrations[] = {
+    "ALTER TABLE snapshots ADD COLUMN kind TEXT NOT NULL DEFAULT 'SNAPSHOT';"
+    "PRAGMA user_version = 2;",
+};
+static_assert(std::size(kMigrations) == kSchemaVersion - 1);
 
 Result<std::string> PathOf(const std::string& spec) {
   if (spec.rfind("postgres", 0) == 0) {
@@ -68,6 +75,10 @@ Status CreateOrCheckSchema(Database& database) {
   auto version = ReadNumber(database, "PRAGMA user_version");
   Status status = version.status();
   if (status.ok() && *version == 0) status = database.Execute(kSchema);
+  for (int64_t v = status.ok() ? std::max<int64_t>(*version, 1) : kSchemaVersion;
+       status.ok() && v < kSchemaVersion; ++v) {
+    status = database.Execute(kMigrations[v - 1]);
+  }
   if (status.ok() && *version > kSchemaVersion) status = SchemaTooNew(*version);
   if (status.ok()) return database.Execute("COMMIT");
   (void)database.Execute("ROLLBACK");

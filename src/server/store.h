@@ -36,6 +36,7 @@ struct StoredTracepoint {
 
 struct SnapshotRow {
   std::string id, service, instance, environment, tracepoint_id, trace_id;
+  std::string kind = "SNAPSHOT";
   uint64_t epoch = 0, sequence = 0;
   int64_t time_ns = 0;      // of capture
   int64_t received_ms = 0;  // retention counts from here: a wrong clock deletes nothing
@@ -48,7 +49,7 @@ struct SnapshotCursor {
   int64_t time_ns = 0, row = 0;
 };
 struct SnapshotQuery {
-  std::string service, tracepoint, trace_id, environment;  // "" = any
+  std::string service, tracepoint, trace_id, environment, kind;  // "" = any
   std::optional<int64_t> since_ns;
   std::optional<SnapshotCursor> after;
   uint32_t limit = 50;

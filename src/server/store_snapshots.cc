@@ -13,13 +13,13 @@ Status InsertOne(Database& database, SnapshotRow& row) {
   SF_ASSIGN_OR_RETURN(
       auto statement,
       database.Prepare("INSERT INTO snapshots (id, service, instance, environment, epoch, "
-                       "sequence, tracepoint, trace, time_ns, received_ms, json) "
-                       "VALUES (?,?,?,?,?,?,?,?,?,?,?) "
+                       "sequence, tracepoint, trace, time_ns, received_ms, json, kind) "
+                       "VALUES (?,?,?,?,?,?,?,?,?,?,?,?) "
                        "ON CONFLICT (service, instance, epoch, sequence) DO NOTHING"));
   statement.Bind(1, row.id).Bind(2, row.service).Bind(3, row.instance).Bind(4, row.environment);
   statement.Bind(5, Signed(row.epoch)).Bind(6, Signed(row.sequence)).Bind(7, row.tracepoint_id);
   statement.Bind(8, row.trace_id).Bind(9, row.time_ns).Bind(10, row.received_ms);
-  statement.Bind(11, row.json);
+  statement.Bind(11, row.json).Bind(12, row.kind);
   SF_RETURN_IF_ERROR(statement.Run());
   row.inserted = database.changes() > 0;
   return {};
@@ -31,15 +31,16 @@ void BindQuery(Statement& statement, const SnapshotQuery& query) {
   statement.Bind(5, query.since_ns.value_or(INT64_MIN));
   statement.Bind(6, query.after ? query.after->time_ns : INT64_MAX);
   statement.Bind(7, query.after ? query.after->row : INT64_MAX);
-  statement.Bind(8, static_cast<int64_t>(query.limit) + 1);
+  statement.Bind(8, static_cast<int64_t>(query.limit) + 1).Bind(9, query.kind);
 }
 
 // The most selective filter picks the index; the others only check. A unary plus keeps SQLite from
 // choosing their index.
-#define STILLFRAME_LIST_SQL(BY_SERVICE, BY_TRACEPOINT, BY_TRACE)                      \
-  "SELECT n, time_ns, json FROM snapshots WHERE " BY_SERVICE " AND " BY_TRACEPOINT    \
-  " AND " BY_TRACE                                                                    \
-  " AND (?4 = '' OR environment = ?4) AND time_ns >= ?5 AND (time_ns, n) < (?6, ?7) " \
+#define STILLFRAME_LIST_SQL(BY_SERVICE, BY_TRACEPOINT, BY_TRACE)                   \
+  "SELECT n, time_ns, json FROM snapshots WHERE " BY_SERVICE " AND " BY_TRACEPOINT \
+  " AND " BY_TRACE                                                                 \
+  " AND (?4 = '' OR environment = ?4) AND (?9 = '' OR kind = ?9)"                  \
+  " AND time_ns >= ?5 AND (time_ns, n) < (?6, ?7) "                                \
   "ORDER BY time_ns DESC, n DESC LIMIT ?8"
 constexpr char kAnyService[] = STILLFRAME_LIST_SQL(
     "(?1 = '' OR +service = ?1)", "(?2 = '' OR +tracepoint = ?2)", "(?3 = '' OR +trace = ?3)");

@@ -116,6 +116,9 @@ model::Snapshot Snapshot(const v1::Snapshot& in) {
   out.capture_nanos = in.capture_nanos();
   out.truncated = in.truncated();
   out.sequence = in.sequence();
+  // An agent of a later version may publish kinds that are shown as what they resemble most.
+  out.kind = in.kind() == v1::LOG ? model::Kind::kLog : model::Kind::kSnapshot;
+  out.message = in.message();
   return out;
 }
 

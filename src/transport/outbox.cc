@@ -1,6 +1,7 @@
 #include "transport/outbox.h"
 
 #include <algorithm>
+#include <unordered_set>
 
 namespace stillframe::transport {
 namespace {
@@ -8,7 +9,7 @@ namespace {
 constexpr double kBaseMs = 500;
 constexpr double kCapMs = 30'000;
 
-// Roughly what a value costs in memory and on the wire: enough for limits.
+// Roughly what things cost in memory and on the wire: enough for limits.
 uint64_t Size(const std::vector<model::Value>& values) {
   uint64_t bytes = 0;
   for (const model::Value& value : values) {
@@ -19,9 +20,11 @@ uint64_t Size(const std::vector<model::Value>& values) {
 }
 
 uint64_t Size(const model::Snapshot& snapshot) {
-  uint64_t bytes = 256 + Size(snapshot.expressions);
+  uint64_t bytes = sizeof(snapshot) + snapshot.id.size() + snapshot.tracepoint_id.size() +
+                   snapshot.service.size() + snapshot.instance.size() + snapshot.message.size() +
+                   Size(snapshot.expressions);
   for (const model::Frame& frame : snapshot.frames) {
-    bytes += 64 + frame.function.size() + frame.file.size() + frame.module.size() +
+    bytes += sizeof(frame) + frame.function.size() + frame.file.size() + frame.module.size() +
              frame.build_id.size() + Size(frame.variables);
   }
   return bytes;
@@ -62,16 +65,19 @@ std::vector<model::Snapshot> Outbox::Batch() const {
 
 template <typename Count>
 void Outbox::Remove(const std::vector<uint64_t>& sequences, const Count& count) {
-  std::erase_if(entries_, [&](const Entry& entry) {
-    if (std::find(sequences.begin(), sequences.end(), entry.snapshot.sequence) == sequences.end()) {
-      return false;
+  // A batch is the oldest entries, so what is looked for stands in front.
+  std::unordered_set<uint64_t> wanted(sequences.begin(), sequences.end());
+  for (auto entry = entries_.begin(); entry != entries_.end() && !wanted.empty();) {
+    if (wanted.erase(entry->snapshot.sequence) == 0) {
+      ++entry;
+      continue;
     }
-    bytes_ -= entry.bytes;
-    Totals& totals = totals_[entry.snapshot.tracepoint_id];
+    bytes_ -= entry->bytes;
+    Totals& totals = totals_[entry->snapshot.tracepoint_id];
     --totals.in_flight;
     count(totals);
-    return true;
-  });
+    entry = entries_.erase(entry);
+  }
 }
 
 void Outbox::Acked(const std::vector<uint64_t>& sequences) {

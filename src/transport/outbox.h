@@ -1,5 +1,5 @@
-// Snapshots between the ring and the server's acknowledgement: bounded, retried with exponential
-// back-off and full jitter, every loss counted by reason.
+// Snapshots and log messages between the ring and the server's acknowledgement: bounded, retried
+// with exponential back-off and full jitter, every loss counted by reason.
 #ifndef STILLFRAME_TRANSPORT_OUTBOX_H_
 #define STILLFRAME_TRANSPORT_OUTBOX_H_
 
@@ -15,7 +15,7 @@ namespace stillframe::transport {
 
 struct OutboxLimits {
   uint64_t bytes = 4u << 20;  // estimated size of what is kept; the newest is dropped when full
-  uint32_t batch_snapshots = 64;
+  uint32_t batch_snapshots = 500;  // the server takes 1,000
   uint64_t batch_bytes = 768u << 10;
 };
 

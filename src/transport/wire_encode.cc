@@ -75,6 +75,10 @@ void EncodeSnapshot(pbf_writer& out, const model::Snapshot& snapshot) {
   out.add_uint32(13, snapshot.capture_nanos);
   out.add_bool(14, snapshot.truncated);
   out.add_uint64(15, snapshot.sequence);
+  if (snapshot.kind != model::Kind::kSnapshot) {
+    out.add_enum(16, static_cast<int32_t>(snapshot.kind));
+  }
+  AddBytes(out, 17, snapshot.message);
 }
 
 using Pairs = std::vector<std::pair<std::string, std::string>>;

@@ -340,6 +340,37 @@ TEST_F(AgentCalls, ARepeatedBatchIsStoredOnce) {
   EXPECT_NE(metrics.find("stillframe_snapshots_duplicate_total 2\n"), std::string::npos);
 }
 
+TEST_F(AgentCalls, LogMessagesAreStoredAndFoundByKind) {
+  FakeAgent agent(server_, agent_key_);
+  agent.AddSnapshot(1);
+  v1::Snapshot& log = agent.AddSnapshot(2);
+  log.set_kind(v1::LOG);
+  log.set_message("order 17\xff");
+  agent.AddSnapshot(3).set_kind(static_cast<v1::Kind>(77));  // of a later version
+  EXPECT_EQ(agent.Publish().size(), 3u);
+  const auto list = [&](const std::string& query) {
+    return server_.Get("/v1/snapshots" + query, server_.admin_key).json()["snapshots"];
+  };
+  EXPECT_EQ(list("").size(), 3u);
+  const Json logs = list("?kind=LOG&service=web");
+  ASSERT_EQ(logs.size(), 1u);
+  EXPECT_EQ(logs[0]["kind"], "LOG");
+  EXPECT_EQ(logs[0]["message"], "order 17\xEF\xBF\xBD");
+  EXPECT_EQ(
+      server_.Get("/v1/snapshots/" + logs[0]["id"].get<std::string>(), server_.admin_key).json(),
+      logs[0]);
+  const Json snapshots = list("?kind=SNAPSHOT&tracepoint=tp_1");
+  ASSERT_EQ(snapshots.size(), 2u);
+  EXPECT_EQ(snapshots[0]["kind"], "SNAPSHOT");
+  EXPECT_FALSE(snapshots[0].contains("message"));
+  EXPECT_EQ(list("?kind=LOG&since=2100-01-01T00:00:00Z").size(), 0u);
+  for (const char* bad : {"log", "", "COUNTER"}) {
+    const Answer answer = server_.Get("/v1/snapshots?kind=" + std::string(bad), server_.admin_key);
+    EXPECT_EQ(answer.status, 400) << bad;
+    EXPECT_EQ(answer.ErrorField(), "kind") << bad;
+  }
+}
+
 TEST_F(AgentCalls, CompressedBodiesAreReadAndBombsAreNot) {
   FakeAgent agent(server_, agent_key_);
   agent.AddSnapshot(1);

@@ -64,6 +64,31 @@ TEST(Process, RefusesADamagedOrForeignStore) {
   EXPECT_NE(ended.err.find("newer"), std::string::npos) << ended.err;
 }
 
+// What the first version wrote, as it wrote it.
+TEST(Process, AnOlderStoreIsBroughtUpToDate) {
+  ServerProcess server;
+  FakeAgent agent(server, server.Key("agent"));
+  agent.AddSnapshot(1);
+  ASSERT_EQ(agent.Publish().size(), 1u);
+  ASSERT_EQ(server.Terminate(), 0);
+  {
+    auto database = Database::Open(server.store().substr(sizeof "sqlite:" - 1), true);
+    ASSERT_TRUE(database.ok());
+    ASSERT_TRUE((*database)
+                    ->Execute("ALTER TABLE snapshots DROP COLUMN kind; PRAGMA user_version = 1")
+                    .ok());
+  }
+  server.Start();
+  const auto list = [&](const std::string& query) {
+    return server.Get("/v1/snapshots" + query, server.admin_key).json()["snapshots"];
+  };
+  EXPECT_EQ(list("?kind=SNAPSHOT").size(), 1u);
+  agent.AddSnapshot(2).set_kind(v1::LOG);
+  ASSERT_EQ(agent.Publish().size(), 1u);
+  EXPECT_EQ(list("?kind=LOG").size(), 1u);
+  EXPECT_EQ(list("").size(), 2u);
+}
+
 TEST(Process, RefusesAStoreInUseAndAPortInUse) {
   const ServerProcess server;
   const Ended same =

@@ -72,6 +72,8 @@ TEST_F(Rest, GarbageInEveryFieldNamesTheField) {
       {R"({"expressions":"x","location":{"file":"a","line":1}})", "expressions"},
       {R"({"expressions":[1],"location":{"file":"a","line":1}})", "expressions"},
       {R"({"logMessage":{},"location":{"file":"a","line":1}})", "logMessage"},
+      {R"({"kind":"LOG","location":{"file":"a","line":1}})", "logMessage"},
+      {R"({"kind":"LOG","logMessage":"{x","location":{"file":"a","line":1}})", "logMessage"},
       {R"({"selector":{"version":1},"location":{"file":"a","line":1}})", "selector.version"},
       {R"({"selector":{"environment":1},"location":{"file":"a","line":1}})",
        "selector.environment"},

@@ -35,6 +35,31 @@ TEST(Outbox, EverySnapshotIsAccountedFor) {
             7u);  // six given and one lost before
 }
 
+// 5,000 messages a second for a minute while no server takes them.
+TEST(Outbox, LogMessagesThatNobodyTakesAreDroppedAndCounted) {
+  Outbox outbox({});
+  constexpr uint64_t kMessages = 300'000;
+  uint64_t kept = 0;
+  for (uint64_t i = 1; i <= kMessages; ++i) {
+    model::Snapshot log;
+    log.kind = model::Kind::kLog;
+    log.tracepoint_id = "tp";
+    log.sequence = i;
+    log.message.assign(100, 'x');
+    log.frames.resize(1);
+    kept += outbox.Add(std::move(log)) ? 1 : 0;
+  }
+  EXPECT_EQ(outbox.in_flight("tp"), kept);
+  EXPECT_EQ(kept + outbox.dropped("tp").at("outboxFull"), kMessages);
+  // What is kept really fits: the objects alone, without what their strings hold.
+  EXPECT_LE(kept * (sizeof(model::Snapshot) + sizeof(model::Frame) + 100), OutboxLimits().bytes);
+  EXPECT_GT(kept, 1'000u);
+  // And is taken in large batches, oldest first.
+  const auto batch = outbox.Batch();
+  EXPECT_EQ(batch.size(), OutboxLimits().batch_snapshots);
+  EXPECT_EQ(batch.front().sequence, 1u);
+}
+
 TEST(Outbox, OneThatIsLargerThanABatchGoesAlone) {
   Outbox outbox({.bytes = 1u << 20, .batch_snapshots = 10, .batch_bytes = 1'000});
   EXPECT_TRUE(outbox.Add(Numbered(1, 5'000)));

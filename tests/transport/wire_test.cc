@@ -80,6 +80,18 @@ TEST(Wire, PublishIsReadByLibprotobuf) {
   EXPECT_EQ(snapshot.sequence(), 9u);
 }
 
+TEST(Wire, LogMessagesAreReadByLibprotobuf) {
+  model::Snapshot log = MakeSnapshot();
+  log.kind = model::Kind::kLog;
+  log.message = "order 17 for \xc3\xb6";
+  v1::PublishRequest read;
+  ASSERT_TRUE(read.ParseFromString(EncodePublishRequest({"i", "s", 1, {log, MakeSnapshot()}})));
+  EXPECT_EQ(read.snapshots(0).kind(), v1::LOG);
+  EXPECT_EQ(read.snapshots(0).message(), log.message);
+  EXPECT_EQ(read.snapshots(1).kind(), v1::SNAPSHOT);
+  EXPECT_EQ(read.snapshots(1).message(), "");
+}
+
 TEST(Wire, PollIsReadByLibprotobuf) {
   model::PollRequest request;
   request.identity.instance = "i";
