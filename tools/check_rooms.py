@@ -23,7 +23,7 @@ MAY_USE = {
     "src/agent/hit": {"src/plan", "src/agent/ring", "src/agent/hit", "src/base/status.h",
                       "src/base/address.h", "src/agent/probe/arch"},
     "src/agent/probe/arch": {"src/base", "src/plan", "src/agent/probe", "src/agent/probe/arch",
-                             "src/agent/hit"},
+                             "src/agent/hit", "src/agent/ring"},
     "src/agent/probe": {"src/base", "src/plan", "src/agent/probe", "src/agent/hit",
                         "src/agent/probe/arch"},
     "src/agent/decode": {"src/base", "src/plan", "src/model", "src/symbolizer",

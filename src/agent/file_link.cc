@@ -143,27 +143,6 @@ class FileLink final : public Link {
     changed_.notify_all();
   }
 
-  // Without a server, nobody else ever sees the accounting.
-  void Close(std::vector<model::TracepointReport> reports, uint32_t /*timeout_ms*/) override {
-    for (const model::TracepointReport& report : reports) {
-      const model::Counters& c = report.status.counters;
-      std::string line = "tracepoint " + report.id + ":";
-      for (const auto& [name, count] : {std::pair{"hits", c.hits},
-                                        {"conditionFalse", c.condition_false},
-                                        {"conditionError", c.condition_error},
-                                        {"rateLimited", c.rate_limited},
-                                        {"budgetStopped", c.budget_stopped},
-                                        {"reentrant", c.reentrant},
-                                        {"ringFull", c.ring_full},
-                                        {"unsafeContext", c.unsafe_context},
-                                        {"captured", c.captured},
-                                        {"acked", c.acked}}) {
-        line += ' ' + std::string(name) + '=' + std::to_string(count);
-      }
-      LogInfo(line);
-    }
-  }
-
  private:
   bool Changed() {
     struct stat now {};
