@@ -144,7 +144,8 @@ class ServerTest(unittest.TestCase):
             ({"location": where, "condition": "reqest.id > 1"}, "UNKNOWN_VARIABLE", "request"),
             ({"location": where, "condition": "request.apiKey == \"a\""}, "REDACTED", ""),
             ({"location": where, "expressions": ["request.idd"]}, "UNKNOWN_VARIABLE", "id"),
-            ({"location": where, "kind": "COUNTER"}, "UNSUPPORTED", "COUNTER"),
+            ({"location": where, "kind": "DISTRIBUTION", "expressions": ["request.id"]},
+             "UNSUPPORTED", "DISTRIBUTION"),
         ]
         for spec, code, text in cases:
             with self.subTest(code=code):

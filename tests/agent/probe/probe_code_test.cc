@@ -81,6 +81,10 @@ class ProbeCodeTest : public ::testing::Test {
     probe_.sites = &plan_;
     EXPECT_TRUE(hit::SetGuardedReads(true).ok());
     EXPECT_TRUE(installer_->Arm(module_.site(64)).ok());
+    // The first hit of a thread goes the full way, which meets it.
+    const CpuState in{};
+    CpuState out{};
+    RunWithState(&in, &out, module_.at(50));
   }
   ~ProbeCodeTest() override {
     site_->entry.store(site_->full_entry);
