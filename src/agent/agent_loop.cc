@@ -108,7 +108,8 @@ void AgentLoop::MakeStore() {
                    .redaction = &redaction_,
                    .ticks_per_second = ticks_per_second,
                    .bytes_per_snapshot = options_.limits.bytes_per_snapshot});
-  collector_ = std::make_unique<Collector>(*store_, outbox_, clock_, identity_, &redaction_);
+  collector_ = std::make_unique<Collector>(*store_, outbox_, clock_, identity_, &redaction_,
+                                           options_.limits.logs_per_second);
 }
 
 void AgentLoop::ApplyDesired() {
@@ -171,7 +172,7 @@ std::vector<model::TracepointReport> AgentLoop::Reports() {
   for (model::TracepointReport& report : reports) {
     report.status.instance = identity_.instance;
     model::Counters& counters = report.status.counters;
-    counters.acked = outbox_.acked(report.id);
+    counters.acked += outbox_.acked(report.id);
     counters.in_flight = outbox_.in_flight(report.id);
     for (const auto& [reason, count] : outbox_.dropped(report.id))
       counters.dropped[reason] += count;

@@ -21,6 +21,7 @@ constexpr uint64_t kFirstLightSequence = uint64_t{1} << 62;
 
 uint32_t Collector::Drain(uint32_t max_records) {
   uint32_t count = 0;
+  thread_names_.clear();
   ring::Slot slot;
   while (count < max_records && ring::Take(slot)) {
     ++count;
@@ -49,6 +50,12 @@ std::string Collector::SymbolName(uint64_t address) {
   return (*opened)->SymbolName(module->bias.ToLink(RuntimeAddress(address)));
 }
 
+const std::string& Collector::NameOf(uint32_t thread_id) {
+  const auto [found, is_new] = thread_names_.try_emplace(thread_id);
+  if (is_new) found->second = ThreadName(thread_id);
+  return found->second;
+}
+
 void Collector::Decode(std::span<const uint8_t> record, uint64_t sequence) {
   RecordHeader header{};
   if (record.size() >= sizeof header) std::memcpy(&header, record.data(), sizeof header);
@@ -70,6 +77,7 @@ void Collector::Decode(std::span<const uint8_t> record, uint64_t sequence) {
   input.symbol_name = [this](uint64_t address) { return SymbolName(address); };
   const std::string& id = probe->tracepoint_id();
   if (!store_.AdmitSnapshot(id)) return;
+  if (probe->log() && !logs_.Take(MonotonicNanos())) return outbox_.Lost(id, "logRate");
   auto snapshot = decode::BuildSnapshot(input);
   if (!snapshot.ok()) {
     ++corrupt_;
@@ -77,6 +85,7 @@ void Collector::Decode(std::span<const uint8_t> record, uint64_t sequence) {
     outbox_.Lost(id, "undecodable");
     return;
   }
+  if (probe->log()) MakeLogEvent(*probe->log(), *snapshot);
   Describe(*snapshot, id, sequence, header.start_ticks);
   snapshot->capture_nanos = static_cast<uint32_t>(
       std::min<uint64_t>(clock_.Nanos(header.end_ticks - header.start_ticks), UINT32_MAX));
@@ -84,7 +93,7 @@ void Collector::Decode(std::span<const uint8_t> record, uint64_t sequence) {
 }
 
 void Collector::Describe(model::Snapshot& snapshot, const std::string& tracepoint_id,
-                         uint64_t sequence, uint64_t ticks) const {
+                         uint64_t sequence, uint64_t ticks) {
   snapshot.tracepoint_id = tracepoint_id;
   snapshot.service = identity_.service;
   snapshot.instance = identity_.instance;
@@ -92,7 +101,7 @@ void Collector::Describe(model::Snapshot& snapshot, const std::string& tracepoin
                 std::to_string(sequence);
   snapshot.sequence = sequence;
   snapshot.time_unix_nanos = clock_.UnixNanos(ticks);
-  snapshot.thread_name = ThreadName(snapshot.thread_id);
+  snapshot.thread_name = NameOf(snapshot.thread_id);
 }
 
 void Collector::DecodeLight(std::span<const uint8_t> record) {
@@ -105,6 +114,7 @@ void Collector::DecodeLight(std::span<const uint8_t> record) {
   }
   const std::string& id = probe->tracepoint_id();
   if (!store_.AdmitSnapshot(id)) return;
+  if (!logs_.Take(MonotonicNanos())) return outbox_.Lost(id, "logRate");
   decode::LightInput input;
   input.record = record;
   input.plan = &probe->plan();
@@ -117,6 +127,7 @@ void Collector::DecodeLight(std::span<const uint8_t> record) {
     outbox_.Lost(id, "undecodable");
     return;
   }
+  if (probe->log()) MakeLogEvent(*probe->log(), *snapshot);
   Describe(*snapshot, id, kFirstLightSequence + ++light_sequence_, header->ticks);
   outbox_.Add(std::move(*snapshot));
 }

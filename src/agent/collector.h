@@ -2,8 +2,10 @@
 #ifndef STILLFRAME_AGENT_COLLECTOR_H_
 #define STILLFRAME_AGENT_COLLECTOR_H_
 
+#include <map>
 #include <string>
 
+#include "agent/log_message.h"
 #include "agent/tick_clock.h"
 #include "agent/tracepoint_store.h"
 #include "model/agent_info.h"
@@ -14,8 +16,14 @@ namespace stillframe::agent {
 class Collector {
  public:
   Collector(TracepointStore& store, transport::Outbox& outbox, const TickClock& clock,
-            const model::AgentIdentity& identity, const RedactionPolicy* redaction)
-      : store_(store), outbox_(outbox), clock_(clock), identity_(identity), redaction_(redaction) {}
+            const model::AgentIdentity& identity, const RedactionPolicy* redaction,
+            uint32_t logs_per_second)
+      : store_(store),
+        outbox_(outbox),
+        clock_(clock),
+        identity_(identity),
+        redaction_(redaction),
+        logs_(logs_per_second) {}
 
   // Decodes what is in the ring, at most `max_records`, and some thousand light records. Returns
   // how many there were.
@@ -28,14 +36,17 @@ class Collector {
   void DecodeLight(std::span<const uint8_t> record);
   // What a snapshot says of the process and of itself.
   void Describe(model::Snapshot& snapshot, const std::string& tracepoint_id, uint64_t sequence,
-                uint64_t ticks) const;
+                uint64_t ticks);
   std::string SymbolName(uint64_t address);
+  const std::string& NameOf(uint32_t thread_id);
 
   TracepointStore& store_;
   transport::Outbox& outbox_;
   const TickClock& clock_;
   const model::AgentIdentity& identity_;
   const RedactionPolicy* redaction_;
+  RateGate logs_;
+  std::map<uint32_t, std::string> thread_names_;  // of one Drain: asking costs a system call or two
   uint64_t corrupt_ = 0;
   uint64_t abandoned_ = 0;       // streams that were skipped
   uint64_t light_sequence_ = 0;  // of light records, which hits do not number

@@ -1,5 +1,6 @@
 #include "agent/module_probe.h"
 
+#include "agent/log_message.h"
 #include "base/log.h"
 
 namespace stillframe::agent {
@@ -18,6 +19,9 @@ ModuleProbe::ModuleProbe(std::string tracepoint_id, uint64_t probe_id, ProbePlan
   runtime_.limits = plan_.limits;
   const model::Limits& limits = spec.limits;
   if (spec.kind == model::Kind::kCounter) runtime_.action = hit::Action::kCount;
+  if (auto log = ReadLogTemplate(spec); spec.kind == model::Kind::kLog && log.ok()) {
+    log_ = std::move(*log);
+  }
   if (spec.kind == model::Kind::kLog && light_.Make(plan_)) {
     runtime_.action = hit::Action::kLog;
     runtime_.light = light_.sites().data();

@@ -3,6 +3,7 @@
 #define STILLFRAME_AGENT_MODULE_PROBE_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "agent/loaded_modules.h"
 #include "agent/site_table.h"
 #include "agent/unit_view.h"
+#include "model/log_template.h"
 #include "model/tracepoint.h"
 #include "plan/plan.h"
 
@@ -38,6 +40,8 @@ class ModuleProbe {
   hit::ProbeRuntime& runtime() { return runtime_; }
   const hit::ProbeRuntime& runtime() const { return runtime_; }
   const LightPlan& light() const { return light_; }
+  // What makes a message of a record; nullopt when the tracepoint is no LOG.
+  const std::optional<model::LogTemplate>& log() const { return log_; }
   size_t armed_sites() const { return armed_.size(); }
   const std::vector<model::SiteStatus>& sites() const { return sites_; }
   // The first refusal, when no site could be armed.
@@ -47,6 +51,7 @@ class ModuleProbe {
   const std::string tracepoint_id_;
   const ProbePlan plan_;
   const LoadedModule module_;
+  std::optional<model::LogTemplate> log_;
   UnitArrays arrays_;
   LightPlan light_;
   hit::ProbeRuntime runtime_;

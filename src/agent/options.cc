@@ -56,13 +56,15 @@ Status ReadLimits(std::string_view text, ProcessLimitOptions& limits) {
     }
     if (key == "snapshotsPerSecond") {
       limits.snapshots_per_second = static_cast<uint32_t>(number);
+    } else if (key == "logsPerSecond") {
+      limits.logs_per_second = static_cast<uint32_t>(number);
     } else if (key == "cpuPercent") {
       limits.cpu_percent = number;
     } else if (key == "bytesPerSnapshot") {
       if (number < 1024 || number > 65536) return Bad(kName, value, "1024 to 65536 bytes");
       limits.bytes_per_snapshot = static_cast<uint32_t>(number);
     } else {
-      return Bad(kName, key, "snapshotsPerSecond, cpuPercent or bytesPerSnapshot");
+      return Bad(kName, key, "snapshotsPerSecond, logsPerSecond, cpuPercent or bytesPerSnapshot");
     }
   }
   return Status();

@@ -15,7 +15,8 @@ namespace stillframe::agent {
 
 struct ProcessLimitOptions {
   uint32_t snapshots_per_second = 25;
-  double cpu_percent = 1;  // of one core, for capturing
+  uint32_t logs_per_second = 5000;  // 0 = no limit
+  double cpu_percent = 1;           // of one core, for capturing
   uint32_t bytes_per_snapshot = 65536;
 };
 

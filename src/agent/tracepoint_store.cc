@@ -4,6 +4,7 @@
 #include <set>
 
 #include "agent/hit_times.h"
+#include "agent/log_message.h"
 #include "agent/ring/ring.h"
 #include "agent/tick_clock.h"
 #include "base/log.h"
@@ -30,15 +31,17 @@ Status CheckSupported(const model::TracepointSpec& spec) {
   return Status();
 }
 
-PlanRequest MakeRequest(const model::TracepointSpec& spec, uint32_t bytes_per_snapshot) {
+PlanRequest MakeRequest(const model::TracepointSpec& spec, const model::LogTemplate& log,
+                        uint32_t bytes_per_snapshot) {
   const model::Capture& capture = spec.capture;
+  const bool is_log = spec.kind == model::Kind::kLog;  // of the frames only its own place
   return PlanRequest{
       .file = spec.location.file,
       .line = spec.location.line,
       .condition = spec.condition,
-      .expressions = spec.expressions,
-      .limits = {.frames = capture.frames,
-                 .local_frames = capture.local_frames,
+      .expressions = ExpressionsOf(log, spec),
+      .limits = {.frames = is_log ? 1 : capture.frames,
+                 .local_frames = is_log ? 0 : capture.local_frames,
                  .depth = capture.depth,
                  .items = capture.items,
                  .string_bytes = capture.string_bytes,
@@ -50,6 +53,11 @@ void AddSums(hit::CounterSums& into, const hit::CounterSums& from) {
   for (int i = 0; i < hit::kCounterCount; ++i) into.count[i] += from.count[i];
   into.ticks += from.ticks;
   for (int i = 0; i < 32; ++i) into.histogram[i] += from.histogram[i];
+}
+
+uint64_t CountedBy(const ModuleProbe& probe) {
+  if (probe.runtime().action != hit::Action::kCount) return 0;
+  return hit::SumCounters(probe.runtime()).count[hit::kCaptured];
 }
 
 // Which of two failures says more: the file's own problem over "not in this module". That the
@@ -157,7 +165,8 @@ Status TracepointStore::CompileEverywhere(const Active& active, Plans& plans) {
 
 Status TracepointStore::CompileEverywhere(const Active& active, bool name_near_files,
                                           Plans& plans) {
-  PlanRequest request = MakeRequest(active.desired.spec, options_.bytes_per_snapshot);
+  SF_ASSIGN_OR_RETURN(const model::LogTemplate log, ReadLogTemplate(active.desired.spec));
+  PlanRequest request = MakeRequest(active.desired.spec, log, options_.bytes_per_snapshot);
   request.name_near_files = name_near_files;
   Status worst;
   int weight = -1;
@@ -167,7 +176,7 @@ Status TracepointStore::CompileEverywhere(const Active& active, bool name_near_f
     Status status = opened.status();
     if (opened.ok()) {
       auto plan = (*opened)->Compile(request);
-      status = plan.status();
+      status = NameLogMessage(plan.status(), log);
       if (plan.ok()) plans.emplace_back(&module, std::move(*plan));
     }
     if (!status.ok()) LogDebug(module.path + ": " + status.ToString());
@@ -271,6 +280,15 @@ hit::CounterSums TracepointStore::Sums(const Active& active) const {
   return sums;
 }
 
+uint64_t TracepointStore::Counted(const Active& active) const {
+  uint64_t sum = active.retired_counted;
+  for (const auto& probe : active.probes) sum += CountedBy(*probe);
+  for (const auto& probe : retired_) {
+    if (probe->tracepoint_id() == active.desired.id) sum += CountedBy(*probe);
+  }
+  return sum;
+}
+
 void TracepointStore::Tick(uint64_t unix_ms) {
   if (active_.empty()) return;
   // A library that arrives is looked at within 100 ms; asking takes the loader's lock, so not more.
@@ -347,6 +365,7 @@ std::vector<model::TracepointReport> TracepointStore::Reports() const {
     counters.ring_full = sums.count[hit::kRingFull];
     counters.unsafe_context = sums.count[hit::kUnsafeContext];
     counters.captured = sums.count[hit::kCaptured];
+    counters.acked = std::min(Counted(active), counters.captured);  // hits go on meanwhile
     if (active.over_limit > 0) counters.dropped["overHitLimit"] = active.over_limit;
     status.hit_nanos_p50 = HitNanos(sums, 0.5, options_.ticks_per_second);
     status.hit_nanos_p99 = HitNanos(sums, 0.99, options_.ticks_per_second);
@@ -384,6 +403,7 @@ void TracepointStore::FreeRetired() {
     const auto found = active_.find(probe->tracepoint_id());
     if (found != active_.end()) {
       AddSums(found->second.retired_sums, hit::SumCounters(probe->runtime()));
+      found->second.retired_counted += CountedBy(*probe);
     } else {
       gone_ticks_ += hit::SumCounters(probe->runtime()).ticks;
     }

@@ -45,7 +45,8 @@ class TracepointStore {
   // spans modules. False = over the limit, throw it away (counted as dropped).
   bool AdmitSnapshot(const std::string& tracepoint_id);
 
-  // One per desired tracepoint, counters included (acked, in flight and dropped are the outbox's).
+  // One per desired tracepoint, counters included; acked is what a COUNTER counted, what became
+  // of records only the outbox knows.
   std::vector<model::TracepointReport> Reports() const;
   // Changes whenever a state or reason does.
   uint64_t status_version() const { return status_version_; }
@@ -72,6 +73,7 @@ class TracepointStore {
     std::string reason, message;
     std::vector<model::SiteStatus> sites;  // of the last arming, also when it is over
     hit::CounterSums retired_sums{};       // of probes freed already
+    uint64_t retired_counted = 0;          // captures among them that leave no record
     uint64_t captured_before = 0;          // captures of earlier revisions
     uint64_t admitted = 0;                 // snapshots of this revision let through
     uint64_t over_limit = 0;               // and thrown away
@@ -91,6 +93,8 @@ class TracepointStore {
   void SetState(Active& active, model::State state, const Status& why);
   // Live, retired and freed probes of the tracepoint together.
   hit::CounterSums Sums(const Active& active) const;
+  // Captures that leave no record (COUNTER): the report that tells them delivers them.
+  uint64_t Counted(const Active& active) const;
 
   StoreOptions options_;
   std::unique_ptr<Symbolizer> symbolizer_;

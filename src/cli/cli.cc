@@ -25,7 +25,8 @@ void AddSet(CLI::App& app, Action& action, SetOptions& set) {
   command->add_option("--if", set.condition, "C++ condition");
   // One value an option, so that an expression may begin with anything.
   command->add_option("--watch", set.watches, "expression to show")->allow_extra_args(false);
-  CLI::Option* log = command->add_option("--log", set.log, "log template");
+  CLI::Option* log =
+      command->add_option("--log", set.log, "log message: 'order {order.id} of {customer->name}'");
   CLI::Option* count = command->add_flag("--count", set.count, "count hits only");
   command->add_option("--distribution", set.distribution, "expression to measure")
       ->excludes(log)
@@ -58,8 +59,10 @@ void AddReaders(CLI::App& app, Action& action, FilterOptions& filter, std::strin
   CLI::App* remove = app.add_subcommand("rm", "remove tracepoints");
   remove->add_option("id", ids, "tracepoints")->required();
   remove->callback([&] { action = [&ids](const GlobalOptions& g) { return RunRemove(g, ids); }; });
-  CLI::App* snapshots = app.add_subcommand("snapshots", "snapshots, newest first");
+  CLI::App* snapshots = app.add_subcommand("snapshots", "snapshots and log messages, newest first");
   AddFilters(*snapshots, filter);
+  snapshots->add_option("--kind", filter.kind, "SNAPSHOT or LOG")
+      ->check(CLI::IsMember({"SNAPSHOT", "LOG"}));
   snapshots->add_option("--trace", filter.trace_id, "trace id");
   snapshots->add_option("--since", filter.since, "RFC 3339 time");
   snapshots->add_option("--limit", filter.limit, "how many (20)")->check(CLI::Range(1, 1000));
@@ -69,7 +72,7 @@ void AddReaders(CLI::App& app, Action& action, FilterOptions& filter, std::strin
   snapshot->add_option("id", id, "snapshot")->required();
   snapshot->callback(
       [&] { action = [&id](const GlobalOptions& g) { return RunSnapshot(g, id); }; });
-  CLI::App* tail = app.add_subcommand("tail", "snapshots as they come");
+  CLI::App* tail = app.add_subcommand("tail", "snapshots and log messages as they come");
   AddFilters(*tail, filter);
   tail->add_option("--count", filter.count, "end after so many");
   tail->callback(

@@ -33,7 +33,7 @@ struct SetOptions {
 };
 
 struct FilterOptions {
-  std::string service, tracepoint, trace_id, since;
+  std::string service, tracepoint, trace_id, since, kind;
   uint32_t limit = 20;
   uint64_t count = 0;  // tail: end after so many; 0 = never
 };

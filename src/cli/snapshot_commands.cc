@@ -21,7 +21,8 @@ std::string Query(const FilterOptions& filter) {
   for (const auto& [name, value] : {std::pair{"service", &filter.service},
                                     {"tracepoint", &filter.tracepoint},
                                     {"traceId", &filter.trace_id},
-                                    {"since", &filter.since}}) {
+                                    {"since", &filter.since},
+                                    {"kind", &filter.kind}}) {
     if (!value->empty()) query += std::string("&") + name + "=" + UrlEncode(*value);
   }
   return query;
@@ -58,6 +59,8 @@ std::string MemoryText(const Json& agent) {
 void Print(const GlobalOptions& global, const Json& snapshot) {
   if (global.json) {
     std::printf("%s\n", snapshot.dump().c_str());
+  } else if (IsLog(snapshot)) {
+    std::printf("%s\n", RenderLogLine(snapshot, global.style).c_str());
   } else {
     std::printf("%s\n", RenderSnapshot(snapshot, global.style, global.source_root).c_str());
   }
@@ -76,10 +79,16 @@ int RunSnapshots(const GlobalOptions& global, const FilterOptions& filter) {
   }
   std::vector<std::vector<std::string>> rows{
       {"ID", "TIME (UTC)", "SERVICE", "LINE", "FUNCTION", "THREAD"}};
-  for (const Json& snapshot : result.body.value("snapshots", Json::array())) {
-    rows.push_back(SnapshotRow(snapshot));
+  const Json snapshots = result.body.value("snapshots", Json::array());
+  for (const Json& snapshot : snapshots) {
+    if (!IsLog(snapshot)) rows.push_back(SnapshotRow(snapshot));
   }
-  std::printf("%s", rows.size() == 1 ? "no snapshots\n" : Table(global.style, rows).c_str());
+  if (snapshots.empty()) std::printf("no snapshots\n");
+  if (rows.size() > 1) std::printf("%s", Table(global.style, rows).c_str());
+  if (rows.size() > 1 && rows.size() <= snapshots.size()) std::printf("\n");
+  for (const Json& snapshot : snapshots) {
+    if (IsLog(snapshot)) std::printf("%s\n", RenderLogLine(snapshot, global.style).c_str());
+  }
   return kDone;
 }
 
@@ -87,6 +96,10 @@ int RunSnapshot(const GlobalOptions& global, const std::string& id) {
   ApiClient client(global.server, global.key);
   const ApiResult result = client.Get("/v1/snapshots/" + UrlEncode(id));
   if (!result.ok()) return Fail(global, result.error);
+  if (!global.json && IsLog(result.body)) {  // one alone is shown whole
+    std::printf("%s\n", RenderSnapshot(result.body, global.style, global.source_root).c_str());
+    return kDone;
+  }
   Print(global, result.body);
   return kDone;
 }
@@ -103,6 +116,10 @@ int RunTail(const GlobalOptions& global, const FilterOptions& filter) {
     const Json event = Json::parse(data, nullptr, false);
     if (!event.is_object()) return true;
     if (!filter.tracepoint.empty() && Text(event, "tracepointId") != filter.tracepoint) return true;
+    if (IsLog(event)) {  // all there is, and there may be thousands a second
+      Print(global, event);
+      return filter.count == 0 || ++shown < filter.count;
+    }
     // The event has no source lines; the snapshot itself may.
     const ApiResult whole = client.Get("/v1/snapshots/" + UrlEncode(Text(event, "id")));
     Print(global, whole.ok() ? whole.body : event);

@@ -170,6 +170,9 @@ class Renderer {
 
   std::string Render(const Json& snapshot) {
     Heading(snapshot);
+    if (IsLog(snapshot)) {
+      out_ += Paint(style_, Ink::kDim, "message ") + Text(snapshot, "message") + "\n";
+    }
     const Json& expressions = List(snapshot, "expressions");
     if (!expressions.empty()) {
       out_ += "\n" + Paint(style_, Ink::kBold, "watches") + "\n";
@@ -188,8 +191,9 @@ class Renderer {
     const auto found = snapshot.find("thread");
     const Json thread = found == snapshot.end() ? Json::object() : *found;
     out_ += Paint(style_, Ink::kBold, Text(snapshot, "service")) + "  " +
-            Paint(style_, Ink::kDim, "snapshot ") + Text(snapshot, "id") +
-            Paint(style_, Ink::kDim, "  tracepoint ") + Text(snapshot, "tracepointId") + "\n";
+            Paint(style_, Ink::kDim, IsLog(snapshot) ? "log " : "snapshot ") +
+            Text(snapshot, "id") + Paint(style_, Ink::kDim, "  tracepoint ") +
+            Text(snapshot, "tracepointId") + "\n";
     std::string when = TimeText(Text(snapshot, "time"));
     const std::string micros = Micros(snapshot);
     if (!micros.empty()) when += "  " + Paint(style_, Ink::kGood, micros);
@@ -350,6 +354,29 @@ std::string ReasonText(const std::string& code) {
   };
   const auto found = kTexts.find(code);
   return found == kTexts.end() ? code : found->second;
+}
+
+bool IsLog(const Json& snapshot) { return Text(snapshot, "kind") == "LOG"; }
+
+std::string RenderLogLine(const Json& snapshot, const Style& style) {
+  const Json& frames = List(snapshot, "frames");
+  const Json frame = frames.empty() ? Json::object() : frames[0];
+  const std::string file = Text(frame, "file");
+  const std::string place = file.substr(file.rfind('/') + 1) + ":" + Text(frame, "line");
+  // "2026-01-02T03:04:05.678901234Z" -> "2026-01-02 03:04:05.678901"
+  std::string time = Text(snapshot, "time").substr(0, 26);
+  if (time.size() > 10 && time[10] == 'T') time[10] = ' ';
+  const Json thread =
+      snapshot.is_object() && snapshot.contains("thread") ? snapshot["thread"] : Json::object();
+  std::string name = Text(thread, "name");
+  if (name.empty()) name = Text(thread, "id");
+  std::string line = Paint(style, Ink::kDim, time) + "  " + Paint(style, Ink::kName, name) + "  " +
+                     Paint(style, Ink::kDim, place) + "  " + Text(snapshot, "message");
+  const auto trace = snapshot.find("trace");
+  if (trace != snapshot.end()) {
+    line += "  " + Paint(style, Ink::kDim, "trace " + Text(*trace, "traceId"));
+  }
+  return line;
 }
 
 std::string RenderSnapshot(const Json& snapshot, const Style& style,

@@ -1,4 +1,4 @@
-// A snapshot (REST JSON) as a person reads it on a terminal.
+// A snapshot or log message (REST JSON) as a person reads it on a terminal.
 #ifndef STILLFRAME_CLI_SNAPSHOT_VIEW_H_
 #define STILLFRAME_CLI_SNAPSHOT_VIEW_H_
 
@@ -13,6 +13,10 @@ namespace stillframe::cli {
 // `source_root` plus a suffix of it, when such a file is there.
 std::string RenderSnapshot(const nlohmann::ordered_json& snapshot, const Style& style,
                            const std::string& source_root);
+// Whether the JSON is a message of a LOG tracepoint.
+bool IsLog(const nlohmann::ordered_json& snapshot);
+// Such a message on one line: time, thread, place, message, trace.
+std::string RenderLogLine(const nlohmann::ordered_json& snapshot, const Style& style);
 // "optimized out by the compiler" for OPTIMIZED_OUT and so on; the code itself when unknown.
 std::string ReasonText(const std::string& code);
 

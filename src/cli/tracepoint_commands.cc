@@ -49,6 +49,17 @@ std::string States(const Json& agents) {
   return text;
 }
 
+// One counter over all processes.
+std::string CounterSum(const Json& agents, const char* name) {
+  uint64_t sum = 0;
+  for (const Json& agent : agents) {
+    const Json counters = agent.is_object() ? agent.value("counters", Json::object()) : Json();
+    const auto found = counters.find(name);
+    if (found != counters.end() && found->is_number_unsigned()) sum += found->get<uint64_t>();
+  }
+  return std::to_string(sum);
+}
+
 void PrintAgentStatus(const GlobalOptions& global, const Json& agent) {
   const std::string state = Text(agent, "state");
   std::string line = "  " + Text(agent, "instance").substr(0, 8) + "  " +
@@ -88,6 +99,9 @@ void PrintTracepoint(const GlobalOptions& global, const Json& tracepoint) {
               Place(tracepoint).c_str());
   if (!Text(tracepoint, "condition").empty()) {
     std::printf("  if %s\n", Text(tracepoint, "condition").c_str());
+  }
+  if (!Text(tracepoint, "logMessage").empty()) {
+    std::printf("  log %s\n", Text(tracepoint, "logMessage").c_str());
   }
   for (const Json& watch : tracepoint.value("expressions", Json::array())) {
     if (watch.is_string()) std::printf("  watch %s\n", Safe(watch.get<std::string>()).c_str());
@@ -285,10 +299,13 @@ int RunList(const GlobalOptions& global, const std::string& service) {
     std::printf("%s\n", Json{{"tracepoints", all}}.dump(2).c_str());
     return kDone;
   }
-  std::vector<std::vector<std::string>> rows{{"ID", "SERVICE", "KIND", "WHERE", "STATE", "IF"}};
+  std::vector<std::vector<std::string>> rows{
+      {"ID", "SERVICE", "KIND", "WHERE", "STATE", "HITS", "CAPTURED", "IF"}};
   for (const Json& entry : all) {
+    const Json agents = entry.value("agents", Json::array());
     rows.push_back({Text(entry, "id"), Text(entry, "service"), Text(entry, "kind"), Place(entry),
-                    States(entry.value("agents", Json::array())), Text(entry, "condition")});
+                    States(agents), CounterSum(agents, "hits"), CounterSum(agents, "captured"),
+                    Text(entry, "condition")});
   }
   std::printf("%s", all.empty() ? "no tracepoints\n" : Table(global.style, rows).c_str());
   return kDone;

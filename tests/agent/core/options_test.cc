@@ -24,16 +24,17 @@ TEST(Options, OffWithoutAServer) {
 }
 
 TEST(Options, ReadsEverything) {
-  const auto options = Read({{"STILLFRAME_SERVER", "https://collector.example:7070"},
-                             {"STILLFRAME_API_KEY", "k"},
-                             {"STILLFRAME_SERVICE", "shop"},
-                             {"STILLFRAME_VERSION", "1.4.2"},
-                             {"STILLFRAME_ENVIRONMENT", "prod"},
-                             {"STILLFRAME_LABELS", "zone=a,rack=7"},
-                             {"STILLFRAME_DEBUG_PATH", "/a::/b"},
-                             {"STILLFRAME_START_WAIT", "2.5s"},
-                             {"STILLFRAME_LIMITS", "snapshotsPerSecond=5,cpuPercent=0.5"},
-                             {"STILLFRAME_LOG", "debug"}});
+  const auto options =
+      Read({{"STILLFRAME_SERVER", "https://collector.example:7070"},
+            {"STILLFRAME_API_KEY", "k"},
+            {"STILLFRAME_SERVICE", "shop"},
+            {"STILLFRAME_VERSION", "1.4.2"},
+            {"STILLFRAME_ENVIRONMENT", "prod"},
+            {"STILLFRAME_LABELS", "zone=a,rack=7"},
+            {"STILLFRAME_DEBUG_PATH", "/a::/b"},
+            {"STILLFRAME_START_WAIT", "2.5s"},
+            {"STILLFRAME_LIMITS", "snapshotsPerSecond=5,cpuPercent=0.5,logsPerSecond=70"},
+            {"STILLFRAME_LOG", "debug"}});
   ASSERT_TRUE(options.ok()) << options.status().ToString();
   EXPECT_TRUE(options->enabled);
   EXPECT_EQ(options->labels[1].second, "7");
@@ -41,6 +42,7 @@ TEST(Options, ReadsEverything) {
   EXPECT_EQ(options->start_wait_ms, 2500u);
   EXPECT_EQ(options->limits.snapshots_per_second, 5u);
   EXPECT_EQ(options->limits.cpu_percent, 0.5);
+  EXPECT_EQ(options->limits.logs_per_second, 70u);
   EXPECT_EQ(options->log_level, LogLevel::kDebug);
 }
 
