@@ -154,6 +154,39 @@ std::optional<Gap> CommonGap(const Json& value, int depth = 0) {
   return common;
 }
 
+// Why nothing at all is known below, most frequent first; 0 leaves when something is known.
+struct Gaps {
+  size_t leaves = 0;
+  std::map<Gap, size_t> reasons;
+};
+bool CountGaps(const Json& value, Gaps& gaps, int depth = 0) {
+  if (value.contains("value") || depth > kMaxDepth) return false;
+  const Json& children = List(value, "children");
+  if (children.empty()) {
+    const std::string status = Text(value, "status");
+    if (status == "EXACT" || status == "RECOVERED") return IsEmptyBase(value);
+    ++gaps.leaves;
+    ++gaps.reasons[{status, Text(value, "reason")}];
+    return true;
+  }
+  return std::all_of(children.begin(), children.end(), [&gaps, depth](const Json& child) {
+    return CountGaps(child, gaps, depth + 1);
+  });
+}
+
+// The reason for a value's one line in place of its tree: the same for all of it, or of most of
+// many leaves that are all unknown.
+std::optional<Gap> GapOf(const Json& value) {
+  constexpr size_t kMany = 4;
+  if (List(value, "children").empty()) return std::nullopt;
+  if (auto common = CommonGap(value)) return common;
+  Gaps gaps;
+  if (!CountGaps(value, gaps) || gaps.leaves < kMany) return std::nullopt;
+  return std::max_element(gaps.reasons.begin(), gaps.reasons.end(),
+                          [](const auto& a, const auto& b) { return a.second < b.second; })
+      ->first;
+}
+
 // Code of the compiler's and the system's headers: in a caller it is what lies between the frames
 // that somebody wrote.
 bool IsSystemFrame(const Json& frame) { return Text(frame, "file").starts_with("/usr/include/"); }
@@ -179,7 +212,19 @@ class Renderer {
       Values(expressions, "text", "  ", 0);
     }
     const Json& frames = List(snapshot, "frames");
-    for (size_t i = 0; i < frames.size(); ++i) Frame(frames[i], i);
+    for (size_t i = 0; i < frames.size(); ++i) {
+      size_t end = i;
+      while (i > 0 && end < frames.size() && IsSystemFrame(frames[end])) ++end;
+      if (end - i < 2) {
+        Frame(frames[i], i);
+        continue;
+      }
+      out_ += Paint(style_, Ink::kDim,
+                    "#" + std::to_string(i) + "–#" + std::to_string(end - 1) + "  " +
+                        std::to_string(end - i) + " frames in the headers of the system") +
+              "\n";
+      i = end - 1;
+    }
     if (IsTrue(snapshot, "truncated")) {
       out_ += Paint(style_, Ink::kWarn, "the snapshot was cut at its byte limit") + "\n";
     }
@@ -226,7 +271,7 @@ class Renderer {
     if (index == 0 || (tells && !IsSystemFrame(frame))) {
       out_ += "\n" + title + "\n    " + Paint(style_, Ink::kDim, place) + "\n";
       if (index == 0 && !file.empty()) Source(frame);
-      Variables(variables);
+      Variables(variables, index);
     } else {
       out_ += title + "  " + Paint(style_, Ink::kDim, place) + "\n";
     }
@@ -249,7 +294,8 @@ class Renderer {
   }
 
   // What is not known comes last, one line for each reason.
-  void Variables(const Json& all) {
+  void Variables(const Json& all, size_t index) {
+    frame_ = index;
     Json known = Json::array();
     std::vector<std::pair<std::string, std::string>> gaps;  // reason, names
     for (const Json& variable : all) {
@@ -305,7 +351,7 @@ class Renderer {
     const Json& children = List(value, "children");
     std::string status = Text(value, "status");
     std::string reason = Text(value, "reason");
-    const std::optional<Gap> gap = children.empty() ? std::nullopt : CommonGap(value);
+    const std::optional<Gap> gap = GapOf(value);
     if (gap) std::tie(status, reason) = *gap;
     std::string line = Paint(style_, Ink::kDim, head) + Paint(style_, Ink::kName, name);
     const uint32_t used = Columns(head) + Columns(name) + 3;
@@ -318,8 +364,25 @@ class Renderer {
       line += "  " + Paint(style_, Ink::kDim, Fit(type, std::max(left, 12u)));
     }
     if (!note.empty()) line += "  " + note;
+    if (const std::string same = depth == 0 && !gap ? SameAsInside(children, name) : "";
+        !same.empty()) {
+      out_ += line + Paint(style_, Ink::kDim, "  (as " + same + ")") + "\n";
+      return;
+    }
     out_ += line + "\n";
     if (depth < kMaxDepth && !gap) Values(children, "name", below, depth + 1);
+  }
+
+  // A function hands on what it was given: the tree of a variable that an inner frame has shown
+  // already, with exactly these contents, is named, not repeated. "" when there is none.
+  std::string SameAsInside(const Json& children, const std::string& name) {
+    constexpr size_t kWorthIt = 250;  // bytes of JSON, about three lines
+    if (children.empty()) return "";
+    std::string contents = children.dump(-1, ' ', false, Json::error_handler_t::replace);
+    if (contents.size() < kWorthIt) return "";
+    const auto [shown, is_new] =
+        shown_.try_emplace(std::move(contents), frame_, name + " in #" + std::to_string(frame_));
+    return is_new || shown->second.first == frame_ ? "" : shown->second.second;
   }
 
   std::string Note(const std::string& status, const std::string& reason) const {
@@ -334,6 +397,8 @@ class Renderer {
   const Style& style_;
   const std::string& root_;
   std::string out_;
+  size_t frame_ = 0;                                             // whose variables are being shown
+  std::map<std::string, std::pair<size_t, std::string>> shown_;  // contents: frame, "name in #0"
 };
 
 }  // namespace

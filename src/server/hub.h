@@ -137,6 +137,9 @@ class Hub {
   void TakeAnswers(const std::string& instance, std::vector<model::Answer> answers);
   model::AgentStatus StatusOf(const StoredTracepoint& tracepoint, const Agent& agent) const;
   std::string DescribeLocked(const StoredTracepoint& tracepoint, const Principal* principal) const;
+  bool AddSubscriber(const std::string& service, const Principal& principal,
+                     const std::string& last_event_id, const std::shared_ptr<Exchange>& exchange);
+  void DropSubscriber(const Exchange* exchange);
   void EmitTracepoint(const StoredTracepoint& tracepoint);
   void Emit(const std::string& name, Event event, const std::string& json);
   static bool Sees(const Subscriber& subscriber, const Event& event);

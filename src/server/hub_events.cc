@@ -49,11 +49,27 @@ void Hub::PublishEvent(const std::string& name, const std::string& service,
 
 void Hub::Subscribe(const std::string& service, const Principal& principal,
                     const std::string& last_event_id, std::shared_ptr<Exchange> exchange) {
+  if (!AddSubscriber(service, principal, last_event_id, exchange)) return;
+  // Not under the lock: the callback may run at once.
+  exchange->OnClosed([this, raw = exchange.get()] { DropSubscriber(raw); });
+}
+
+// The reader has hung up: not held until the next event.
+void Hub::DropSubscriber(const Exchange* exchange) {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(subscribers_, [exchange](const Subscriber& subscriber) {
+    return subscriber.exchange.get() == exchange;
+  });
+}
+
+bool Hub::AddSubscriber(const std::string& service, const Principal& principal,
+                        const std::string& last_event_id,
+                        const std::shared_ptr<Exchange>& exchange) {
   const std::lock_guard lock(mutex_);
   if (subscribers_.size() >= kMaxSubscribers || draining_) {
-    return exchange->Send(
-        ErrorResponse(draining_ ? 503 : 429, "OVER_LIMIT",
-                      draining_ ? "the server is stopping" : "too many event streams"));
+    exchange->Send(ErrorResponse(draining_ ? 503 : 429, "OVER_LIMIT",
+                                 draining_ ? "the server is stopping" : "too many event streams"));
+    return false;
   }
   Response head;
   head.content_type = "text/event-stream";
@@ -82,6 +98,7 @@ void Hub::Subscribe(const std::string& service, const Principal& principal,
     }
   }
   if (alive) subscribers_.push_back(std::move(subscriber));
+  return alive;
 }
 
 void Hub::Tick() {

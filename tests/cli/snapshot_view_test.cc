@@ -119,6 +119,20 @@ TEST(SnapshotView, CallersInSystemHeadersAreOneLine) {
   EXPECT_EQ(text.find("f = 1"), std::string::npos) << text;
 }
 
+TEST(SnapshotView, ManyCallersInSystemHeadersAreOneLineTogether) {
+  Json snapshot = Snapshot(Json::array());
+  const Json mine = snapshot["frames"][1];
+  Json theirs = mine;
+  theirs["file"] = "/usr/include/c++/12/bits/invoke.h";
+  snapshot["frames"] = {theirs, theirs, theirs, theirs, mine, theirs};
+  const std::string text = Render(snapshot);
+  EXPECT_NE(text.find("#1–#3  3 frames in the headers of the system\n"
+                      "#4  main  /nowhere/main.cc:7\n"
+                      "#5  main  /usr/include/c++/12/bits/invoke.h:7\n"),
+            std::string::npos)
+      << text;
+}
+
 TEST(SnapshotView, TheServersSourceIsShownUnlessAFolderIsNamed) {
   Json snapshot = Snapshot(Json::array());
   Json& lines = snapshot["frames"][0]["source"] = Json::array();
@@ -139,6 +153,30 @@ TEST(SnapshotView, TheServersSourceIsShownUnlessAFolderIsNamed) {
   EXPECT_EQ(text.find("b 45"), std::string::npos) << text;
   text = RenderSnapshot(snapshot, Style{}, "/no/such/folder");
   EXPECT_EQ(text.find("server"), std::string::npos) << text;
+}
+
+TEST(SnapshotView, ATreeWithoutAnyKnownValueIsOneLine) {
+  const Json limit = Gap("x", "int", "UNAVAILABLE", "LIMIT");
+  const Json other = Gap("y", "int", "UNAVAILABLE", "UNSUPPORTED_TYPE");
+  const Json tree = Tree("f", "F", {Tree("g", "G", {limit, limit, other}), limit});
+  EXPECT_NE(Render(Snapshot(Json::array({tree})))
+                .find("    └─ f  F  — unavailable: more than the limits allow\n#1"),
+            std::string::npos);
+}
+
+TEST(SnapshotView, WhatAnInnerFrameShowedIsNotRepeated) {
+  Json members = Json::array();
+  for (int i = 0; i < 6; ++i) members.push_back(Value("member", "std::string", "\"text\""));
+  Json snapshot = Snapshot(Json::array({Tree("order", "Order &", members)}));
+  Json other = members;
+  other[3]["value"] = "\"else\"";
+  snapshot["frames"][1]["variables"] = {Tree("mine", "Order", members), Tree("b", "Order", other),
+                                        Tree("c", "Order", other)};
+  const std::string text = Render(snapshot);
+  EXPECT_NE(text.find("    ├─ mine  Order  (as order in #0)\n    ├─ b  Order\n    │  ├─ member"),
+            std::string::npos)
+      << text;
+  EXPECT_NE(text.find("    └─ c  Order\n       ├─ member"), std::string::npos) << text;
 }
 
 TEST(SnapshotView, BasesWithoutDataAreLeftOut) {

@@ -102,6 +102,38 @@ TEST_F(Events, ResumeAfterTheLastIdSeen) {
   End();
 }
 
+// Before any event or heartbeat (10 s) finds out.
+TEST_F(Events, AReaderThatHangsUpIsHeldNoLonger) {
+  server_.Do({.path = "/v1/events", .key = server_.admin_key, .on_data = [](const std::string&) {
+                return false;
+              }});
+  EXPECT_TRUE(WaitFor(
+      [&] {
+        return server_.Get("/metrics", "").body.find("stillframe_event_streams 0\n") !=
+               std::string::npos;
+      },
+      5));
+  End();
+}
+
+// A client that has seen no event yet knows where to resume: nothing is lost, nothing repeated.
+TEST_F(Events, TheFirstIdIsToldBeforeTheFirstEvent) {
+  Create("before");
+  std::string greeting;
+  server_.Do(
+      {.path = "/v1/events", .key = server_.admin_key, .on_data = [&](const std::string& all) {
+         greeting = all;
+         return all.find("\n\n") == std::string::npos;
+       }});
+  EXPECT_EQ(greeting.find("data:"), std::string::npos) << greeting;
+  Create("between");
+  Stream resumed(server_, server_.admin_key, "", LastId(greeting));
+  EXPECT_TRUE(resumed.Sees("\"between\""));
+  EXPECT_EQ(resumed.Text().find("\"before\""), std::string::npos);
+  EXPECT_EQ(resumed.Text().find("event: reset"), std::string::npos);
+  End();
+}
+
 TEST_F(Events, ScopesHold) {
   const std::string viewer = server_.Key("viewer", {"--service", "mine"});
   const std::string staging = server_.Key("viewer", {"--environment", "staging"});
