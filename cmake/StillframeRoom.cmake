@@ -23,10 +23,16 @@ function(stillframe_room NAME)
   endif()
 endfunction()
 
-# stillframe_test(NAME DEPS target...): one GoogleTest program of every *_test.cc below the
-# calling folder, discovered into CTest.
+# stillframe_test(NAME DEPS target... [LABEL label]): one GoogleTest program of every *_test.cc
+# below the calling folder, discovered into CTest. The label says which presets run its tests
+# (CMakePresets.json, testPresets):
+#   unit (the default)  release, debug, clang, asan-ubsan
+#   threads             these and tsan: about threads that share memory
+# Tests of whole processes (e2e), of what is installed (package) and of tools run without sanitizers
+# only: a sanitizer's runtime cannot be preloaded into a program that was built without it. Tests of
+# objects (gate) run under asan-ubsan too.
 function(stillframe_test NAME)
-  cmake_parse_arguments(T "" "TIMEOUT" "DEPS;SOURCES;LABELS" ${ARGN})
+  cmake_parse_arguments(T "" "TIMEOUT;LABEL" "DEPS;SOURCES" ${ARGN})
   if(T_SOURCES)
     set(sources ${T_SOURCES})
   else()
@@ -34,6 +40,9 @@ function(stillframe_test NAME)
   endif()
   if(NOT sources)
     return()
+  endif()
+  if(NOT T_LABEL)
+    set(T_LABEL unit)
   endif()
   if(NOT T_TIMEOUT)
     set(T_TIMEOUT 120)
@@ -47,5 +56,5 @@ function(stillframe_test NAME)
   set_target_properties(stillframe_${NAME}_test PROPERTIES RUNTIME_OUTPUT_DIRECTORY
                         ${CMAKE_BINARY_DIR}/tests)
   gtest_discover_tests(stillframe_${NAME}_test TEST_PREFIX ${NAME}. DISCOVERY_MODE PRE_TEST
-                       PROPERTIES TIMEOUT ${T_TIMEOUT} LABELS "${T_LABELS}")
+                       PROPERTIES TIMEOUT ${T_TIMEOUT} LABELS ${T_LABEL})
 endfunction()

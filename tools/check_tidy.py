@@ -15,7 +15,8 @@ MUST_BE_ON = {
     "readability-container-size-empty", "readability-redundant-string-cstr",
     "modernize-use-nullptr", "modernize-use-override",
 }
-MUST_BE_OFF = {"bugprone-easily-swappable-parameters", "bugprone-narrowing-conversions"}
+MUST_BE_OFF = {"bugprone-easily-swappable-parameters", "bugprone-narrowing-conversions",
+               "performance-no-int-to-ptr"}
 LEAST = 120
 
 

@@ -7,8 +7,10 @@
 
 // Both ends of the section that holds the agent's code in libstillframe.a (cmake/agent_object.ld),
 // named by the linker of the program; null in the shared library, where nothing defines them.
+// NOLINTBEGIN(bugprone-reserved-identifier): the linker's names
 extern "C" __attribute__((weak, visibility("hidden"))) const char __start_stillframe_text[];
 extern "C" __attribute__((weak, visibility("hidden"))) const char __stop_stillframe_text[];
+// NOLINTEND(bugprone-reserved-identifier)
 
 namespace stillframe::probe {
 namespace {
