@@ -54,15 +54,15 @@ class StillframeRow:
         if "condition" in self.spec:
             self.stack_bytes = session.ask("stack")["stack_bytes"]
         session.quit()
-        counted = dict(re.findall(r"(\w+)=(\d+)", session.said().rpartition("tracepoint row:")[2]))
-        counted = {k: int(v) for k, v in counted.items()}
+        last = session.said().rpartition("tracepoint row at exit:")[2]
+        counted = {name: int(count) for name, count in re.findall(r"([\w.]+)=(\d+)", last)}
         assert counted.get("hits") == session.total, \
             f"{self.name}: the agent counted {counted}, the loop {session.total}"
         parts = ("conditionFalse", "conditionError", "rateLimited", "budgetStopped", "reentrant",
                  "ringFull", "unsafeContext", "captured")
-        assert sum(counted[p] for p in parts) == counted["hits"], f"{self.name}: {counted}"
-        shares = [f"{p} {100 * counted[p] / counted['hits']:.3g} %" for p in parts if counted[p]]
-        if self.kept and counted["captured"] < 0.95 * counted["hits"]:
+        assert sum(counted.get(p, 0) for p in parts) == counted["hits"], f"{self.name}: {counted}"
+        shares = [f"{p} {100 * counted[p] / counted['hits']:.3g} %" for p in parts if p in counted]
+        if self.kept and counted.get("captured", 0) < 0.95 * counted["hits"]:
             shares.insert(0, "NOT THE TARGET'S FIGURE, too few became records")
         return ", ".join(shares)
 
