@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import time
 
-from session import LINE, Session, Skip, private_copy, require
+from session import FEW_BURST, LINE, Session, Skip, private_copy, require
 
 
 def shell(*command, check=True, env=None):
@@ -168,7 +168,7 @@ class Bpftrace(Peer):
 
 class Lttng(Peer):
     """A session daemon and a home of its own, without kernel tracing."""
-    burst = {"burst_us": 500, "max_hits": 5_000, "pause_us": 20_000}
+    burst = FEW_BURST
 
     def __init__(self, name, threads_context=False):
         super().__init__(name)
@@ -239,7 +239,7 @@ class Lttng(Peer):
 
 class Uftrace(Peer):
     """Function entry and exit (two records), no locals: -pg, as its manual has it."""
-    burst = {"burst_us": 500, "max_hits": 5_000, "pause_us": 20_000}
+    burst = FEW_BURST
 
     def start(self, programs, folder):
         require("uftrace", "uftrace")

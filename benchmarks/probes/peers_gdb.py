@@ -4,7 +4,7 @@ import pathlib
 import re
 
 from peers import Peer
-from session import LINE, Session, Skip, private_copy, require
+from session import FEW_BURST, LINE, Session, Skip, private_copy, require
 
 IN_PROCESS_AGENT = pathlib.Path("/usr/lib/libinproctrace.so")
 WITNESSES = 10
@@ -89,7 +89,6 @@ def rows():
     five = "id, count, price, *name._M_dataplus._M_p@18, order->quantity"
     return [
         FastTracepoint("GDB fast tracepoint, false condition", condition=" if id == -1"),
-        FastTracepoint("GDB fast tracepoint, five locals", collect=five, burst_us=300,
-                       max_hits=500, pause_us=5_000),
+        FastTracepoint("GDB fast tracepoint, five locals", collect=five, **FEW_BURST),
         Breakpoint("GDB breakpoint, false condition"),
     ]

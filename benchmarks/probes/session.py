@@ -13,10 +13,17 @@ FLAGS = ["-std=c++20", "-O2", "-g", "-fno-pie", "-falign-functions=64", f"-I{HER
          f"-I{ROOT / 'include'}"]
 START_SECONDS = 20
 ANSWER_SECONDS = 40
+# Bursts of rows that make a record of each hit: few enough for every tool's buffers, which are
+# emptied in the pause after each.
+FEW_BURST = {"max_hits": 300, "pause_us": 50_000, "pairs": 5}
 
 
 class Skip(Exception):
     """A row that cannot be measured here, and why."""
+
+
+class NoFigure(Exception):
+    """The tool does not do what the row is about, so what was measured is no figure for it."""
 
 
 def probed_line():

@@ -92,6 +92,10 @@ struct Plan {
   int64_t pause_us = 0;
 };
 
+constexpr int64_t kWarmUpHits = 100'000;
+// Of every probed thread, as one that serves a request has.
+constexpr char kTraceParent[] = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
 // Each thread has data of its own, as services have.
 struct Worker {
   Order order;
@@ -114,7 +118,10 @@ void PinTo(int core) {
   }
 }
 
+// As many as take the time wanted; with a pause, which lets a tool empty its buffers, as many as
+// fit these, whatever time they take.
 int64_t HitsOfBurst(const Plan& plan, Worker& worker) {
+  if (plan.pause_us > 0) return plan.max_hits;
   int64_t hits = 1;
   while (hits < plan.max_hits) {
     const int64_t start = Now(CLOCK_MONOTONIC);
@@ -133,11 +140,14 @@ int64_t HitsOfBurst(const Plan& plan, Worker& worker) {
 void RunWorker(const Plan& plan, int index, Worker& worker, Barrier& barrier,
                std::atomic<int64_t>& hits) {
   PinTo(index % static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN)));
-  // With a trace context, as a thread that serves a request has.
-  const stillframe::TraceScope trace("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+  const stillframe::TraceScope trace(kTraceParent);
   if (index == 0) hits = HitsOfBurst(plan, worker);
   for (int pair = 0; pair <= plan.pairs; ++pair) {
-    if (plan.pause_us > 0) usleep(static_cast<useconds_t>(plan.pause_us));
+    if (plan.pause_us > 0) {
+      usleep(static_cast<useconds_t>(plan.pause_us));
+      // What a core does slowly after a rest must not be the first burst's cost, whichever it is.
+      g_sink = plain::Loop(kWarmUpHits, 1, worker.name, &worker.order);
+    }
     Pair now;
     for (int turn = 0; turn < 2; ++turn) {
       barrier.Wait();
@@ -236,6 +246,7 @@ void Serve(FILE* in, FILE* out) {
       Run(plan, out);
     } else if (std::sscanf(line, "hit %ld %ld", &count, &id) == 2) {
       Worker worker;
+      const stillframe::TraceScope trace(kTraceParent);
       for (int64_t i = 0; i < count; ++i) g_sink = probed::Loop(1, id, worker.name, &worker.order);
       g_total.fetch_add(count);
       std::fprintf(out, "{\"total\":%ld,\"traps\":%ld}\n", g_total.load(), g_traps.load());

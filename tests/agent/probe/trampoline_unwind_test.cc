@@ -117,8 +117,7 @@ _Unwind_Reason_Code OnFrame(_Unwind_Context* context, void* argument) {
   auto* const seen = static_cast<Seen*>(argument);
   const uint64_t start = _Unwind_GetRegionStart(context);
   if (start == reinterpret_cast<uint64_t>(&stillframe_test_unwound)) {
-    seen->rbx_right =
-        _Unwind_GetGR(context, kRbxDwarf) == Function(&stillframe_test_unwound_callee);
+    seen->rbx_right = _Unwind_GetGR(context, kRbxDwarf) == Function(&stillframe_test_unwound_callee);
   }
   if (start == reinterpret_cast<uint64_t>(&CallProbed)) seen->reached = true;
   return seen->reached ? _URC_NORMAL_STOP : _URC_NO_REASON;
@@ -288,17 +287,16 @@ Tally TallyOf(uint32_t first, uint32_t end) {
 }
 
 void Print(const char* text, const char* when, const Tally& tally) {
-  std::printf(
-      "  %-13s %-7s unwound from %3u of %3u instructions of the trampoline, %3u of %3u of "
-      "the hit path, %2u of %2u of the program\n",
-      text, when, tally.trampoline.reached, tally.trampoline.of, tally.hit_path.reached,
-      tally.hit_path.of, tally.application.reached, tally.application.of);
+  std::printf("  %-13s %-7s unwound from %3u of %3u instructions of the trampoline, %3u of %3u of "
+              "the hit path, %2u of %2u of the program\n",
+              text, when, tally.trampoline.reached, tally.trampoline.of, tally.hit_path.reached,
+              tally.hit_path.of, tally.application.reached, tally.application.of);
 }
 
 void CheckSite(const Site& site) {
   SCOPED_TRACE(site.text);
-  void* const memory =
-      mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  void* const memory = mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE,
+                            MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   g_shared = new (memory) Shared;
   FindOwnCode();
   fflush(stdout);
