@@ -110,10 +110,16 @@ class CodeFile {
 std::unique_ptr<Installer> MakeInstaller() {
   auto writer = TextWriter::Create(MakeLinuxTextSystem());
   if (!writer.ok()) Fail(writer.status().ToString());
-  if (!(*writer)->abilities().reasons.empty()) {
-    std::printf("\nNot everything is permitted here: %s\n", (*writer)->abilities().reasons.c_str());
-  }
   return std::make_unique<Installer>(&CountingHit, std::move(*writer));
+}
+
+// Of the busy thread, if there is one: whether it runs now.
+const std::atomic<bool>* g_other = nullptr;
+
+bool OtherRests() { return g_other != nullptr && !*g_other; }
+
+void WaitForOther() {
+  while (OtherRests()) _mm_pause();
 }
 
 // Another thread of the process that runs on the other core all the time: without one, barriers and
@@ -125,15 +131,19 @@ class BusyThread {
           PinTo(1);
           running_ = true;
           while (!stop_.load(std::memory_order_relaxed)) {
+            awake_ = true;
             const double slice_end = MicrosNow() + kSliceMicros;
             while (!stop_.load(std::memory_order_relaxed) && MicrosNow() < slice_end) step();
+            awake_ = false;
             usleep(kRestMicros);
             if (rested) rested();
           }
         }) {
     while (!running_) sched_yield();
+    g_other = &awake_;
   }
   ~BusyThread() {
+    g_other = nullptr;
     stop_ = true;
     thread_.join();
   }
@@ -143,6 +153,7 @@ class BusyThread {
   static constexpr double kSliceMicros = 200'000;
   static constexpr useconds_t kRestMicros = 20'000;
   std::atomic<bool> running_{false};
+  std::atomic<bool> awake_{false};
   std::atomic<bool> stop_{false};
   std::thread thread_;
 };
@@ -167,6 +178,7 @@ Times ToggleWarm(Installer& installer, const CodeFile& file, uint64_t index, int
   Times times;
   const RuntimeAddress site = file.site(index);
   for (int round = 0; round <= rounds; ++round) {
+    WaitForOther();
     const double start = MicrosNow();
     const Status armed = installer.Arm(site);
     const double between = MicrosNow();
@@ -178,7 +190,7 @@ Times ToggleWarm(Installer& installer, const CodeFile& file, uint64_t index, int
     const Status disarmed = installer.Disarm(site);
     const double end = MicrosNow();
     if (!disarmed.ok()) Fail(disarmed.ToString());
-    if (round == 0) continue;  // the first one copies pages
+    if (round == 0 || OtherRests()) continue;  // the first one copies pages
     times.arm.push_back(between - start);
     times.disarm.push_back(end - again);
   }
@@ -196,6 +208,7 @@ Times Cold(Method method, int rounds) {
     files.push_back(std::make_unique<CodeFile>(kCount));
     const CodeFile& file = *files.back();
     for (uint64_t i = static_cast<uint64_t>(round) % 8; i < kCount; ++i) {
+      WaitForOther();
       const double start = MicrosNow();
       const auto prepared = installer->Prepare(file.site(i), file.text());
       if (!prepared.ok()) continue;
@@ -203,8 +216,10 @@ Times Cold(Method method, int rounds) {
       const Status armed = installer->Arm(file.site(i));
       const double end = MicrosNow();
       if (!armed.ok()) Fail(armed.ToString());
-      times.arm.push_back(end - start);
-      times.disarm.push_back(end - between);
+      if (!OtherRests()) {
+        times.arm.push_back(end - start);
+        times.disarm.push_back(end - between);
+      }
       break;
     }
   }
@@ -360,6 +375,9 @@ void PrintPauses(const std::vector<Pauses>& all) {
 
 int Main(double seconds) {
   PinTo(0);
+  if (const std::string reasons = MakeInstaller()->abilities().reasons; !reasons.empty()) {
+    std::printf("Not everything is permitted here: %s\n\n", reasons.c_str());
+  }
   std::printf("| engine, µs | other threads | median | 10 %% | 90 %% | target |\n");
   std::printf("| --- | --- | --- | --- | --- | --- |\n");
   for (const bool busy : {false, true}) {
