@@ -73,8 +73,6 @@ class Traced {
     g_shared->site = module_.at(64);
     raise(SIGSTOP);
     const MachineFault fault = RunOnce(in, actual, after);
-    g_shared->site = 0;
-    raise(SIGSTOP);
     if (fault.signal != 0) return Fail(4, "signal " + std::to_string(fault.signal));
     if (!SameState(expected, actual)) return Fail(5, DescribeDifference(expected, actual));
     // A call's red zone is dead; a return moves it up.

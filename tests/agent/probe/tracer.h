@@ -58,12 +58,12 @@ class Tracer {
     Continue();
     return 0;
   }
-  // To the end: the child's exit code, -1 when it died.
+  // Lets go of the child. Its exit code, -1 when it died.
   int Finish() {
-    ptrace(PTRACE_CONT, child_, nullptr, nullptr);
+    ptrace(PTRACE_DETACH, child_, nullptr, nullptr);
     int status = 0;
     while (waitpid(child_, &status, 0) == child_ && WIFSTOPPED(status)) {
-      ptrace(PTRACE_CONT, child_, nullptr, nullptr);
+      ptrace(PTRACE_DETACH, child_, nullptr, nullptr);
     }
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   }

@@ -2,6 +2,8 @@
 // tracer tries every instruction.
 #include <dlfcn.h>
 #include <sys/mman.h>
+#include <sys/time.h>
+#include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
 #include <unwind.h>
@@ -12,6 +14,7 @@
 #include <set>
 
 #include "agent/probe/arch/x86_64/trampoline_cfi.h"
+#include "agent/probe/frame_registry.h"
 #include "base/process_maps.h"
 #include "tests/agent/probe/hit_kinds.h"
 #include "tests/agent/probe/tracer.h"
@@ -98,6 +101,10 @@ struct Shared {
   volatile bool throws = false;
   uint64_t code_start = 0;  // of this program
   uint64_t code_end = 0;
+  // Samples of a profiler: outside of this program's own code, and those that got to the caller.
+  volatile uint64_t samples = 0;
+  volatile uint64_t sampled_trampoline = 0;
+  volatile uint64_t got_through = 0;
   char failure[256] = {};
   Seen seen[4096];
 };
@@ -148,6 +155,34 @@ bool InTrampoline(uint64_t pc) { return pc < g_shared->code_start || pc >= g_sha
 bool InProbedFunction(uint64_t pc) {
   return pc >= reinterpret_cast<uint64_t>(&stillframe_test_unwound) &&
          pc <= Function(&stillframe_test_unwound_callee) + 3;
+}
+
+// As a sampling profiler does.
+void OnProfile(int, siginfo_t*, void* context) {
+  const auto* const registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
+  g_shared->samples = g_shared->samples + 1;
+  if (!InTrampoline(static_cast<uint64_t>(registers[REG_RIP]))) return;
+  Seen seen;
+  _Unwind_Backtrace(&OnFrame, &seen);
+  g_shared->sampled_trampoline = g_shared->sampled_trampoline + 1;
+  g_shared->got_through = g_shared->got_through + (seen.reached && seen.rbx_right);
+}
+
+// Until a few hundred samples fell into the trampoline.
+void Profile() {
+  struct sigaction action {};
+  action.sa_sigaction = &OnProfile;
+  action.sa_flags = SA_SIGINFO | SA_RESTART;
+  sigaction(SIGPROF, &action, nullptr);
+  timer_t timer;
+  sigevent event{};
+  event.sigev_notify = SIGEV_SIGNAL;
+  event.sigev_signo = SIGPROF;
+  timer_create(CLOCK_MONOTONIC, &event, &timer);
+  const itimerspec every{{0, 50'000}, {0, 50'000}};  // 20 kHz
+  timer_settime(timer, 0, &every, nullptr);
+  while (g_shared->sampled_trampoline < 300) CallProbed();
+  timer_delete(timer);
 }
 
 struct Site {
@@ -260,6 +295,7 @@ int RunChild(const Site& site) {
       g_shared->caught = g_shared->caught + (value == 42);
     }
   }
+  Profile();
   return 0;
 }
 
@@ -326,6 +362,8 @@ void CheckSite(const Site& site) {
   Print(site.text, "with:", after);
   std::printf("  %-13s %u exceptions thrown from signal handlers there, %lu caught\n", site.text,
               thrown, g_shared->caught);
+  std::printf("  %-13s %lu samples at 20 kHz, %lu in the trampoline or an island, %lu unwound\n",
+              site.text, g_shared->samples, g_shared->sampled_trampoline, g_shared->got_through);
   EXPECT_EQ(before.trampoline.reached, 0u) << "then this test shows nothing";
   EXPECT_GT(after.trampoline.of, 50u);
   EXPECT_EQ(after.trampoline.reached, after.trampoline.of);
@@ -334,6 +372,8 @@ void CheckSite(const Site& site) {
   EXPECT_EQ(after.application.reached, after.application.of);
   EXPECT_GT(thrown, 50u);
   EXPECT_EQ(g_shared->caught, thrown);
+  EXPECT_GE(g_shared->sampled_trampoline, 300u);
+  EXPECT_EQ(g_shared->got_through, g_shared->sampled_trampoline);
   munmap(memory, sizeof(Shared));
 }
 
@@ -342,6 +382,45 @@ TEST(TrampolineUnwind, ReachesTheCallerFromEveryInstruction) {
     CheckSite(site);
     if (HasFailure()) return;
   }
+}
+
+// Throws in a loop while a timer's handler unwinds, with a frame registered; 0 when it ended.
+int ThrowUnderAProfiler(FrameRegistry& registry) {
+  const arch::CfiRange range{0x100000000000, 64, {{0, 7, 0, 0x401000, {}}}};
+  registry.Add(arch::EncodeEhFrame({&range, 1}), range.start);
+  struct sigaction action {};
+  action.sa_handler = [](int) {
+    Seen seen;
+    _Unwind_Backtrace(&OnFrame, &seen);
+  };
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGPROF, &action, nullptr);
+  const itimerval every{{0, 100}, {0, 100}};
+  setitimer(ITIMER_PROF, &every, nullptr);
+  int caught = 0;
+  for (int i = 0; i < 200'000; ++i) {
+    try {
+      throw i;
+    } catch (const int value) {
+      caught += value == i;
+    }
+  }
+  return caught == 200'000 ? 0 : 1;
+}
+
+// Where lookups take a lock, nothing may be registered: see frame_registry.h.
+TEST(FrameRegistry, IsUsedOnlyWhereItDoesNoHarm) {
+  FrameRegistry registry = FrameRegistry::Find();
+  EXPECT_NE(registry.usable(), !registry.reason().empty());
+  std::printf("  %s\n", registry.usable() ? "usable" : registry.reason().c_str());
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(60);
+    _exit(ThrowUnderAProfiler(registry));
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
 }
 
 }  // namespace
