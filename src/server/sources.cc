@@ -88,11 +88,9 @@ Result<Sources> Sources::Open(const std::vector<std::string>& specs) {
                     "--source must be SERVICE=FOLDER, not \"" + spec + "\"");
     }
     const std::string folder = spec.substr(equals + 1);
-    auto fd =
-        std::make_shared<UniqueFd>(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    auto fd = std::make_shared<UniqueFd>(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!fd->valid()) {
-      return Status(Code::kInvalidArgument,
-                    ErrnoStatus("--source " + folder, errno).message());
+      return Status(Code::kInvalidArgument, ErrnoStatus("--source " + folder, errno).message());
     }
     sources.folders_[spec.substr(0, equals)].push_back(std::move(fd));
   }

@@ -49,10 +49,9 @@ TEST_F(SourcesTest, ShowsTheLinesAroundOfTheLongestSuffixThatIsThere) {
 TEST_F(SourcesTest, NothingElseCanBeReached) {
   auto sources = Sources::Open({spec()});
   ASSERT_TRUE(sources.ok());
-  for (const char* path :
-       {"", "/", "..", "../outside.cc", "src/../../outside.cc", "src/web/../web/a.cc", "link.cc",
-        "up/outside.cc", ".git/config", ".env", "./b.cc", "src", "src/web", "pipe.cc", "/etc/passwd",
-        "no.cc"}) {
+  for (const char* path : {"", "/", "..", "../outside.cc", "src/../../outside.cc",
+                           "src/web/../web/a.cc", "link.cc", "up/outside.cc", ".git/config", ".env",
+                           "./b.cc", "src", "src/web", "pipe.cc", "/etc/passwd", "no.cc"}) {
     EXPECT_TRUE(sources->Around("web", path, 2).empty()) << path;
   }
   EXPECT_TRUE(sources->Around("web", std::string_view("b.cc\0x", 6), 2).empty());

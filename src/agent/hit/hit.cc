@@ -144,6 +144,7 @@ ThreadSlot* ClaimSlot(uint32_t thread_id) {
       if (!slot.owner.compare_exchange_strong(owner, thread_id, std::memory_order_acq_rel))
         continue;
       slot.announced.store(0, kRelaxed);
+      slot.stack = 0;
       slot.shard_bytes = uint64_t{i} * sizeof(CounterShard);
       uint32_t used = g_process.slots_used.load(kRelaxed);
       while (used <= i && !g_process.slots_used.compare_exchange_weak(used, i + 1, kRelaxed)) {
@@ -270,12 +271,15 @@ void OneProbe(SiteRuntime* site, const SiteProbe& entry, const RegisterFile* reg
   if (timed) FinishTimedDecline(shard, start);
 }
 
-// A signal handler that interrupted a hit may leave by longjmp: the hit never ends, and without
-// this the thread would count as inside it for ever. Stacks grow down, so a hit that begins above
-// the one that runs, on the same stack, tells that the latter's frames are gone. On an alternate
-// signal stack nothing can be told.
+// A signal handler that interrupted a hit may leave by longjmp or an exception: the hit never ends,
+// and without this the thread would count as inside it for ever. Stacks grow down, so a hit that
+// begins above the one that runs, on the same stack, tells that the latter's frames are gone; so
+// does one at about the same depth (the site once more), because a handler's hit is below a signal
+// frame. On an alternate signal stack nothing can be told. running_at: 0 = not known.
 __attribute__((noinline)) bool IsAbandoned(uint64_t running_at, const RegisterFile* registers) {
-  if (reinterpret_cast<uint64_t>(registers) <= running_at) return false;
+  constexpr uint64_t kLeastSignalFrameBytes = 512;  // siginfo_t and ucontext_t alone take more
+  const auto begins_at = reinterpret_cast<uint64_t>(registers);
+  if (running_at == 0 || begins_at + kLeastSignalFrameBytes <= running_at) return false;
   SignalStack stack{};
   return stillframe_syscall(SYS_sigaltstack, 0, reinterpret_cast<uint64_t>(&stack), 0, 0, 0, 0) ==
              0 &&
@@ -284,8 +288,12 @@ __attribute__((noinline)) bool IsAbandoned(uint64_t running_at, const RegisterFi
 
 // Announced before the list is read. Partner: WaitForQuiescence.
 SF_HIT_INLINE void Enter(ThreadState& thread, const RegisterFile* registers) {
-  thread.hit_registers = registers;
+  // Said first, placed second: a handler in between finds a hit of unknown place, which it leaves
+  // alone (and if it longjmps from there, for ever). The other way round its own hit would leave
+  // its place behind as if it were this one's, and the next would take this one for abandoned.
   thread.in_hit.store(1, kRelaxed);
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  thread.hit_registers = registers;
   const uint32_t epoch = g_process.epoch.load(kRelaxed);
   if (ThreadSlot* const slot = thread.slot) {
     // Not 0 when this hit is in a signal handler that interrupted a trampoline: what that announced
@@ -295,8 +303,9 @@ SF_HIT_INLINE void Enter(ThreadState& thread, const RegisterFile* registers) {
       thread.outer_announced = 0;
     }
     if (thread.outer_announced == 0) {
-      slot->stack = reinterpret_cast<uint64_t>(registers);
       slot->announced.store(epoch, kRelaxed);
+      std::atomic_signal_fence(std::memory_order_seq_cst);
+      slot->stack = reinterpret_cast<uint64_t>(registers);
     }
     std::atomic_signal_fence(std::memory_order_seq_cst);
     return;
@@ -309,11 +318,14 @@ SF_HIT_INLINE void Enter(ThreadState& thread, const RegisterFile* registers) {
 SF_HIT_INLINE void Withdraw(ThreadState& thread) {
   if (thread.slot != nullptr) {
     thread.slot->announced.store(thread.outer_announced, std::memory_order_release);
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    if (thread.outer_announced == 0) thread.slot->stack = 0;
   } else if (std::atomic<uint32_t>* const running = thread.running) {
     thread.running = nullptr;
     std::atomic_signal_fence(std::memory_order_seq_cst);
     running->fetch_sub(1, std::memory_order_release);
   }
+  thread.hit_registers = nullptr;
   std::atomic_signal_fence(std::memory_order_seq_cst);
   thread.in_hit.store(0, kRelaxed);
 }

@@ -20,7 +20,7 @@ inline constexpr uint32_t kMaxCodeRegions = 256;
 struct alignas(64) ThreadSlot {
   std::atomic<uint32_t> owner;      // thread id; 0 = free; claimed by hits, freed by the agent
   std::atomic<uint32_t> announced;  // the epoch of the hit that runs; 0 = none
-  uint64_t stack = 0;               // where that hit is on its stack; good while announced
+  uint64_t stack = 0;               // where that hit is on its stack; 0 = not known (yet)
   uint64_t shard_bytes = 0;         // from a probe's first shard to this thread's; set when claimed
   ring::Stream stream;              // the slot's, whoever owns it
 };

@@ -114,6 +114,10 @@ class Assembler : public CodeBuffer {
   void MoveFromXmm(Register to, uint8_t xmm, uint8_t size_bytes) {
     Put({0x66, Rex(xmm, to, size_bytes == 8), 0x0F, 0x7E, ModRegister(xmm, to)});
   }
+  void StoreZero(Register base, int32_t offset) {
+    RegMem({0xC7}, kRax, base, offset, true);
+    Put32(0);
+  }
   void LoadAddress(Register to, Register base, int32_t offset) {
     RegMem({0x8D}, to, base, offset, true);
   }

@@ -50,7 +50,10 @@ class Body {
   void Decline();
   void Full();
   void Leave(int32_t stack_bytes);
-  void Withdraw() { code_.Store32Zero(kRax, static_cast<int32_t>(layout_.slot_announced)); }
+  void Withdraw() {
+    code_.Store32Zero(kRax, static_cast<int32_t>(layout_.slot_announced));
+    code_.StoreZero(kRax, static_cast<int32_t>(layout_.slot_stack));
+  }
   void SaveRegisters();
   void SaveFlags(Label& direction_is_set);
   void CallHit();
@@ -85,8 +88,9 @@ void Body::Head() {
   code_.PatchShort(free, code_.size());
   code_.MoveImmediate(kRcx, layout_.epoch);
   code_.Load(kRcx, kRcx, 0, 4);
-  code_.Store(kRax, static_cast<int32_t>(layout_.slot_stack), kRsp);
+  // In this order: see hit.cc's Enter.
   code_.Store32(kRax, static_cast<int32_t>(layout_.slot_announced), kRcx);
+  code_.Store(kRax, static_cast<int32_t>(layout_.slot_stack), kRsp);
   code_.MoveImmediate(kRcx, reinterpret_cast<uint64_t>(&runtime_->entry));
   code_.JumpThrough(kRcx);
 }
