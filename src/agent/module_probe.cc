@@ -18,6 +18,7 @@ ModuleProbe::ModuleProbe(std::string tracepoint_id, uint64_t probe_id, ProbePlan
   runtime_.load_bias = module_.bias.value;
   runtime_.limits = plan_.limits;
   const model::Limits& limits = spec.limits;
+  allow_trap_ = spec.allow_trap;
   if (spec.kind == model::Kind::kCounter) runtime_.action = hit::Action::kCount;
   if (auto log = ReadLogTemplate(spec); spec.kind == model::Kind::kLog && log.ok()) {
     log_ = std::move(*log);
@@ -39,6 +40,12 @@ void ModuleProbe::Arm(SiteTable& table) {
     refusal_ = Status(Code::kOverLimit, "there is no memory for its counters");
     return;
   }
+  std::vector<SiteTable::Addition> additions;
+  for (uint32_t i = 0; i < plan_.sites.size(); ++i) {
+    const RuntimeAddress address = module_.bias.ToRuntime(plan_.sites[i].address);
+    additions.push_back({address, hit::SiteProbe{&runtime_, i}});
+  }
+  const auto methods = table.AddAll(additions, module_, allow_trap_);
   for (uint32_t i = 0; i < plan_.sites.size(); ++i) {
     const SitePlan& site = plan_.sites[i];
     model::SiteStatus status{.module = module_.FileName(),
@@ -47,10 +54,9 @@ void ModuleProbe::Arm(SiteTable& table) {
                              .address = site.address.value,
                              .method = "",
                              .reason = ""};
-    const RuntimeAddress address = module_.bias.ToRuntime(site.address);
-    auto method = table.Add(address, module_, hit::SiteProbe{&runtime_, i});
+    const auto& method = methods[i];
     if (method.ok()) {
-      armed_.push_back(address);
+      armed_.push_back(additions[i].address);
       status.method = probe::MethodName(*method);
     } else {
       if (refusal_.ok()) refusal_ = method.status();
@@ -61,10 +67,8 @@ void ModuleProbe::Arm(SiteTable& table) {
 }
 
 void ModuleProbe::Disarm(SiteTable& table) {
-  for (RuntimeAddress address : armed_) {
-    if (Status status = table.Remove(address, &runtime_); !status.ok()) {
-      LogError("taking a probe out: " + status.ToString());
-    }
+  for (const Status& status : table.RemoveAll(armed_, &runtime_)) {
+    LogError("taking a probe out: " + status.ToString());
   }
   armed_.clear();
 }

@@ -54,6 +54,7 @@ class ModuleProbe {
   std::optional<model::LogTemplate> log_;
   UnitArrays arrays_;
   LightPlan light_;
+  bool allow_trap_ = false;
   hit::ProbeRuntime runtime_;
   std::vector<RuntimeAddress> armed_;
   std::vector<model::SiteStatus> sites_;

@@ -63,56 +63,104 @@ void SiteTable::FreeRetired() {
   retired_code_.clear();
 }
 
-Result<probe::Method> SiteTable::Add(RuntimeAddress address, const LoadedModule& module,
-                                     hit::SiteProbe probe) {
-  const auto found = sites_.find(address.value);
-  if (found != sites_.end()) {
-    Site& site = found->second;
-    constexpr uint32_t kMax = std::size(decltype(site.list->entries){});
-    if (site.list->count == kMax) {
-      return Status(Code::kOverLimit,
-                    "there are " + std::to_string(kMax) + " tracepoints on this address already");
-    }
-    auto next = std::make_unique<hit::SiteProbeList>(*site.list);
-    next->entries[next->count++] = probe;
-    Replace(site, std::move(next));
-    return site.method;
+Result<probe::Method> SiteTable::AddToSite(Site& site, hit::SiteProbe probe) {
+  constexpr uint32_t kMax = std::size(decltype(site.list->entries){});
+  if (site.list->count == kMax) {
+    return Status(Code::kOverLimit,
+                  "there are " + std::to_string(kMax) + " tracepoints on this address already");
   }
-  const probe::ModuleText text = TextOf(module, address);
-  if (text.text_start == text.text_end) {
-    return Status(Code::kUnsafeSite, "the address is not in an executable segment");
-  }
-  SF_ASSIGN_OR_RETURN(const probe::InstalledSite installed, installer_.Prepare(address, text));
-  Site site{installed.runtime, installed.method, nullptr};
-  auto list = std::make_unique<hit::SiteProbeList>();
-  list->count = 1;
-  list->entries[0] = probe;
-  Replace(site, std::move(list));
-  if (Status armed = installer_.Arm(address); !armed.ok()) {
-    Replace(site, nullptr);
-    return armed;
-  }
-  const probe::Method method = site.method;
-  sites_.emplace(address.value, std::move(site));
-  return method;
+  auto next = std::make_unique<hit::SiteProbeList>(*site.list);
+  next->entries[next->count++] = probe;
+  Replace(site, std::move(next));
+  return site.method;
 }
 
-Status SiteTable::Remove(RuntimeAddress address, const hit::ProbeRuntime* probe) {
-  const auto found = sites_.find(address.value);
-  if (found == sites_.end()) return Status();
-  Site& site = found->second;
-  auto next = std::make_unique<hit::SiteProbeList>();
-  for (uint32_t i = 0; i < site.list->count; ++i) {
-    if (site.list->entries[i].probe != probe) next->entries[next->count++] = site.list->entries[i];
+std::vector<Result<probe::Method>> SiteTable::AddAll(std::span<const Addition> additions,
+                                                     const LoadedModule& module, bool allow_trap) {
+  std::vector<Result<probe::Method>> results(additions.size(), probe::Method::kNone);
+  std::vector<size_t> fresh;
+  std::vector<probe::ModuleText> texts;
+  std::vector<probe::SiteRequest> requests;
+  texts.reserve(additions.size());
+  for (size_t i = 0; i < additions.size(); ++i) {
+    const RuntimeAddress address = additions[i].address;
+    if (sites_.contains(address.value)) continue;
+    texts.push_back(TextOf(module, address));
+    if (texts.back().text_start == texts.back().text_end) {
+      results[i] = Status(Code::kUnsafeSite, "the address is not in an executable segment");
+      continue;
+    }
+    fresh.push_back(i);
+    requests.push_back({address, &texts.back(), allow_trap});
   }
-  if (next->count > 0) {
-    Replace(site, std::move(next));
-    return Status();
+  const auto prepared = installer_.PrepareAll(requests);
+  std::vector<RuntimeAddress> ready;
+  std::vector<size_t> ready_index;
+  for (size_t k = 0; k < fresh.size(); ++k) {
+    const size_t i = fresh[k];
+    const Addition& addition = additions[i];
+    if (!prepared[k].ok()) {
+      results[i] = prepared[k].status();
+      continue;
+    }
+    const auto [entry, is_new] = sites_.try_emplace(addition.address.value);
+    if (!is_new) continue;  // twice in one batch: joins below
+    Site& site = entry->second;
+    site.runtime = prepared[k]->runtime;
+    site.method = prepared[k]->method;
+    auto list = std::make_unique<hit::SiteProbeList>();
+    list->count = 1;
+    list->entries[0] = addition.probe;
+    Replace(site, std::move(list));
+    ready.push_back(addition.address);
+    ready_index.push_back(i);
+    results[i] = site.method;
+  }
+  const std::vector<Status> armed = installer_.ArmAll(ready);
+  for (size_t k = 0; k < ready.size(); ++k) {
+    if (armed[k].ok()) continue;
+    const auto found = sites_.find(ready[k].value);
+    Replace(found->second, nullptr);
+    sites_.erase(found);
+    results[ready_index[k]] = armed[k];
+  }
+  for (size_t i = 0; i < additions.size(); ++i) {
+    if (!results[i].ok() || *results[i] != probe::Method::kNone) continue;
+    const auto found = sites_.find(additions[i].address.value);
+    results[i] = found != sites_.end()
+                     ? AddToSite(found->second, additions[i].probe)
+                     : Result<probe::Method>(Status(Code::kProbeFailed, "the site failed to arm"));
+  }
+  return results;
+}
+
+std::vector<Status> SiteTable::RemoveAll(std::span<const RuntimeAddress> addresses,
+                                         const hit::ProbeRuntime* probe) {
+  std::vector<RuntimeAddress> empty;
+  for (const RuntimeAddress address : addresses) {
+    const auto found = sites_.find(address.value);
+    if (found == sites_.end()) continue;
+    Site& site = found->second;
+    auto next = std::make_unique<hit::SiteProbeList>();
+    for (uint32_t i = 0; i < site.list->count; ++i) {
+      const hit::SiteProbe& entry = site.list->entries[i];
+      if (entry.probe != probe) next->entries[next->count++] = entry;
+    }
+    if (next->count > 0) {
+      Replace(site, std::move(next));
+    } else {
+      empty.push_back(address);
+    }
   }
   // Text first, so that the counters of the last hits still find their probe.
-  const Status restored = installer_.Disarm(address);
-  Replace(site, nullptr);
-  sites_.erase(found);
+  std::vector<Status> restored = installer_.DisarmAll(empty);
+  std::erase_if(restored, [](const Status& status) { return status.ok(); });
+  for (const RuntimeAddress address : empty) {
+    const auto found = sites_.find(address.value);
+    if (found == sites_.end()) continue;
+    Replace(found->second, nullptr);
+    sites_.erase(found);
+  }
   return restored;
 }
 

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "agent/hit/hit.h"
@@ -17,14 +18,20 @@ class SiteTable {
  public:
   explicit SiteTable(probe::ProbeInstaller& installer) : installer_(installer) {}
 
-  // Adds `probe` to the site, patching it if it is the first one there. The probe is live when
-  // this returns. Errors are the installer's, or kOverLimit for a ninth probe on one address.
-  Result<probe::Method> Add(RuntimeAddress address, const LoadedModule& module,
-                            hit::SiteProbe probe);
-  // Takes the probe off the site; restores the text when it was the last one. The probe may still
-  // be in use by running hits until WaitForQuiescence. A failure to restore is returned and leaves
+  struct Addition {
+    RuntimeAddress address;
+    hit::SiteProbe probe;
+  };
+  // Adds a probe to each site, patching those where it is the first one, all in one batch. It is
+  // live where the result is a method. Errors are the installer's, or kOverLimit for a ninth probe
+  // on one address. allow_trap: see probe::SiteRequest.
+  std::vector<Result<probe::Method>> AddAll(std::span<const Addition> additions,
+                                            const LoadedModule& module, bool allow_trap);
+  // Takes the probe off the sites; restores the text where it was the last one. The probe may still
+  // be in use by running hits until WaitForQuiescence. Failures to restore are returned; they leave
   // the site patched but silent.
-  Status Remove(RuntimeAddress address, const hit::ProbeRuntime* probe);
+  std::vector<Status> RemoveAll(std::span<const RuntimeAddress> addresses,
+                                const hit::ProbeRuntime* probe);
   // The module is gone: nothing to restore.
   void Forget(RuntimeAddress start, RuntimeAddress end);
   // After WaitForQuiescence.
@@ -38,6 +45,7 @@ class SiteTable {
     std::unique_ptr<hit::SiteProbeList> list;
     uint64_t code = 0;  // compiled for its only probe; 0 = none
   };
+  Result<probe::Method> AddToSite(Site& site, hit::SiteProbe probe);
   void Replace(Site& site, std::unique_ptr<hit::SiteProbeList> next);
   // Compiles what the site's only probe decides without the hit path, if it can be.
   void Compile(Site& site);

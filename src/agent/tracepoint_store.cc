@@ -290,6 +290,7 @@ uint64_t TracepointStore::Counted(const Active& active) const {
 }
 
 void TracepointStore::Tick(uint64_t unix_ms) {
+  if (installer_ != nullptr) installer_->Tick();
   if (active_.empty()) return;
   // A library that arrives is looked at within 100 ms; asking takes the loader's lock, so not more.
   bool modules_changed = false;

@@ -32,6 +32,7 @@ void AddSet(CLI::App& app, Action& action, SetOptions& set) {
       ->excludes(log)
       ->excludes(count);
   log->excludes(count);
+  command->add_flag("--allow-trap", set.allow_trap, "where no jump fits, int3 (slow)");
   command->add_option("--max-hits", set.max_hits, "captures, then it is over (1)");
   command->add_option("--per-second", set.per_second, "captures a second at most (1)");
   command->add_option("--expires", set.expires, "lifetime: 90s, 30m, 1h");

@@ -28,6 +28,7 @@ struct SetOptions {
   std::optional<uint64_t> max_hits;
   std::optional<double> per_second;
   std::string expires;  // "1h", "30m", "90s"
+  bool allow_trap = false;
   bool wait = false;
   double timeout_seconds = 30;
 };

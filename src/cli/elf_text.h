@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/probe/site_classifier.h"
 #include "base/address.h"
 #include "base/status.h"
 
@@ -19,8 +20,14 @@ struct TextSegment {
   }
 };
 
+struct ElfText {
+  probe::LoadKind kind = probe::LoadKind::kLibrary;
+  LinkAddress start, end;  // of all segments that are loaded
+  std::vector<TextSegment> segments;
+};
+
 // kCorrupt or kIoError with the reason.
-Result<std::vector<TextSegment>> ReadTextSegments(const std::string& path);
+Result<ElfText> ReadElfText(const std::string& path);
 
 }  // namespace stillframe::cli
 

@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <map>
 
-#include "agent/probe/probe_installer.h"
+#include "agent/probe/site_classifier.h"
 #include "base/process_maps.h"
 #include "cli/commands.h"
 #include "cli/elf_text.h"
@@ -145,33 +145,42 @@ void PrintSite(const GlobalOptions& global, const Json& site) {
 
 struct ProbeShares {
   uint64_t total = 0, probed = 0;
+  uint64_t inside = 0;  // statement addresses inside the instruction of another one
   std::map<std::string, uint64_t> methods, refusals;
 };
 
-ProbeShares Classify(const std::string& binary, const std::vector<LinkAddress>& addresses) {
+ProbeShares Classify(const std::string& binary, std::vector<LinkAddress> addresses) {
   ProbeShares shares;
-  const auto segments = ReadTextSegments(binary);
-  if (!segments.ok()) return shares;
+  const auto text = ReadElfText(binary);
+  if (!text.ok()) return shares;
+  const probe::SiteClassifier classifier(text->kind, text->start, text->end);
+  std::sort(addresses.begin(), addresses.end());
+  addresses.erase(std::unique(addresses.begin(), addresses.end()), addresses.end());
+  LinkAddress instruction_end;
   for (LinkAddress address : addresses) {
-    const TextSegment* segment = nullptr;
-    for (const TextSegment& candidate : *segments) {
-      if (candidate.Contains(address)) segment = &candidate;
-    }
-    if (segment == nullptr) continue;
+    const auto segment =
+        std::find_if(text->segments.begin(), text->segments.end(),
+                     [&](const TextSegment& candidate) { return candidate.Contains(address); });
+    if (segment == text->segments.end()) continue;
     ++shares.total;
-    const auto method = probe::ClassifySite(segment->bytes, segment->address, address);
-    if (method.ok()) {
+    shares.inside += address < instruction_end;
+    const auto found = classifier.Classify(segment->bytes, segment->address, address);
+    if (found.ok()) {
       ++shares.probed;
-      ++shares.methods[probe::MethodName(*method)];
+      instruction_end = LinkAddress(address.value + found->instruction_bytes);
+      const std::string name = probe::MethodName(found->method);
+      ++shares.methods[found->moves_next ? name + "_NEXT_MOVED" : name];
     } else {
-      ++shares.refusals[method.status().message()];
+      ++shares.refusals[found.status().message()];
     }
   }
   return shares;
 }
 
 Json SharesJson(const ProbeShares& shares) {
-  Json json = {{"statementAddresses", shares.total}, {"probed", shares.probed}};
+  Json json = {{"statementAddresses", shares.total},
+               {"probed", shares.probed},
+               {"insideAnotherInstruction", shares.inside}};
   json["methods"] = shares.methods;
   json["refusals"] = shares.refusals;
   return json;
@@ -185,7 +194,7 @@ void PrintShares(const GlobalOptions& global, const ProbeShares& shares) {
   std::printf("statement addresses  %llu, of which %.2f %% can be probed without a trap\n",
               static_cast<unsigned long long>(shares.total), percent(shares.probed));
   for (const auto& [method, count] : shares.methods) {
-    std::printf("  %-16s %6.2f %%\n", method.c_str(), percent(count));
+    std::printf("  %-24s %6.2f %%\n", method.c_str(), percent(count));
   }
   std::vector<std::pair<uint64_t, std::string>> reasons;
   for (const auto& [reason, count] : shares.refusals) reasons.emplace_back(count, reason);

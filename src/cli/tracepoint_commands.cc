@@ -147,6 +147,7 @@ Json SpecOf(const SetOptions& options, const std::string& file, uint32_t line) {
   if (!options.watches.empty()) spec["expressions"] = options.watches;
   if (!options.distribution.empty()) spec["expressions"] = {options.distribution};
   if (!options.log.empty()) spec["logMessage"] = options.log;
+  if (options.allow_trap) spec["allowTrap"] = true;
   if (options.max_hits) spec["limits"]["maxHits"] = *options.max_hits;
   if (options.per_second) spec["limits"]["perSecond"] = *options.per_second;
   if (!options.expires.empty()) spec["limits"]["expiresIn"] = ParseLifetime(options.expires);

@@ -132,6 +132,17 @@ bool ObjectReader::Number(const char* name, double& out, double min, double max)
   return true;
 }
 
+bool ObjectReader::Bool(const char* name, bool& out) {
+  const Json* value = Child(name);
+  if (value == nullptr) return false;
+  if (!value->is_boolean()) {
+    Fail("INVALID_ARGUMENT", name, "must be true or false");
+    return false;
+  }
+  out = value->get<bool>();
+  return true;
+}
+
 bool ObjectReader::Duration(const char* name, uint64_t& out_ms, uint64_t min_ms, uint64_t max_ms) {
   std::string text;
   if (!String(name, text, 64)) return false;

@@ -26,6 +26,7 @@ class ObjectReader {
   bool Integer(const char* name, uint64_t& out, uint64_t min, uint64_t max);
   bool Integer32(const char* name, uint32_t& out, uint32_t min, uint32_t max);
   bool Number(const char* name, double& out, double min, double max);
+  bool Bool(const char* name, bool& out);
   bool Duration(const char* name, uint64_t& out_ms, uint64_t min_ms, uint64_t max_ms);
   bool Strings(const char* name, std::vector<std::string>& out, size_t max_count, size_t max_bytes);
   // The nested value, or nullptr when absent. Counts as asked for.

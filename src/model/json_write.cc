@@ -53,6 +53,7 @@ void AddSpec(Json& json, const TracepointSpec& spec) {
                      {"items", spec.capture.items},
                      {"stringBytes", spec.capture.string_bytes},
                      {"bytes", spec.capture.bytes}};
+  json["allowTrap"] = spec.allow_trap;
 }
 
 Json CountersJson(const Counters& counters) {

@@ -55,6 +55,7 @@ struct TracepointSpec {
   Selector selector;
   Limits limits;
   Capture capture;
+  bool allow_trap = false;  // int3 where no jump fits: costs microseconds a hit
 };
 
 // A field's error: `field` is the JSON path, e.g. "location.line".

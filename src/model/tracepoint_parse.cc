@@ -148,6 +148,7 @@ void ReadSpec(ObjectReader& reader, TracepointSpec& spec, std::optional<FieldErr
   ReadSelector(reader, spec.selector, error);
   ReadLimits(reader, spec.kind, spec.limits, error);
   ReadCapture(reader, spec.capture, error);
+  reader.Bool("allowTrap", spec.allow_trap);
 }
 
 void CheckLocation(const TracepointSpec& spec, const std::string& prefix,

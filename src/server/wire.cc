@@ -136,6 +136,7 @@ void Fill(const model::TracepointSpec& in, v1::TracepointSpec& out) {
   out.set_condition(in.condition);
   for (const std::string& expression : in.expressions) out.add_expressions(expression);
   out.set_log_message(in.log_message);
+  out.set_allow_trap(in.allow_trap);
   v1::Selector& selector = *out.mutable_selector();
   selector.set_version(in.selector.version);
   selector.set_environment(in.selector.environment);

@@ -160,6 +160,9 @@ void DecodeSpec(pbf_reader in, model::TracepointSpec& out) {
       case 9:
         DecodeCapture(Message(in), out.capture);
         break;
+      case 10:
+        out.allow_trap = Number(in) != 0;
+        break;
       default:
         in.skip();
     }

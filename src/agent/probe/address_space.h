@@ -3,26 +3,17 @@
 #define STILLFRAME_AGENT_PROBE_ADDRESS_SPACE_H_
 
 #include <cstdint>
-#include <optional>
-#include <span>
 #include <vector>
 
-#include "agent/probe/arch/arch.h"
+#include "agent/probe/interval_set.h"
 #include "base/process_maps.h"
-#include "base/status.h"
 
 namespace stillframe::probe {
 
-struct Interval {
-  uint64_t start = 0;
-  uint64_t end = 0;  // exclusive
-  friend bool operator==(const Interval&, const Interval&) = default;
-};
-
-// Sorted, disjoint intervals in, the same out.
-std::vector<Interval> Complement(std::vector<Interval> taken, Interval within);
-// `from` without `holes`.
-std::vector<Interval> Subtract(const std::vector<Interval>& from, std::vector<Interval> holes);
+// A mapping in the way of the program break makes malloc fall back to mmap for good.
+inline constexpr uint64_t kHeapReserveBytes = 64ull << 20;
+inline constexpr uint64_t kLowestMappable = 0x10000;  // as vm.mmap_min_addr usually is
+inline constexpr uint64_t kUserEnd = 0x7FFFFFFFF000;
 
 // Where the host must be able to grow, seen from its mappings: `stack_reserve_bytes` below the main
 // stack, `heap_reserve_bytes` above the program break, and everything below `lowest`.
@@ -32,15 +23,11 @@ struct GrowthZones {
   uint64_t stack_reserve_bytes = 0;
   uint64_t lowest = 0;
 };
-std::vector<Interval> FreeIntervals(const std::vector<Mapping>& maps, const GrowthZones& zones);
-// Of this process, now. Another thread may map something there at any moment: map with
-// MAP_FIXED_NOREPLACE.
-Result<std::vector<Interval>> ReadFreeIntervals();
-
-// The member of `set` nearest to `near` such that [a, a + size_bytes) lies in one of `intervals`.
-std::optional<uint64_t> FindNearest(const std::vector<Interval>& intervals,
-                                    const arch::AddressSet& set, uint64_t size_bytes,
-                                    uint64_t near);
+// Of this process: where its break and its stack's limit are now.
+GrowthZones ReadGrowthZones();
+// What could be mapped, seen from `maps`. Another thread may map something there at any moment: map
+// with MAP_FIXED_NOREPLACE.
+IntervalSet FreeIntervals(const std::vector<Mapping>& maps, const GrowthZones& zones);
 
 }  // namespace stillframe::probe
 

@@ -7,9 +7,9 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "agent/hit/hit.h"
@@ -25,6 +25,7 @@ enum class Method : uint8_t {
   kExactPun,      // one byte stored
   kAlignedStore,  // the changed bytes lie in one aligned 8-byte word
   kGuarded,       // straddles words: guard, core sync, tail, core sync, head
+  kTrap,          // int3; only when it is asked for
 };
 const char* MethodName(Method method);  // "CALL_RETARGET", "EXACT_PUN", ...
 
@@ -66,6 +67,13 @@ struct ProbeCodeSpec {
 // only: no vector state is saved around it.
 using HitFunction = void (*)(hit::SiteRuntime*, void* register_file);
 
+// One site to prepare. `module` must outlive the call.
+struct SiteRequest {
+  RuntimeAddress site;
+  const ModuleText* module = nullptr;
+  bool allow_trap = false;  // int3 where nothing else fits and no thread would die of it
+};
+
 class ProbeInstaller {
  public:
   // Self-tests the patch methods on a scratch page; kNotPermitted with a reason when none works.
@@ -73,18 +81,22 @@ class ProbeInstaller {
   static Result<std::unique_ptr<ProbeInstaller>> Create(HitFunction hit);
   virtual ~ProbeInstaller() = default;
 
-  // Builds the trampoline (or reuses this site's old one) without changing the site's text: the
-  // caller sets runtime->list, then calls Arm. A site that is armed already is returned as it is.
-  // Errors: kUnsafeSite (reason in the message), kProbeFailed, kNotPermitted, kOverLimit,
-  // kModuleUnloaded.
-  virtual Result<InstalledSite> Prepare(RuntimeAddress site, const ModuleText& module) = 0;
-  // Patches a prepared site: it is live when this returns OK. Arming an armed site does nothing.
-  // kProbeFailed: the bytes changed since Prepare, or a step failed and was rolled back.
-  // kUnsafeSite: it would overlap another armed site. kModuleUnloaded: gone, or forgotten.
-  virtual Status Arm(RuntimeAddress site) = 0;
+  // Builds the trampolines (or reuses the sites' old ones) without changing the sites' text: the
+  // caller sets runtime->list, then calls ArmAll. Sites whose bytes depend on each other are
+  // planned together. A site that is armed already is returned as it is. One read of the process's
+  // maps for all. One result for each request, in their order. Errors: kUnsafeSite (reason in the
+  // message), kProbeFailed, kNotPermitted, kOverLimit, kModuleUnloaded.
+  virtual std::vector<Result<InstalledSite>> PrepareAll(std::span<const SiteRequest> requests) = 0;
+  // Patches prepared sites: each is live when its result is OK. Arming an armed site does nothing.
+  // Armed neighbours whose jumps read bytes that change are taken out for a moment and put back
+  // with a new island. kProbeFailed: the bytes changed since Prepare, or a step failed and was
+  // rolled back. kUnsafeSite: no way to have it together with another armed site.
+  // kModuleUnloaded: gone, or forgotten.
+  virtual std::vector<Status> ArmAll(std::span<const RuntimeAddress> sites) = 0;
   // Restores the original bytes; kProbeFailed when the bytes are not ours: they are left alone.
-  // A thread may run the trampoline for any time after this.
-  virtual Status Disarm(RuntimeAddress site) = 0;
+  // Where another armed site's jump reads them, they stay until that one goes: the site is out of
+  // force as soon as its list is empty. A thread may run the trampoline for any time after this.
+  virtual std::vector<Status> DisarmAll(std::span<const RuntimeAddress> sites) = 0;
   // Compiles what `spec` says for a prepared site; the caller lets it in by storing the address in
   // runtime->entry. kUnsupported: something in the condition cannot be compiled; kUnsafeSite,
   // kOverLimit, kNotPermitted: there is no room for it. Hits then go the full way.
@@ -94,16 +106,17 @@ class ProbeInstaller {
   // The module was unloaded: forget its sites without touching memory.
   virtual void Forget(RuntimeAddress start, RuntimeAddress end) = 0;
   virtual uint32_t armed_count() const = 0;
-};
+  // Now and then: gives back what is not used any more (the SIGTRAP handler).
+  virtual void Tick() {}
 
-// Offline: which method a site at `address` would get, given the text around it as in the file
-// (`text` starts at `text_address`). For doctor. kUnsafeSite with a reason when none. Assumes a
-// quiet address space: everything but the module itself can be mapped. A position-independent file
-// is taken to be loaded where Linux usually loads one; when the caller does not say what the file
-// is, text below 4 MiB (the usual base of fixed-address programs) means position-independent.
-Result<Method> ClassifySite(std::span<const uint8_t> text, LinkAddress text_address,
-                            LinkAddress address,
-                            std::optional<bool> position_independent = std::nullopt);
+  // One site each.
+  Result<InstalledSite> Prepare(RuntimeAddress site, const ModuleText& module) {
+    const SiteRequest request{site, &module};
+    return std::move(PrepareAll({&request, 1}).front());
+  }
+  Status Arm(RuntimeAddress site) { return ArmAll({&site, 1}).front(); }
+  Status Disarm(RuntimeAddress site) { return DisarmAll({&site, 1}).front(); }
+};
 
 }  // namespace stillframe::probe
 

@@ -40,11 +40,26 @@ class LinuxTextSystem final : public TextSystem {
   }
 
   Status WriteThrough(uint64_t address, std::span<const uint8_t> bytes) override {
+    Status status;
+    const TextWrite write{address, bytes};
+    WriteThroughAll({&write, 1}, {&status, 1});
+    return status;
+  }
+
+  void WriteThroughAll(std::span<const TextWrite> writes, std::span<Status> results) override {
     const UniqueFd fd(open("/proc/self/mem", O_RDWR | O_CLOEXEC));
-    if (!fd.valid()) return MemoryError("open /proc/self/mem", errno);
-    const ssize_t count = pwrite(fd.get(), bytes.data(), bytes.size(), static_cast<off_t>(address));
-    if (count == static_cast<ssize_t>(bytes.size())) return Status();
-    return MemoryError("write /proc/self/mem", count < 0 ? errno : EIO);
+    const int open_error = errno;
+    for (size_t i = 0; i < writes.size(); ++i) {
+      if (!fd.valid()) {
+        results[i] = MemoryError("open /proc/self/mem", open_error);
+        continue;
+      }
+      const auto [address, bytes] = writes[i];
+      const ssize_t count =
+          pwrite(fd.get(), bytes.data(), bytes.size(), static_cast<off_t>(address));
+      const bool whole = count == static_cast<ssize_t>(bytes.size());
+      results[i] = whole ? Status() : MemoryError("write /proc/self/mem", count < 0 ? errno : EIO);
+    }
   }
 
   Status Protect(uint64_t start, uint64_t size_bytes, int protection) override {

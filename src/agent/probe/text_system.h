@@ -11,6 +11,11 @@
 
 namespace stillframe::probe {
 
+struct TextWrite {
+  uint64_t address = 0;
+  std::span<const uint8_t> bytes;
+};
+
 class TextSystem {
  public:
   virtual ~TextSystem() = default;
@@ -20,6 +25,12 @@ class TextSystem {
   // Writes memory whatever its protection, a private page being copied first. Only single bytes
   // are seen at once by other threads; longer writes may tear.
   virtual Status WriteThrough(uint64_t address, std::span<const uint8_t> bytes) = 0;
+  // WriteThrough of each; `results` is as long as `writes`.
+  virtual void WriteThroughAll(std::span<const TextWrite> writes, std::span<Status> results) {
+    for (size_t i = 0; i < writes.size(); ++i) {
+      results[i] = WriteThrough(writes[i].address, writes[i].bytes);
+    }
+  }
   // Protection of whole pages, PROT_* as mprotect(2) has them.
   virtual Status Protect(uint64_t start, uint64_t size_bytes, int protection) = 0;
   // When this returns OK, no thread of the process runs instructions that it fetched before.

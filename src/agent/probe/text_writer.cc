@@ -14,10 +14,8 @@ namespace stillframe::probe {
 namespace {
 
 constexpr uint64_t kPageBytes = 4096;
-constexpr uint64_t kWordBytes = 8;
+constexpr uint64_t kWordBytes = kTextWordBytes;
 constexpr int kLive = PROT_READ | PROT_EXEC;
-
-uint64_t WordOf(uint64_t address) { return address & ~(kWordBytes - 1); }
 
 std::string Hex(std::span<const uint8_t> bytes) {
   static constexpr char kDigits[] = "0123456789abcdef";
@@ -30,42 +28,6 @@ std::string Hex(std::span<const uint8_t> bytes) {
   return text;
 }
 
-// The pages of a range, writable for the life of this object, never losing execution.
-class WritableText {
- public:
-  WritableText(TextSystem& system, uint64_t first, uint64_t end, int protection)
-      : system_(system),
-        start_(first & ~(kPageBytes - 1)),
-        size_((end - start_ + kPageBytes - 1) & ~(kPageBytes - 1)),
-        protection_(protection),
-        status_(system.Protect(start_, size_, protection | PROT_READ | PROT_WRITE | PROT_EXEC)) {}
-  ~WritableText() {
-    if (!status_.ok()) return;
-    Status back = system_.Protect(start_, size_, protection_);
-    if (!back.ok()) back = system_.Protect(start_, size_, protection_);
-    // The patch stands and is right; what is left is a page that is writable as well.
-    if (!back.ok()) LogError("text stays writable: " + back.ToString());
-  }
-  WritableText(const WritableText&) = delete;
-  WritableText& operator=(const WritableText&) = delete;
-  const Status& status() const { return status_; }
-
- private:
-  TextSystem& system_;
-  uint64_t start_;
-  uint64_t size_;
-  int protection_;
-  Status status_;
-};
-
-// The word at `word_address` before and after a change, as far as the change reaches into it. The
-// other bytes are read from the live text, which the caller has made readable.
-struct WordChange {
-  uint64_t address = 0;
-  uint64_t before = 0;
-  uint64_t after = 0;
-};
-
 void Overlay(uint64_t& word, uint64_t word_address, uint64_t address,
              std::span<const uint8_t> bytes) {
   uint8_t raw[kWordBytes];
@@ -76,17 +38,6 @@ void Overlay(uint64_t& word, uint64_t word_address, uint64_t address,
     }
   }
   std::memcpy(&word, raw, sizeof raw);
-}
-
-Result<WordChange> MakeWordChange(TextSystem& system, const TextChange& change, uint64_t address) {
-  WordChange word{WordOf(address), 0, 0};
-  uint8_t raw[kWordBytes];
-  SF_RETURN_IF_ERROR(system.Read(word.address, raw));
-  std::memcpy(&word.before, raw, sizeof raw);
-  Overlay(word.before, word.address, change.address, change.expected);
-  word.after = word.before;
-  Overlay(word.after, word.address, change.address, change.replacement);
-  return word;
 }
 
 Status Changed(uint64_t address) {
@@ -197,14 +148,14 @@ Status TextWriter::CanReplace(const TextChange& change) const {
                   "process may not make text writable: " +
                       abilities_.reasons);
   }
-  if (WordOf(range.first) == WordOf(range.end - 1)) return Status();
+  if (TextWordOf(range.first) == TextWordOf(range.end - 1)) return Status();
   if (!abilities_.core_sync) {
     return Status(Code::kNotPermitted,
                   "the bytes straddle two words, which needs membarrier: " + abilities_.reasons);
   }
   const uint64_t guard_last = change.address + change.guard.size() - 1;
   if (change.guard.empty() || change.guard.size() > change.expected.size() ||
-      WordOf(change.address) != WordOf(guard_last)) {
+      TextWordOf(change.address) != TextWordOf(guard_last)) {
     return Status(Code::kUnsafeSite,
                   "the bytes straddle two words and there is no room for a "
                   "guard");
@@ -212,83 +163,64 @@ Status TextWriter::CanReplace(const TextChange& change) const {
   return Status();
 }
 
-Status TextWriter::Replace(const TextChange& change) {
+Status TextWriter::Check(const TextChange& change) {
   if (change.expected.size() != change.replacement.size() || change.expected.empty()) {
     return Status(Code::kInternal, "a text change whose halves differ in length");
   }
   SF_RETURN_IF_ERROR(CanReplace(change));
-  SF_RETURN_IF_ERROR(Compare(change));
-  const Range range = Differing(change);
-  if (range.first >= range.end) return Status();
-  if (WordOf(range.first) != WordOf(range.end - 1)) return StoreGuarded(change, range);
-  if (range.end - range.first == 1 && abilities_.write_bytes) return WriteByte(change, range);
-  return StoreWords(change, range);
+  return Compare(change);
 }
 
-// The site is consistent with and without the synchronization; it only ends the time in which
-// another thread may still run what it fetched before.
-Status TextWriter::WriteByte(const TextChange& change, Range range) {
-  SF_RETURN_IF_ERROR(system_->WriteThrough(
-      range.first, change.replacement.subspan(range.first - change.address, 1)));
-  if (abilities_.core_sync) (void)system_->CoreSync();
-  return Status();
+Status TextWriter::Replace(const TextChange& change) {
+  return ReplaceAll({&change, 1}, true).front();
 }
 
-Status TextWriter::StoreWords(const TextChange& change, Range range) {
-  SF_ASSIGN_OR_RETURN(const WordChange word, MakeWordChange(*system_, change, range.first));
-  {
-    const WritableText writable(*system_, word.address, word.address + kWordBytes,
-                                change.protection);
-    SF_RETURN_IF_ERROR(writable.status());
-    if (!system_->CompareExchange(word.address, word.before, word.after)) {
-      return Changed(range.first);
+std::vector<Status> TextWriter::ReplaceAll(std::span<const TextChange> changes, bool sync) {
+  std::vector<Status> results(changes.size());
+  ReplaceBatch batch(*system_);
+  std::vector<std::pair<size_t, Range>> bytes;
+  for (size_t i = 0; i < changes.size(); ++i) {
+    const TextChange& change = changes[i];
+    results[i] = Check(change);
+    const Range range = Differing(change);
+    if (!results[i].ok() || range.first >= range.end) continue;
+    if (range.end - range.first == 1 && abilities_.write_bytes) {
+      bytes.emplace_back(i, range);
+    } else {
+      batch.Add(change, range.first, range.end, results[i]);
     }
   }
-  if (abilities_.core_sync) (void)system_->CoreSync();
-  return Status();
-}
-
-// Across two words no single store will do (HAZARDS: torn writes), so threads wait at the head
-// while the tail changes. With bytes h0 h1 h2 | t0 t1 becoming H0 H1 H2 | T0 T1:
-//   h0 h1 h2 | t0 t1     before
-//   eb fe h2 | t0 t1     guard; core sync: nobody runs h0... from an old fetch any more
-//   eb fe h2 | T0 T1     tail; core sync
-//   H0 H1 H2 | T0 T1     head; core sync
-Status TextWriter::StoreGuarded(const TextChange& change, Range range) {
-  SF_ASSIGN_OR_RETURN(const WordChange head, MakeWordChange(*system_, change, change.address));
-  SF_ASSIGN_OR_RETURN(const WordChange tail, MakeWordChange(*system_, change, range.end - 1));
-  if (tail.address != head.address + kWordBytes) {
-    return Status(Code::kInternal, "a text change over more than two words");
+  batch.Run();
+  std::vector<TextWrite> writes;
+  std::vector<Status> written(bytes.size());
+  for (const auto& [i, range] : bytes) {
+    writes.push_back(
+        {range.first, changes[i].replacement.subspan(range.first - changes[i].address, 1)});
   }
-  uint64_t guard = head.before;
-  Overlay(guard, head.address, change.address, change.guard);
-  const WritableText writable(*system_, head.address, tail.address + kWordBytes, change.protection);
-  SF_RETURN_IF_ERROR(writable.status());
-  auto swap = [&](uint64_t address, uint64_t from, uint64_t to) {
-    return system_->CompareExchange(address, from, to);
-  };
-  if (!swap(head.address, head.before, guard)) return Changed(change.address);
-  Status status = system_->CoreSync();
-  bool tail_written = false;
-  if (status.ok()) {
-    tail_written = swap(tail.address, tail.before, tail.after);
-    status = tail_written ? system_->CoreSync() : Changed(tail.address);
-  }
-  if (!status.ok() && tail_written) {
-    (void)swap(tail.address, tail.after, tail.before);
-    (void)system_->CoreSync();
-  }
-  const bool released = swap(head.address, guard, status.ok() ? head.after : head.before);
-  if (status.ok() && !released) status = Changed(change.address);
-  (void)system_->CoreSync();
-  return status;
+  system_->WriteThroughAll(writes, written);
+  for (size_t k = 0; k < bytes.size(); ++k) results[bytes[k].first] = std::move(written[k]);
+  const bool unsynced = batch.unsynced() || !bytes.empty();
+  if (sync && unsynced && abilities_.core_sync) (void)system_->CoreSync();
+  return results;
 }
 
 Status TextWriter::WriteFresh(uint64_t address, std::span<const uint8_t> bytes) {
-  if (abilities_.write_bytes) return system_->WriteThrough(address, bytes);
-  const WritableText writable(*system_, address, address + bytes.size(), kLive);
-  SF_RETURN_IF_ERROR(writable.status());
-  std::memcpy(reinterpret_cast<void*>(address), bytes.data(), bytes.size());
+  const TextWrite write{address, bytes};
+  return WriteFreshAll({&write, 1});
+}
+
+Status TextWriter::WriteFreshAll(std::span<const TextWrite> writes) {
+  if (abilities_.write_bytes) {
+    std::vector<Status> results(writes.size());
+    system_->WriteThroughAll(writes, results);
+    for (Status& status : results) SF_RETURN_IF_ERROR(std::move(status));
+    return Status();
+  }
+  for (const TextWrite& write : writes) {
+    const WritableText writable(*system_, write.address, write.address + write.bytes.size(), kLive);
+    SF_RETURN_IF_ERROR(writable.status());
+    std::memcpy(reinterpret_cast<void*>(write.address), write.bytes.data(), write.bytes.size());
+  }
   return Status();
 }
 

@@ -11,7 +11,9 @@
 #include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
+#include "agent/probe/replace_batch.h"
 #include "agent/probe/text_system.h"
 #include "base/status.h"
 
@@ -23,15 +25,6 @@ struct TextAbilities {
   bool store_words = false;  // aligned words through a transient writable mapping
   bool core_sync = false;    // membarrier
   std::string reasons;       // why some are missing; "" when none is
-};
-
-// Bytes that stand at `address` and what they are to become; both as long as each other.
-struct TextChange {
-  uint64_t address = 0;
-  std::span<const uint8_t> expected;
-  std::span<const uint8_t> replacement;
-  std::span<const uint8_t> guard;  // makes threads wait at `address`; needed across words only
-  int protection = 0;              // of the text, PROT_* bits; what it is set back to
 };
 
 class TextWriter {
@@ -47,8 +40,14 @@ class TextWriter {
   // kProbeFailed: other bytes are there, or a step failed (rolled back). kModuleUnloaded: nothing
   // is mapped there. kNotPermitted: no safe way here.
   Status Replace(const TextChange& change);
+  // All of them, with shared steps: pages are made writable once, and threads are synchronized once
+  // a step and not once a change. No change may touch bytes that another of them expects. Each has
+  // a result of its own, like Replace's. `sync`: when this returns, no thread runs what it fetched
+  // before (where membarrier is allowed); else that may last as long as a core's pipeline does.
+  std::vector<Status> ReplaceAll(std::span<const TextChange> changes, bool sync);
   // Fills memory that no thread runs yet; its protection is read and execute.
   Status WriteFresh(uint64_t address, std::span<const uint8_t> bytes);
+  Status WriteFreshAll(std::span<const TextWrite> writes);
 
  private:
   struct Range {  // the bytes that differ, as addresses
@@ -63,9 +62,7 @@ class TextWriter {
   Status TestWords(uint64_t scratch);
   static Range Differing(const TextChange& change);
   Status Compare(const TextChange& change);
-  Status WriteByte(const TextChange& change, Range range);
-  Status StoreWords(const TextChange& change, Range range);
-  Status StoreGuarded(const TextChange& change, Range range);
+  Status Check(const TextChange& change);
 
   std::unique_ptr<TextSystem> system_;
   TextAbilities abilities_;

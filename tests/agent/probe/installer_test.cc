@@ -70,15 +70,18 @@ TEST(Installer, ForeignBytesOverOursAreLeftAlone) {
 }
 
 TEST(Installer, NeighboursAreBothRightOrRefused) {
-  auto installer = MakeInstaller(CountingHit);
+  auto installer = MakeInstaller(ListedHit);
   TestModule module(4096);
   // Eight one-byte instructions and a return: probes on all of them overlap.
   module.Put(64, "\xF8\xF9\xF5\xF8\xF9\xF5\xF8\xF9\xB8\x07\x00\x00\x00\xC3\x0f\x1f\x44\x00\x00"sv);
   module.Seal();
   uint64_t armed = 0;
   for (uint64_t i = 0; i < 9; ++i) {
-    const Status status = PrepareAndArm(*installer, module.site(64 + i), module.text());
+    const auto prepared = installer->Prepare(module.site(64 + i), module.text());
+    Status status = prepared.status();
+    if (status.ok()) status = installer->Arm(module.site(64 + i));
     if (status.ok()) {
+      prepared->runtime->list = &kSomeList;
       ++armed;
     } else {
       EXPECT_EQ(status.code(), Code::kUnsafeSite) << status.ToString();

@@ -58,6 +58,13 @@ SF_TEST_GENERAL_REGS inline void CountingHit(hit::SiteRuntime*, void*) {
   __atomic_fetch_add(&g_hits.count, 1, __ATOMIC_RELAXED);
 }
 
+// Counts as the real hit path does: a site without a list is out of force.
+SF_TEST_GENERAL_REGS inline void ListedHit(hit::SiteRuntime* runtime, void*) {
+  if (runtime->list.load(std::memory_order_acquire) == nullptr) return;
+  __atomic_fetch_add(&g_hits.count, 1, __ATOMIC_RELAXED);
+}
+inline constexpr hit::SiteProbeList kSomeList{};
+
 SF_TEST_GENERAL_REGS inline void EmptyHit(hit::SiteRuntime*, void*) {}
 
 inline std::unique_ptr<Installer> MakeInstaller(HitFunction hit = RecordingHit) {

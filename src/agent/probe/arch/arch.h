@@ -41,8 +41,9 @@ struct AddressSet {
   }
 };
 
-// One way to divert a site. Only bytes [changed_first, changed_end) are written; all of
-// [0, dependent_end) must stay as they are while the site is armed, because the jump reads them.
+// One way to divert a site. Only bytes [changed_first, changed_end) are written, all of them the
+// site's own instruction's; all of [0, dependent_end) must stay as they are while the site is
+// armed, because the jump reads them.
 struct PatchOption {
   Method method = Method::kNone;
   uint8_t changed_first = 0;
@@ -58,8 +59,15 @@ class SiteAnalysis {
   virtual ~SiteAnalysis() = default;
   virtual uint64_t address() const = 0;
   virtual uint32_t instruction_bytes() const = 0;
-  // In order of preference; never empty.
+  virtual std::span<const uint8_t> instruction() const = 0;
+  // In order of preference; may be empty.
   virtual const std::vector<PatchOption>& options() const = 0;
+  // Control may go on to the instruction behind it.
+  virtual bool falls_through() const = 0;
+  // Does nothing: NOP of any length.
+  virtual bool is_filler() const = 0;
+  // The patched site is a call itself: its trampoline expects a return address on the stack.
+  virtual bool site_calls() const = 0;
   // The trampoline makes this call in the program's stead, which a hardware shadow stack notices.
   virtual bool replaces_call() const = 0;
 };
@@ -78,6 +86,10 @@ uint32_t InstructionBytes(std::span<const uint8_t> text);
 
 // Understands the one instruction at the site. kUnsafeSite names the mnemonic or the reason.
 Result<std::unique_ptr<SiteAnalysis>> AnalyzeSite(const SiteText& text);
+
+// The options when `window` are the bytes from the site on (the site's own instruction unchanged,
+// those behind it maybe patched).
+std::vector<PatchOption> OptionsWith(const SiteAnalysis& site, std::span<const uint8_t> window);
 
 // The first kPatchWindowBytes of the site once patched; `original` are the bytes now.
 using PatchWindow = std::array<uint8_t, kPatchWindowBytes>;
@@ -107,6 +119,13 @@ uint32_t IslandBytes(uint64_t island_address, uint64_t body_address);
 
 // What stands at the head of a site while its tail is rewritten: threads that arrive wait there.
 std::span<const uint8_t> GuardBytes();
+
+// One byte that raises SIGTRAP.
+std::span<const uint8_t> TrapBytes();
+// In a handler of SIGTRAP: where the trap stands that `context` (ucontext_t) tells of, and going on
+// elsewhere with everything else as it was. Async-signal-safe.
+uint64_t TrapAddress(const void* context);
+void ResumeAt(void* context, uint64_t address);
 
 // True when the hardware checks return addresses of this thread against a copy of its own.
 bool ShadowStackActive();

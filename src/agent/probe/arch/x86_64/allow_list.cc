@@ -249,23 +249,22 @@ Status Refuse(const std::string& what, const std::string& why) {
   return Status(Code::kUnsafeSite, "the instruction '" + what + "' " + why);
 }
 
-// One decoded instruction, with everything Capstone holds for it.
+// One decoded instruction, with everything Capstone holds for it. Opening Capstone costs more than
+// decoding, so there is one for the process; agent thread only, like all of arch/.
 class Decoder {
  public:
   Decoder() {
     if (cs_open(CS_ARCH_X86, CS_MODE_64, &handle_) != CS_ERR_OK) return;
-    open_ = true;
     cs_option(handle_, CS_OPT_DETAIL, CS_OPT_ON);
-  }
-  ~Decoder() {
-    if (insn_ != nullptr) cs_free(insn_, 1);
-    if (open_) cs_close(&handle_);
+    insn_ = cs_malloc(handle_);
   }
   Decoder(const Decoder&) = delete;
   Decoder& operator=(const Decoder&) = delete;
 
   bool Decode(const Instruction& insn, uint64_t address) {
-    return open_ && cs_disasm(handle_, insn.bytes, insn.length, address, 1, &insn_) == 1;
+    const uint8_t* code = insn.bytes;
+    size_t size = insn.length;
+    return insn_ != nullptr && cs_disasm_iter(handle_, &code, &size, &address, insn_);
   }
   const cs_insn& insn() const { return *insn_; }
   bool InGroup(uint8_t group) const { return cs_insn_group(handle_, insn_, group); }
@@ -284,7 +283,6 @@ class Decoder {
 
  private:
   csh handle_ = 0;
-  bool open_ = false;
   cs_insn* insn_ = nullptr;
 };
 
@@ -393,7 +391,7 @@ Result<Flow> CheckAllowed(const Instruction& insn, uint64_t address) {
   if (insn.length == 4 && std::equal(kEndbr64, kEndbr64 + 4, insn.bytes)) {
     return Refuse("endbr64", "must stay where indirect branches land; probe 4 bytes further on");
   }
-  Decoder decoder;
+  static Decoder& decoder = *new Decoder;  // never destroyed
   if (!decoder.Decode(insn, address)) {
     return Status(Code::kUnsafeSite, "the disassembler does not know the instruction");
   }

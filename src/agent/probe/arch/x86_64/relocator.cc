@@ -67,7 +67,36 @@ void RelocateIndirectCall(const X86Site& site, CodeBuffer& buffer) {
   buffer.Put({0xFF, 0x64, 0x24, 0xF8});
 }
 
+// CALL r/m64 that the patched site makes by itself: the return address is on the stack, what is
+// left is JMP r/m64. An operand that counts from RSP finds it 8 lower:
+//   ff 94 24 80 00 00 00   call [rsp+0x80]   ->   ff a4 24 88 00 00 00   jmp [rsp+0x88]
+void RelocateMadeCall(const X86Site& site, CodeBuffer& buffer) {
+  const Instruction& insn = site.insn();
+  buffer.PutBytes(insn.bytes, insn.modrm_offset);
+  buffer.Put({static_cast<uint8_t>((insn.modrm() & 0xC7) | (4 << 3))});
+  if (insn.rip_relative) {
+    buffer.PutRelative(site.operand_target());
+  } else if (site.operand_uses_rsp()) {
+    buffer.PutBytes(insn.bytes + insn.modrm_offset + 1, 1);
+    buffer.Put32(static_cast<uint32_t>(insn.Displacement() + 8));
+  } else {
+    buffer.PutBytes(insn.bytes + insn.modrm_offset + 1, insn.length - insn.modrm_offset - 1u);
+  }
+}
+
 }  // namespace
+
+bool X86Site::operand_uses_rsp() const {
+  return insn_.modrm_offset != 0 && insn_.modrm_rm() == 4 && (insn_.rex & 1) == 0 &&
+         (insn_.modrm_mod() == 3 || (insn_.bytes[insn_.modrm_offset + 1] & 7) == 4);
+}
+
+bool X86Site::CanPadCall() const {
+  if (insn_.length < 5) return false;
+  // Room for 8 more in the displacement is certain only when it has 32 bits.
+  constexpr int64_t kAlmostTwoGiB = 0x7FFFFFF0;
+  return !operand_uses_rsp() || (insn_.modrm_mod() == 2 && insn_.Displacement() < kAlmostTwoGiB);
+}
 
 void Relocate(const X86Site& site, CodeBuffer& buffer) {
   switch (site.flow()) {
@@ -90,7 +119,11 @@ void Relocate(const X86Site& site, CodeBuffer& buffer) {
       RelocateLoop(site, buffer);
       return;
     case Flow::kCallIndirect:
-      RelocateIndirectCall(site, buffer);
+      if (site.site_calls()) {
+        RelocateMadeCall(site, buffer);
+      } else {
+        RelocateIndirectCall(site, buffer);
+      }
       return;
   }
 }

@@ -30,8 +30,24 @@ class X86Site final : public SiteAnalysis {
 
   uint64_t address() const override { return address_; }
   uint32_t instruction_bytes() const override { return insn_.length; }
+  std::span<const uint8_t> instruction() const override { return {insn_.bytes, insn_.length}; }
   const std::vector<PatchOption>& options() const override { return options_; }
-  bool replaces_call() const override { return flow_ == Flow::kCallIndirect; }
+  bool falls_through() const override {
+    return flow_ != Flow::kJump && flow_ != Flow::kReturn && flow_ != Flow::kJumpIndirect;
+  }
+  bool is_filler() const override {
+    const bool nop = insn_.legacy(OpcodeMap::kOneByte, 0x90) && insn_.rex == 0 && !insn_.rep;
+    return nop || insn_.legacy(OpcodeMap::k0F, 0x1F);
+  }
+  bool replaces_call() const override { return flow_ == Flow::kCallIndirect && !site_calls(); }
+  // Is the patched site a call itself? Then the trampoline finds the return address on the stack
+  // and goes on to the callee. Direct calls are retargeted; indirect ones that are long enough
+  // become direct ones with prefixes in front.
+  bool site_calls() const override {
+    return flow_ == Flow::kCallDirect || (flow_ == Flow::kCallIndirect && CanPadCall());
+  }
+  // The operand's base is RSP, which a call has moved by 8 when the trampoline reads it.
+  bool operand_uses_rsp() const;
 
   const Instruction& insn() const { return insn_; }
   Flow flow() const { return flow_; }
@@ -42,6 +58,8 @@ class X86Site final : public SiteAnalysis {
   }
   // Of RIP-relative operands.
   uint64_t operand_target() const { return end() + static_cast<uint64_t>(insn_.Displacement()); }
+  bool CanPadCall() const;
+
   void set_options(std::vector<PatchOption> options) { options_ = std::move(options); }
 
  private:

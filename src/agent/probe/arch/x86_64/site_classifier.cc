@@ -11,9 +11,11 @@ namespace {
 
 constexpr uint32_t kWordBytes = 8;
 constexpr uint8_t kJumpOpcode = 0xE9;
-// CS override: ignored by near jumps in 64-bit mode. It moves the displacement by one byte.
+constexpr uint8_t kCallOpcode = 0xE8;
+// CS override: ignored by near jumps and calls in 64-bit mode. It moves the displacement by one
+// byte. Which of the ignored prefixes stands there makes no difference to the displacement.
 constexpr uint8_t kPadding = 0x2E;
-constexpr uint8_t kMaxPadding = 3;
+constexpr uint8_t kMaxPadding = kMaxInstructionBytes - 5;
 // What user space can map, islands included: above the lowest pages, below the canonical hole.
 constexpr int64_t kLowestIsland = 0x10000;
 constexpr int64_t kHighestIsland = 0x7FFFFFFFF000 - kMaxIslandBytes;
@@ -53,63 +55,127 @@ uint32_t BytesToWordEnd(uint64_t address) {
   return kWordBytes - static_cast<uint32_t>(address % kWordBytes);
 }
 
-// E8 stays; the displacement's bytes in one aligned word change. When it straddles two words the
-// low bytes or the high bytes keep their values, which leaves thousands of places for an island.
-std::vector<PatchOption> CallOptions(const X86Site& site) {
-  const uint8_t length = site.insn().length;
-  const auto field = static_cast<uint8_t>(length - 4);
-  const int32_t original = ReadDisplacement(site.insn().bytes + field);
-  const uint32_t in_first_word = std::min(4u, BytesToWordEnd(site.address() + field));
-  std::vector<PatchOption> options;
-  auto add = [&](uint32_t first, uint32_t end) {
-    PatchOption option{Method::kCallRetarget,
-                       static_cast<uint8_t>(field + first),
-                       static_cast<uint8_t>(field + end),
-                       length,
-                       0,
-                       {}};
-    option.island = Reachable(site.end(), original, first, end);
-    if (option.island.count != 0) options.push_back(option);
-  };
-  if (in_first_word == 4) {
-    add(0, 4);
-  } else {
-    add(in_first_word, 4);
-    add(0, in_first_word);
+// Bytes that the instruction begins with and that near jumps ignore in 64-bit mode: segment
+// overrides (SDM volume 2 §2.1.1), then REX, which counts only right before an opcode (§2.2.1).
+// They can stay where they are in front of the jump. 66 cannot (AMD shortens the target), F2 is
+// BND, F3 and LOCK mean nothing there or raise #UD.
+struct OwnPrefixes {
+  uint8_t count = 0;
+  bool ends_in_rex = false;
+};
+OwnPrefixes FindOwnPrefixes(const Instruction& insn) {
+  OwnPrefixes own;
+  static constexpr uint8_t kSegments[] = {0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65};
+  while (own.count < insn.opcode_offset &&
+         std::find(std::begin(kSegments), std::end(kSegments), insn.bytes[own.count]) !=
+             std::end(kSegments)) {
+    ++own.count;
   }
-  return options;
+  if (insn.rex != 0 && own.count < insn.opcode_offset && insn.bytes[own.count] == insn.rex) {
+    ++own.count;
+    own.ends_in_rex = true;
+  }
+  return own;
 }
 
-// The jump's bytes start behind `padding` prefixes; the first `changed` bytes of the site are
-// written, the rest of the displacement is what stands there.
-void AddJump(const X86Site& site, std::span<const uint8_t> window, uint8_t padding, uint8_t changed,
-             Method method, std::vector<PatchOption>& options) {
-  const uint8_t jump_end = padding + 5;
-  if (jump_end > window.size() || changed <= padding) return;
-  const int32_t original = ReadDisplacement(window.data() + padding + 1);
-  const auto free_bytes = static_cast<uint32_t>(std::min<int>(changed - padding - 1, 4));
-  PatchOption option{method, 0, changed, std::max(jump_end, site.insn().length), padding, {}};
-  option.island = Reachable(site.address() + jump_end, original, 0, free_bytes);
-  if (option.island.count != 0) options.push_back(option);
-}
+// Builds the list of options for one site. Bytes [kept, padding) become padding, then comes the
+// opcode, then the displacement, of which only what lies before `changed_end` is free.
+class OptionList {
+ public:
+  OptionList(const X86Site& site, std::span<const uint8_t> window) : site_(site), window_(window) {}
 
-std::vector<PatchOption> JumpOptions(const X86Site& site, std::span<const uint8_t> window) {
-  std::vector<PatchOption> options;
-  const uint8_t length = site.insn().length;
-  const auto in_word = static_cast<uint8_t>(BytesToWordEnd(site.address()));
-  const uint8_t max_padding = std::min<uint8_t>(length - 1, kMaxPadding);
-  AddJump(site, window, 0, 1, Method::kExactPun, options);
-  for (uint8_t padding = 0; padding <= max_padding; ++padding) {
-    const uint8_t changed = std::min({length, static_cast<uint8_t>(padding + 5), in_word});
-    if (changed > 1) AddJump(site, window, padding, changed, Method::kAlignedStore, options);
+  void Add(Method method, uint8_t kept, uint8_t padding, uint8_t changed_end) {
+    const auto end = static_cast<uint8_t>(padding + 5);
+    if (end > window_.size() || changed_end <= padding) return;
+    const int32_t original = ReadDisplacement(window_.data() + padding + 1);
+    const auto free_bytes = static_cast<uint32_t>(std::min<int>(changed_end - padding - 1, 4));
+    const uint8_t dependent_end = std::max(end, site_.insn().length);
+    PatchOption option{method, kept, changed_end, dependent_end, padding, {}};
+    option.island = Reachable(site_.address() + end, original, 0, free_bytes);
+    if (option.island.count != 0) options_.push_back(option);
+  }
+  // The instruction is E8 or E9 already: bytes [first, end) of its displacement change.
+  void AddRetarget(Method method, uint32_t first, uint32_t end) {
+    const uint8_t length = site_.insn().length;
+    const auto field = static_cast<uint8_t>(length - 4);
+    const int32_t original = ReadDisplacement(window_.data() + field);
+    PatchOption option{
+        method, static_cast<uint8_t>(field + first), static_cast<uint8_t>(field + end),
+        length, static_cast<uint8_t>(field - 1),     {}};
+    option.island = Reachable(site_.end(), original, first, end);
+    if (option.island.count != 0) options_.push_back(option);
   }
   // The guard is two bytes long and has to be one store itself.
-  if (in_word < 2) return options;
-  for (uint8_t padding = 0; padding <= max_padding; ++padding) {
-    const uint8_t changed = std::min<uint8_t>(length, padding + 5);
-    if (changed > in_word) AddJump(site, window, padding, changed, Method::kGuarded, options);
+  bool CanGuard() const { return BytesToWordEnd(site_.address()) >= 2; }
+  std::vector<PatchOption> Take() && { return std::move(options_); }
+
+ private:
+  const X86Site& site_;
+  std::span<const uint8_t> window_;
+  std::vector<PatchOption> options_;
+};
+
+// E8 (E9) stays; the displacement's bytes in one aligned word change. When it straddles two words
+// the low bytes or the high bytes keep their values, which leaves thousands of places for an
+// island.
+void AddRetargets(const X86Site& site, Method method, OptionList& options) {
+  const auto field = static_cast<uint8_t>(site.insn().length - 4);
+  const uint32_t in_first_word = std::min(4u, BytesToWordEnd(site.address() + field));
+  if (in_first_word == 4) {
+    options.AddRetarget(method, 0, 4);
+    return;
   }
-  return options;
+  const Method guarded = method == Method::kAlignedStore ? Method::kGuarded : method;
+  options.AddRetarget(method, in_first_word, 4);
+  options.AddRetarget(method, 0, in_first_word);
+  if (options.CanGuard()) options.AddRetarget(guarded, 0, 4);
+}
+
+// An indirect call of five bytes or more becomes a direct one of the same length, so the return
+// address is the original's:
+//   ff 15 d0 d1 d2 d3   call [rip+d]      ->   2e e8 D0 D1 D2 D3   call island
+void AddPaddedCalls(const X86Site& site, OptionList& options) {
+  const uint8_t length = site.insn().length;
+  const auto padding = static_cast<uint8_t>(length - 5);
+  const auto in_word = static_cast<uint8_t>(std::min(16u, BytesToWordEnd(site.address())));
+  options.Add(Method::kCallRetarget, 0, padding, std::min(length, in_word));
+  if (length > in_word && options.CanGuard()) {
+    options.Add(Method::kCallRetarget, 0, padding, length);
+  }
+}
+
+void AddJumps(const X86Site& site, OptionList& options) {
+  const Instruction& insn = site.insn();
+  const OwnPrefixes own = FindOwnPrefixes(insn);
+  const uint8_t max_padding = std::min<uint8_t>(insn.length - 1, kMaxPadding);
+  const auto in_word = static_cast<uint8_t>(BytesToWordEnd(site.address()));
+  auto end_of = [&](uint8_t padding) {
+    return std::min<uint8_t>(insn.length, static_cast<uint8_t>(padding + 5));
+  };
+  for (uint8_t kept = 0; kept <= own.count && kept <= max_padding; ++kept) {
+    options.Add(Method::kExactPun, kept, kept, static_cast<uint8_t>(kept + 1));
+  }
+  // Hand-written code jumps over a LOCK prefix when there is one thread, so what follows it must
+  // stay an instruction: only the prefix itself may change.
+  if (insn.lock) return;
+  if (insn.legacy(OpcodeMap::kOneByte, kJumpOpcode)) {
+    AddRetargets(site, Method::kAlignedStore, options);
+  }
+  for (uint8_t padding = 0; padding <= max_padding; ++padding) {
+    options.Add(Method::kAlignedStore, 0, padding, std::min(end_of(padding), in_word));
+  }
+  for (uint8_t kept = 1; kept <= own.count; ++kept) {
+    const uint8_t word_end = kept + static_cast<uint8_t>(BytesToWordEnd(site.address() + kept));
+    // What is kept must go on being what the jump ignores: nothing may come behind a REX.
+    const bool rex = own.ends_in_rex && kept == own.count;
+    for (uint8_t padding = kept; padding <= (rex ? kept : max_padding); ++padding) {
+      options.Add(Method::kAlignedStore, kept, padding, std::min(end_of(padding), word_end));
+    }
+  }
+  if (!options.CanGuard()) return;
+  for (uint8_t padding = 0; padding <= max_padding; ++padding) {
+    if (end_of(padding) > in_word) options.Add(Method::kGuarded, 0, padding, end_of(padding));
+  }
 }
 
 // mov rax, 15; syscall: signal return. Unwinders and debuggers know it by these very bytes.
@@ -138,8 +204,21 @@ bool IsLockSkipped(const Instruction& insn, const SiteText& text) {
 }  // namespace
 
 std::vector<PatchOption> PatchOptions(const X86Site& site, std::span<const uint8_t> window) {
-  if (site.flow() == Flow::kCallDirect) return CallOptions(site);
-  return JumpOptions(site, window);
+  OptionList options(site, window);
+  if (site.flow() == Flow::kCallDirect) {
+    AddRetargets(site, Method::kCallRetarget, options);
+  } else if (site.site_calls()) {
+    AddPaddedCalls(site, options);
+  } else {
+    AddJumps(site, options);
+  }
+  return std::move(options).Take();
+}
+
+std::vector<PatchOption> OptionsWith(const SiteAnalysis& analysis,
+                                     std::span<const uint8_t> window) {
+  const auto& site = static_cast<const X86Site&>(analysis);
+  return PatchOptions(site, window.first(std::min<size_t>(window.size(), kPatchWindowBytes)));
 }
 
 Result<std::unique_ptr<SiteAnalysis>> AnalyzeSite(const SiteText& text) {
@@ -155,11 +234,6 @@ Result<std::unique_ptr<SiteAnalysis>> AnalyzeSite(const SiteText& text) {
   auto site = std::make_unique<X86Site>(text.address, *insn, flow);
   const size_t window = std::min<size_t>(text.at.size(), kPatchWindowBytes);
   site->set_options(PatchOptions(*site, text.at.first(window)));
-  if (site->options().empty()) {
-    return Status(Code::kUnsafeSite,
-                  "the bytes there allow no jump to an address that can be "
-                  "mapped");
-  }
   return std::unique_ptr<SiteAnalysis>(std::move(site));
 }
 
@@ -168,9 +242,9 @@ PatchWindow PatchedWindow(const SiteAnalysis& analysis, const PatchOption& optio
   const auto& site = static_cast<const X86Site&>(analysis);
   PatchWindow full = original;
   uint32_t field = site.insn().length - 4u;
-  if (option.method != Method::kCallRetarget) {
+  if (site.flow() != Flow::kCallDirect) {
     std::fill_n(full.begin(), option.prefix_bytes, kPadding);
-    full[option.prefix_bytes] = kJumpOpcode;
+    full[option.prefix_bytes] = option.method == Method::kCallRetarget ? kCallOpcode : kJumpOpcode;
     field = option.prefix_bytes + 1u;
   }
   const auto displacement = static_cast<uint32_t>(island - (site.address() + field + 4));

@@ -43,7 +43,7 @@ class Body {
  private:
   // After a retargeted call there is no red zone: the bytes below the return address belong to
   // nobody yet.
-  bool called() const { return site_.flow() == Flow::kCallDirect; }
+  bool called() const { return site_.site_calls(); }
   int32_t skip() const { return called() ? 8 : kRedZoneBytes; }
 
   void Head();
