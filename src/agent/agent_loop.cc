@@ -107,7 +107,8 @@ void AgentLoop::MakeStore() {
       StoreOptions{.debug_path = options_.debug_path,
                    .redaction = &redaction_,
                    .ticks_per_second = ticks_per_second,
-                   .bytes_per_snapshot = options_.limits.bytes_per_snapshot});
+                   .bytes_per_snapshot = options_.limits.bytes_per_snapshot,
+                   .cpu_percent = options_.limits.cpu_percent});
   collector_ = std::make_unique<Collector>(*store_, outbox_, clock_, identity_, &redaction_,
                                            options_.limits.logs_per_second);
 }

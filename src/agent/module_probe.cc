@@ -1,5 +1,7 @@
 #include "agent/module_probe.h"
 
+#include <algorithm>
+
 #include "agent/log_message.h"
 #include "base/log.h"
 
@@ -64,6 +66,27 @@ void ModuleProbe::Arm(SiteTable& table) {
     }
     sites_.push_back(std::move(status));
   }
+}
+
+void ModuleProbe::Pause(SiteTable& table) {
+  for (uint32_t i = 0; i < plan_.sites.size(); ++i) {
+    const RuntimeAddress address = module_.bias.ToRuntime(plan_.sites[i].address);
+    if (std::find(armed_.begin(), armed_.end(), address) == armed_.end()) continue;
+    paused_.push_back({address, hit::SiteProbe{&runtime_, i}});
+  }
+  Disarm(table);
+}
+
+void ModuleProbe::Resume(SiteTable& table) {
+  const auto methods = table.AddAll(paused_, module_, allow_trap_);
+  for (size_t i = 0; i < paused_.size(); ++i) {
+    if (methods[i].ok()) {
+      armed_.push_back(paused_[i].address);
+    } else {
+      LogError("a site stays out after a pause: " + methods[i].status().ToString());
+    }
+  }
+  paused_.clear();
 }
 
 void ModuleProbe::Disarm(SiteTable& table) {

@@ -31,7 +31,10 @@ class ModuleProbe {
   void Arm(SiteTable& table);
   // Takes it out everywhere. Running hits may go on until quiescence.
   void Disarm(SiteTable& table);
-  void ForgetSites() { armed_.clear(); }  // the module was unloaded
+  // Out of the text for a while, and back. Its counters stay.
+  void Pause(SiteTable& table);
+  void Resume(SiteTable& table);
+  void ForgetSites() { armed_.clear(), paused_.clear(); }  // the module was unloaded
 
   const std::string& tracepoint_id() const { return tracepoint_id_; }
   uint64_t id() const { return runtime_.probe_id; }
@@ -57,6 +60,7 @@ class ModuleProbe {
   bool allow_trap_ = false;
   hit::ProbeRuntime runtime_;
   std::vector<RuntimeAddress> armed_;
+  std::vector<SiteTable::Addition> paused_;  // to be armed again
   std::vector<model::SiteStatus> sites_;
   Status refusal_;
 };

@@ -1,6 +1,7 @@
 #include "agent/tracepoint_store.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <set>
 
 #include "agent/hit_times.h"
@@ -15,6 +16,9 @@ namespace {
 constexpr uint32_t kCallerLevels = 4;  // frames 1 to 4 are those that show variables by default
 constexpr uint32_t kMaxPreparedCallers = 32;
 constexpr uint64_t kLookForModulesMs = 40;
+constexpr int64_t kBudgetEveryNs = 50'000'000;
+constexpr int64_t kFirstPauseNs = 1'000'000'000;
+constexpr int64_t kMaxPauseNs = 64'000'000'000;
 
 // What this agent does not do yet is refused by name.
 Status CheckSupported(const model::TracepointSpec& spec) {
@@ -52,6 +56,7 @@ PlanRequest MakeRequest(const model::TracepointSpec& spec, const model::LogTempl
 void AddSums(hit::CounterSums& into, const hit::CounterSums& from) {
   for (int i = 0; i < hit::kCounterCount; ++i) into.count[i] += from.count[i];
   into.ticks += from.ticks;
+  into.fast_ticks += from.fast_ticks;
   for (int i = 0; i < 32; ++i) into.histogram[i] += from.histogram[i];
 }
 
@@ -89,6 +94,8 @@ Status TracepointStore::Prepare() {
     return installer_status_;
   }
   installer_ = std::move(*installer);
+  const auto cost = installer_->MeasureFastHits();
+  hit::SetFastHitTicks(cost.counted, cost.logged);
   sites_ = std::make_unique<SiteTable>(*installer_);
   return Status();
 }
@@ -312,6 +319,10 @@ void TracepointStore::Tick(uint64_t unix_ms) {
       Arm(active);
       continue;
     }
+    if (active.state == State::kThrottled) {
+      if (MonotonicNanos() >= active.paused_until_ns) Resume(active);
+      continue;
+    }
     if (active.state != State::kArmed && active.state != State::kEmitting) continue;
     const uint64_t captured = Sums(active).count[hit::kCaptured] - active.captured_before;
     const uint64_t max_hits = active.desired.spec.limits.max_hits;
@@ -322,8 +333,56 @@ void TracepointStore::Tick(uint64_t unix_ms) {
       SetState(active, State::kEmitting, Status());
     }
   }
+  CheckBudget();
   UpdateGuard();
   callers_.Publish();
+}
+
+// The hit path keeps its own budget at each hit. Hits that compiled code decides alone are too
+// short for that, so their number is looked at here: the tracepoint that took more than half of the
+// process's share, or the most when all together took more than it, is taken out of the text for a
+// while.
+void TracepointStore::CheckBudget() {
+  if (options_.cpu_percent <= 0) return;
+  const int64_t now = MonotonicNanos();
+  const int64_t elapsed_ns = now - budget_checked_ns_;
+  if (elapsed_ns < kBudgetEveryNs) return;
+  budget_checked_ns_ = now;
+  const double share = options_.cpu_percent / 100 * static_cast<double>(options_.ticks_per_second) *
+                       static_cast<double>(elapsed_ns) / 1e9;
+  double total = 0;
+  double most = 0;
+  Active* worst = nullptr;
+  for (auto& [id, active] : active_) {
+    const uint64_t ticks = Sums(active).fast_ticks;
+    const auto used = static_cast<double>(ticks - std::min(ticks, active.fast_ticks_seen));
+    active.fast_ticks_seen = ticks;
+    total += used;
+    if (active.state == model::State::kThrottled || used <= most) continue;
+    most = used;
+    worst = &active;
+  }
+  if (worst != nullptr && (most > share / 2 || total > share)) {
+    Pause(*worst, most / share * options_.cpu_percent);
+  }
+}
+
+void TracepointStore::Pause(Active& active, double percent) {
+  active.pause_ns =
+      active.pause_ns == 0 ? kFirstPauseNs : std::min(active.pause_ns * 2, kMaxPauseNs);
+  active.paused_until_ns = MonotonicNanos() + active.pause_ns;
+  for (const auto& probe : active.probes) probe->Pause(*sites_);
+  char text[128];
+  std::snprintf(text, sizeof text, "its hits took %.2f %% of a processor; taken out for %lld s",
+                percent, static_cast<long long>(active.pause_ns / 1'000'000'000));
+  SetState(active, model::State::kThrottled, Status(Code::kOverBudget, text));
+}
+
+void TracepointStore::Resume(Active& active) {
+  for (const auto& probe : active.probes) probe->Resume(*sites_);
+  active.fast_ticks_seen = Sums(active).fast_ticks;
+  const bool emitted = Sums(active).count[hit::kCaptured] > active.captured_before;
+  SetState(active, emitted ? model::State::kEmitting : model::State::kArmed, Status());
 }
 
 const ModuleProbe* TracepointStore::FindProbe(uint64_t probe_id) const {

@@ -25,6 +25,7 @@ struct StoreOptions {
   const RedactionPolicy* redaction = nullptr;
   uint64_t ticks_per_second = 0;
   uint32_t bytes_per_snapshot = 65536;
+  double cpu_percent = 0;  // of one processor, for all hits; 0 = no limit
 };
 
 class TracepointStore {
@@ -77,6 +78,9 @@ class TracepointStore {
     uint64_t captured_before = 0;          // captures of earlier revisions
     uint64_t admitted = 0;                 // snapshots of this revision let through
     uint64_t over_limit = 0;               // and thrown away
+    uint64_t fast_ticks_seen = 0;          // at the last look at the budget
+    int64_t paused_until_ns = 0;           // while THROTTLED
+    int64_t pause_ns = 0;                  // the last one; each is longer than the one before
   };
 
   using Plans = std::vector<std::pair<const LoadedModule*, ProbePlan>>;
@@ -90,6 +94,9 @@ class TracepointStore {
   Status CompileEverywhere(const Active& active, bool name_near_files, Plans& plans);
   void TakeOut(Active& active);
   void UpdateGuard();
+  void CheckBudget();
+  void Pause(Active& active, double percent);
+  void Resume(Active& active);
   void SetState(Active& active, model::State state, const Status& why);
   // Live, retired and freed probes of the tracepoint together.
   hit::CounterSums Sums(const Active& active) const;
@@ -108,6 +115,7 @@ class TracepointStore {
   std::vector<LoadedModule> modules_;
   uint64_t module_generation_ = 0;
   uint64_t looked_at_ms_ = 0;
+  int64_t budget_checked_ns_ = 0;
   std::map<std::string, Active> active_;
   std::vector<std::unique_ptr<ModuleProbe>> retired_;
   std::map<uint64_t, const ModuleProbe*> by_id_;

@@ -218,11 +218,16 @@ Status AddCodeRegion(uint64_t start);
 using LightSink = void (*)(void* self, std::span<const uint8_t> record);
 uint32_t TakeLightRecords(uint32_t max, LightSink sink, void* self, uint64_t& abandoned);
 
+// What hits cost that compiled code decides alone (ProbeInstaller::MeasureFastHits): they are not
+// timed, so SumCounters counts them at this price. Agent thread, before any probe is armed.
+void SetFastHitTicks(uint32_t counted, uint32_t logged);
+
 // Sums the shards. Any thread.
 struct CounterSums {
   uint64_t count[kCounterCount];
   uint64_t ticks;
-  uint64_t histogram[32];
+  uint64_t histogram[32];  // hits by log2(ticks)
+  uint64_t fast_ticks;     // of `ticks`: those of hits that the hit path did not see
 };
 CounterSums SumCounters(const ProbeRuntime& probe);
 

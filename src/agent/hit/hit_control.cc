@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <cstddef>
 #include <string>
@@ -63,7 +64,15 @@ bool WaitForEpoch(uint32_t epoch, uint64_t deadline_ns) {
   return true;
 }
 
+struct FastTicks {
+  uint32_t counted = 0;
+  uint32_t logged = 0;
+};
+constinit FastTicks g_fast_ticks;  // of the agent thread
+
 }  // namespace
+
+void SetFastHitTicks(uint32_t counted, uint32_t logged) { g_fast_ticks = {counted, logged}; }
 
 void FreeDeadSlots() {
   const auto pid = static_cast<pid_t>(g_process.pid.load(std::memory_order_relaxed));
@@ -221,6 +230,14 @@ CounterSums SumCounters(const ProbeRuntime& probe) {
   // in neither side of the identity.
   sums.count[kHits] = 0;
   for (int i = kHits + 1; i < kCounterCount; ++i) sums.count[kHits] += sums.count[i];
+  uint64_t timed = 0;
+  for (const uint64_t count : sums.histogram) timed += count;
+  const uint32_t price = probe.action == Action::kLog ? g_fast_ticks.logged : g_fast_ticks.counted;
+  if (sums.count[kHits] <= timed || price == 0) return sums;
+  const uint64_t fast = sums.count[kHits] - timed;
+  sums.histogram[std::min(std::bit_width(price) - 1, 31)] += fast;
+  sums.fast_ticks = fast * price;
+  sums.ticks += sums.fast_ticks;
   return sums;
 }
 

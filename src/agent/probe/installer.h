@@ -44,6 +44,7 @@ class Installer final : public ProbeInstaller {
   std::vector<Status> DisarmAll(std::span<const RuntimeAddress> sites) override;
   Result<uint64_t> PlaceProbeCode(RuntimeAddress site, const ProbeCodeSpec& spec) override;
   void FreeProbeCode(uint64_t address) override { probe_code_.Free(address); }
+  FastHitTicks MeasureFastHits() override;
   void Forget(RuntimeAddress start, RuntimeAddress end) override;
   uint32_t armed_count() const override { return armed_count_; }
   void Tick() override;
@@ -92,6 +93,8 @@ class Installer final : public ProbeInstaller {
 
   Status CheckProcess() const;
   Status ReadMaps(Batch& batch);
+  // Measuring (installer_cost.cc).
+  uint32_t TicksOfAction(RuntimeAddress site, hit::SiteRuntime* runtime, hit::Action action);
   // Planning (installer_plan.cc).
   Result<Site*> PrepareSite(const SiteRequest& request, Batch& batch);
   Result<Site*> FindOrBuild(uint64_t address, const ModuleText& module, const Mapping& mapping,

@@ -37,14 +37,19 @@ class ProbeCodeArena {
   struct Region {
     uint64_t start = 0;
     std::map<uint64_t, uint64_t> free;  // start -> end, neighbours joined
+    uint64_t fresh = 0;                 // nothing from here on was ever used
   };
-  uint64_t AllocateIn(Region& region, uint32_t size_bytes);
+  uint64_t AllocateIn(Region& region, uint32_t size_bytes, bool& reused);
   Result<Region*> AddRegion(uint64_t near);
 
   CodeMemory& memory_;
   TextWriter& writer_;
   std::vector<Region> regions_;
-  std::map<uint64_t, uint32_t> blocks_;  // in use: address -> size
+  struct Block {
+    uint32_t size_bytes = 0;
+    bool reused = false;  // other code stood there before
+  };
+  std::map<uint64_t, Block> blocks_;  // in use, by address
   uint32_t used_bytes_ = 0;
 };
 

@@ -103,6 +103,14 @@ class ProbeInstaller {
   virtual Result<uint64_t> PlaceProbeCode(RuntimeAddress site, const ProbeCodeSpec& spec) = 0;
   // Once nothing leads there and WaitForQuiescence returned true.
   virtual void FreeProbeCode(uint64_t address) = 0;
+  // What a hit costs that probe code decides alone, in ticks: counted, and with an empty light
+  // record. Measured on a function of our own, which stays; {} when that cannot be had. Before any
+  // probe is armed.
+  struct FastHitTicks {
+    uint32_t counted = 0;
+    uint32_t logged = 0;
+  };
+  virtual FastHitTicks MeasureFastHits() = 0;
   // The module was unloaded: forget its sites without touching memory.
   virtual void Forget(RuntimeAddress start, RuntimeAddress end) = 0;
   virtual uint32_t armed_count() const = 0;

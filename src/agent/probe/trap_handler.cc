@@ -131,8 +131,8 @@ std::string ThreadName(const std::string& status) {
 
 // Calls `look` with each thread's status file until it returns an error. Threads that end meanwhile
 // are passed over.
-Status ForEachThread(const std::function<Status(const std::string& tid, const std::string& status)>&
-                         look) {
+Status ForEachThread(
+    const std::function<Status(const std::string& tid, const std::string& status)>& look) {
   const std::unique_ptr<DIR, int (*)(DIR*)> tasks(opendir("/proc/self/task"), closedir);
   if (tasks == nullptr) return ErrnoStatus("list the threads", errno);
   while (const dirent* entry = readdir(tasks.get())) {
@@ -154,7 +154,8 @@ Status CheckHandlerMasks() {
     struct sigaction action {};
     if (number == SIGTRAP || sigaction(number, nullptr, &action) != 0) continue;
     if (IsFunction(action) && sigismember(&action.sa_mask, SIGTRAP) == 1) {
-      return Unsafe("the handler of signal " + std::to_string(number) + " runs with SIGTRAP blocked");
+      return Unsafe("the handler of signal " + std::to_string(number) +
+                    " runs with SIGTRAP blocked");
     }
   }
   return Status();

@@ -2,9 +2,9 @@
 //
 // A trap costs microseconds a hit and can kill: in a thread that blocks SIGTRAP, or in a handler
 // whose mask holds it, the kernel does not deliver but ends the process (measured). So the whole
-// process is looked at first, again right after arming, and now and then while a trap is armed. What
-// cannot be seen is refused by asking for opt-in: a thread that blocks SIGTRAP later, and a hit with
-// less stack left than a signal frame needs, where no alternate stack is set.
+// process is looked at first, again right after arming, and now and then while a trap is armed.
+// What cannot be seen is refused by asking for opt-in: a thread that blocks SIGTRAP later, and a
+// hit with less stack left than a signal frame needs, where no alternate stack is set.
 //
 // The handler stands in front of the host's: what is not ours goes on to it, with its flags and
 // mask. It sends the thread on to the site's trampoline, so a hit is the same code as with a jump.

@@ -142,7 +142,8 @@ TEST_F(TrapTest, RefusedWhereTheSignalIsIgnored) {
 void NoHandler(int) {}
 
 TEST_F(TrapTest, RefusedWhereAHandlerRunsWithTheSignalBlocked) {
-  struct sigaction action {}, before {};
+  struct sigaction action {
+  }, before{};
   action.sa_handler = NoHandler;
   sigfillset(&action.sa_mask);
   ASSERT_EQ(sigaction(SIGUSR2, &action, &before), 0);
@@ -157,7 +158,8 @@ volatile sig_atomic_t g_host_traps = 0;
 void HostHandler(int, siginfo_t*, void*) { g_host_traps = g_host_traps + 1; }
 
 TEST_F(TrapTest, TheHostsOwnHandlerIsChainedAndComesBack) {
-  struct sigaction action {}, before {};
+  struct sigaction action {
+  }, before{};
   action.sa_sigaction = HostHandler;
   action.sa_flags = SA_SIGINFO;
   sigemptyset(&action.sa_mask);
