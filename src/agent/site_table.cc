@@ -11,10 +11,11 @@ namespace {
 probe::ModuleText TextOf(const LoadedModule& module, RuntimeAddress address) {
   for (const TextRange& range : module.text) {
     if (range.start <= address && address < range.end) {
-      return probe::ModuleText{module.path, range.start, range.end};
+      return probe::ModuleText{module.path, range.start, range.end,
+                               RuntimeAddress(hit::InstructionBoundaryBefore(address.value))};
     }
   }
-  return probe::ModuleText{module.path, RuntimeAddress(), RuntimeAddress()};
+  return probe::ModuleText{module.path, RuntimeAddress(), RuntimeAddress(), RuntimeAddress()};
 }
 
 }  // namespace

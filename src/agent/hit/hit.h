@@ -208,6 +208,9 @@ struct CodeLayout {
 CodeLayout GetCodeLayout();
 // The published rule for the CFA at a site, when it is a register plus an offset. Agent thread.
 bool SimpleCfaAt(uint64_t pc, uint8_t& dwarf_register, int32_t& offset);
+// The start of the published unwind row that covers pc: an instruction begins there. 0: no row.
+// Agent thread.
+uint64_t InstructionBoundaryBefore(uint64_t pc);
 // Tells the fault handler that probe code may run in [start, start + kCodeRegionBytes). kOverLimit.
 inline constexpr uint64_t kCodeRegionBytes = 64 * 1024;
 Status AddCodeRegion(uint64_t start);

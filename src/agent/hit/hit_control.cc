@@ -183,6 +183,19 @@ bool SimpleCfaAt(uint64_t pc, uint8_t& dwarf_register, int32_t& offset) {
   return dwarf_register < kRegisterCount;
 }
 
+uint64_t InstructionBoundaryBefore(uint64_t pc) {
+  const UnwindModules* const modules = g_process.modules.load(std::memory_order_acquire);
+  if (FindRule(modules, pc) == nullptr) return 0;  // a gap's row begins behind a function
+  for (uint32_t i = 0; i < modules->count; ++i) {
+    const UnwindModule& module = modules->modules[i];
+    if (pc < module.start || pc >= module.end) continue;
+    const uint32_t* const end = module.pcs + module.row_count;
+    const uint32_t* const row = std::upper_bound(module.pcs, end, pc - module.table_base);
+    return row == module.pcs ? 0 : module.table_base + row[-1];
+  }
+  return 0;
+}
+
 Status AddCodeRegion(uint64_t start) {
   for (std::atomic<uint64_t>& region : g_process.code_regions) {
     if (region.load(std::memory_order_relaxed) != 0) continue;

@@ -97,6 +97,8 @@ class Installer final : public ProbeInstaller {
   uint32_t TicksOfAction(RuntimeAddress site, hit::SiteRuntime* runtime, hit::Action action);
   // Planning (installer_plan.cc).
   Result<Site*> PrepareSite(const SiteRequest& request, Batch& batch);
+  // kUnsafeSite when the site is not where an instruction begins; see site_boundary.h.
+  Status CheckBoundary(uint64_t site, const ModuleText& module);
   Result<Site*> FindOrBuild(uint64_t address, const ModuleText& module, const Mapping& mapping,
                             Batch& batch);
   Status CheckAlignment(const Site& site, const Batch& batch) const;

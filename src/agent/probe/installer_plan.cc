@@ -7,6 +7,7 @@
 
 #include "agent/hit/hit.h"
 #include "agent/probe/installer.h"
+#include "agent/probe/site_boundary.h"
 #include "agent/probe/site_planner.h"
 #include "agent/probe/trap_handler.h"
 
@@ -39,10 +40,31 @@ Result<Installer::Site*> Installer::PrepareSite(const SiteRequest& request, Batc
   SF_RETURN_IF_ERROR(ReadMaps(batch));
   SF_ASSIGN_OR_RETURN(const Mapping mapping,
                       CheckSiteAllowed(batch.maps, facts_, request.site, *request.module));
+  SF_RETURN_IF_ERROR(CheckBoundary(address, *request.module));
   SF_ASSIGN_OR_RETURN(Site * site, FindOrBuild(address, *request.module, mapping, batch));
   site->allow_trap = request.allow_trap;
   SF_RETURN_IF_ERROR(PlanSite(*site, batch));
   return site;
+}
+
+// Other probes' bytes on the way there are seen as they were. From low to high: the bytes that a site
+// shares with the next one are that one's to say.
+Status Installer::CheckBoundary(uint64_t site, const ModuleText& module) {
+  const uint64_t start = module.boundary.value;
+  if (start == 0 || start < module.text_start.value || start > site) return Status();
+  if (site - start > kMaxBoundaryBytes) return Status();  // too far to say
+  std::vector<uint8_t> text(
+      std::min(site - start + arch::kContextBytes, module.text_end.value - start));
+  SF_RETURN_IF_ERROR(writer_->system().Read(start, text));
+  const auto end = sites_.lower_bound(site);
+  for (auto it = sites_.lower_bound(start); it != end; ++it) {
+    if (!it->second.patched()) continue;
+    const Plan& plan = it->second.plan;
+    const size_t at = it->first - start;
+    const size_t count = std::min<size_t>(plan.option.dependent_end, text.size() - at);
+    std::copy_n(plan.original.begin(), count, text.begin() + static_cast<ptrdiff_t>(at));
+  }
+  return CheckInstructionBoundary(text, start, site);
 }
 
 Result<Installer::Site*> Installer::FindOrBuild(uint64_t address, const ModuleText& module,

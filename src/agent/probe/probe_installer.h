@@ -34,6 +34,9 @@ struct ModuleText {
   std::string path;
   RuntimeAddress text_start;  // executable mapping that holds the site
   RuntimeAddress text_end;
+  // Where an instruction is known to begin, at or before the site, by other debug information than
+  // the one that named the site: a row of the unwind table. 0: not known, and not checked.
+  RuntimeAddress boundary = RuntimeAddress();
 };
 
 struct InstalledSite {

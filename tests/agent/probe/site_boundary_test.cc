@@ -10,6 +10,7 @@
 #include "agent/probe/arch/x86_64/instruction.h"
 #include "symbolizer/symbolizer.h"
 #include "tests/agent/probe/code_scan.h"
+#include "tests/agent/probe/probe_testing.h"
 
 namespace stillframe::probe {
 namespace {
@@ -37,6 +38,30 @@ TEST(SiteBoundary, RefusesWhatCannotBeDecoded) {
   std::vector<uint8_t> text(kMaxBoundaryBytes + 2, 0x90);
   EXPECT_TRUE(Check(text, kMaxBoundaryBytes).ok());
   EXPECT_EQ(Check(text, kMaxBoundaryBytes + 1).code(), Code::kUnsafeSite);
+}
+
+// The installer asks when the agent knows a boundary, and sees other probes' bytes as they were.
+TEST(SiteBoundary, InstallerRefusesOffsetsInsideInstructions) {
+  auto installer = MakeInstaller(EmptyHit);
+  TestModule module(4096);
+  // mov eax, 7; mov rdx, imm32; mov ecx, edx; ret; filler
+  module.Put(64, "\xB8\x07\x00\x00\x00\x48\xC7\xC2\x90\x90\x90\x00\x89\xD1\xC3\x0f\x1f\x44\x00"
+                 "\x00\x0f\x1f\x44\x00\x00"sv);
+  module.Seal();
+  ModuleText text = module.text();
+  // Inside the immediate there are three plausible NOPs: nothing but the boundary tells.
+  EXPECT_TRUE(installer->Prepare(module.site(64 + 8), text).ok());
+  text.boundary = module.site(64);
+  const std::set<uint64_t> begins = {0, 5, 12, 14};
+  for (uint64_t offset = 0; offset < 15; ++offset) {
+    const auto prepared = installer->Prepare(module.site(64 + offset), text);
+    EXPECT_EQ(prepared.ok(), begins.count(offset) != 0) << offset << prepared.status().ToString();
+    // A jump stands there while the others are asked for.
+    if (offset == 0) {
+      ASSERT_TRUE(installer->Arm(module.site(64)).ok());
+    }
+  }
+  EXPECT_EQ(module.Call(64), 7u);
 }
 
 struct Tried {
