@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "agent/probe/arch/arch.h"
@@ -45,8 +46,9 @@ TEST(SiteBoundary, InstallerRefusesOffsetsInsideInstructions) {
   auto installer = MakeInstaller(EmptyHit);
   TestModule module(4096);
   // mov eax, 7; mov rdx, imm32; mov ecx, edx; ret; filler
-  module.Put(64, "\xB8\x07\x00\x00\x00\x48\xC7\xC2\x90\x90\x90\x00\x89\xD1\xC3\x0f\x1f\x44\x00"
-                 "\x00\x0f\x1f\x44\x00\x00"sv);
+  module.Put(64,
+             "\xB8\x07\x00\x00\x00\x48\xC7\xC2\x90\x90\x90\x00\x89\xD1\xC3\x0f\x1f\x44\x00"
+             "\x00\x0f\x1f\x44\x00\x00"sv);
   module.Seal();
   ModuleText text = module.text();
   // Inside the immediate there are three plausible NOPs: nothing but the boundary tells.
@@ -182,6 +184,49 @@ TEST(SiteBoundary, UnwindRowsBeginInstructions) {
       files, rows, wrong, distance / sites);
   EXPECT_GE(files, 5);
   EXPECT_EQ(wrong, 0u);
+}
+
+constexpr uint64_t kUsualLoadAddress = 0x555555554000;
+
+// What line tables that tell the truth name passes: every statement of this program (-O2, with
+// libraries linked in) begins an instruction, and hardly any is refused.
+TEST(SiteBoundary, StatementsBeginInstructions) {
+  const auto file = CodeFile::Open("/proc/self/exe");
+  ASSERT_TRUE(file.ok());
+  const auto symbolizer = Symbolizer::Create({});
+  const auto module = symbolizer->OpenModule("/proc/self/exe", "");
+  ASSERT_TRUE(module.ok());
+  const auto table = (*module)->BuildUnwindTable();
+  ASSERT_TRUE(table.ok());
+  const auto statements = (*module)->StatementAddresses(1'000'000);
+  if (!statements.ok()) GTEST_SKIP() << "built without debug information";
+  uint64_t sites = 0, inside = 0, refused = 0;
+  std::map<std::string, uint64_t> reasons;
+  for (size_t i = 0; i < statements->size(); i += 4) {  // the disassembler is slow
+    const uint64_t site = (*statements)[i].value;
+    const auto at = file->At(site);
+    const auto row =
+        std::upper_bound(table->pcs.begin(), table->pcs.end(), site - table->base.value);
+    if (at.empty() || row == table->pcs.begin()) continue;
+    const uint64_t boundary = table->base.value + row[-1];
+    ++sites;
+    inside += !CheckInstructionBoundary(file->At(boundary), boundary, site).ok();
+    const size_t before = std::min<uint64_t>(site - boundary, arch::kContextBytes);
+    const auto analysis = arch::AnalyzeSite(
+        {file->At(site - before).first(before),
+         at.first(std::min<size_t>(at.size(), arch::kContextBytes)), kUsualLoadAddress + site});
+    if (analysis.ok()) continue;
+    ++refused;
+    ++reasons[analysis.status().message()];
+  }
+  std::printf("  %lu statement addresses, %lu inside an instruction, %lu refused\n", sites, inside,
+              refused);
+  for (const auto& [reason, count] : reasons) {
+    std::printf("    %6lu x %s\n", count, reason.c_str());
+  }
+  EXPECT_GT(sites, 1000u);
+  EXPECT_EQ(inside, 0u);
+  EXPECT_LT(refused, sites / 200 + 1);
 }
 
 bool IsDirectBranch(const arch::Instruction& insn) {
