@@ -3,6 +3,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -159,8 +160,12 @@ class Bpftrace(Peer):
 
     def finish(self, session):
         session.quit()
-        self.tool.terminate()
-        self.tool.wait(timeout=20)
+        try:
+            self.tool.send_signal(signal.SIGINT)  # prints its maps
+            self.tool.wait(timeout=20)
+        finally:
+            self.tool.kill()  # it was seen to outlive a SIGTERM
+            self.tool.wait()
         found = re.search(r"@hits: (\d+)", self.log.read_text())
         self.expect(session, int(found.group(1)) if found else None)
         return "counted by a BPF map"
