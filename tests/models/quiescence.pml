@@ -1,6 +1,6 @@
 /* When what a hit may still read can be freed.
  *
- * Mirrors Enter, Withdraw and ClaimSlot of src/agent/hit/hit.cc (and the announcement of compiled
+ * Mirrors Enter, Withdraw, ClaimSlot and TakeFromDead of src/agent/hit/hit.cc (and the announcement of compiled
  * probe code, src/agent/probe/arch/x86_64/trampoline.cc), and WaitForQuiescence, Barrier, AnyOlder
  * and FreeDeadSlots of src/agent/hit/hit_control.cc.
  *
@@ -20,7 +20,7 @@
  *   EPOCH_FIRST      the list is replaced after the epochs
  *   CLEAR_FIRST      a dead thread's announcement is cleared before its slot is taken back
  *   CHECK_FIRST      whether the owner is dead is asked before its slot is taken back
- *   HITS_CLAIM_DEAD  hits claim the slots of dead threads by themselves
+ *   HITS_CLAIM_DEAD  the same in hits
  * Expected to be reached: REACH_USE_AFTER_REPLACE, REACH_DEAD_IN_HIT, REACH_UNSLOTTED, REACH_END.
  */
 #ifndef SLOTS
@@ -41,13 +41,13 @@
 #define LISTS 2
 #endif
 #define NOBODY 0
-#define AGENT 9 /* as an owner: the agent is taking the slot back */
+#define TAKING_BACK 9 /* as an owner: kTakingBack */
 #define NO_SLOT 99
 
 byte list;           /* SiteRuntime::list */
 bool freed[LISTS];
 byte epoch = 1;      /* odd, steps of two; 0 is "no hit" */
-byte owner[SLOTS];   /* a thread number, NOBODY or AGENT */
+byte owner[SLOTS];   /* a thread number, NOBODY or TAKING_BACK */
 byte announced[SLOTS];
 byte running[2];     /* hits of threads without a slot */
 bool alive[3];       /* by thread number */
@@ -89,17 +89,33 @@ inline ClaimSlot() {
           buffer[me]!slot, 0
        :: else
        fi;
-#ifdef HITS_CLAIM_DEAD
+#ifndef HITS_TAKE_FREE_ONLY
        seen = owner[s]
      };
      if
-     :: slot == NO_SLOT && seen != AGENT && !alive[seen] ->
+#ifdef HITS_CLAIM_DEAD
+     :: slot == NO_SLOT && seen != TAKING_BACK && !alive[seen] ->
         atomic {
           if
           :: owner[s] == seen -> Flush(me); owner[s] = number; slot = s; buffer[me]!slot, 0
           :: else
           fi
         }
+#else
+     :: slot == NO_SLOT && seen != TAKING_BACK ->
+        atomic {
+          if
+          :: owner[s] == seen -> Flush(me); owner[s] = TAKING_BACK
+          :: else -> seen = TAKING_BACK
+          fi
+        };
+        if
+        :: seen == TAKING_BACK
+        :: seen != TAKING_BACK && alive[seen] -> owner[s] = seen
+        :: seen != TAKING_BACK && !alive[seen] ->
+           owner[s] = number; slot = s; buffer[me]!slot, 0
+        fi
+#endif
      :: else
      fi;
      atomic {
@@ -164,7 +180,7 @@ inline FreeDeadSlots() {
   :: f < SLOTS ->
      was = owner[f];
      if
-     :: was == NOBODY
+     :: was == NOBODY || was == TAKING_BACK
      :: else ->
 #ifdef CLEAR_FIRST
         if
@@ -179,9 +195,9 @@ inline FreeDeadSlots() {
         :: alive[was] -> goto next_dead
         :: !alive[was]
         fi;
-        atomic { if :: owner[f] == was -> owner[f] = AGENT :: else -> goto next_dead fi };
+        atomic { if :: owner[f] == was -> owner[f] = TAKING_BACK :: else -> goto next_dead fi };
 #else
-        atomic { if :: owner[f] == was -> owner[f] = AGENT :: else -> goto next_dead fi };
+        atomic { if :: owner[f] == was -> owner[f] = TAKING_BACK :: else -> goto next_dead fi };
         if
         :: alive[was] -> owner[f] = was; goto next_dead
         :: !alive[was]

@@ -127,6 +127,16 @@ bool IsDead(uint32_t thread_id) {
   return stillframe_syscall(SYS_tgkill, pid, thread_id, 0, 0, 0, 0) == -ESRCH;
 }
 
+// Partner: FreeDeadSlots, which does the same.
+bool TakeFromDead(ThreadSlot& slot, uint32_t owner, uint32_t thread_id) {
+  if (!slot.owner.compare_exchange_strong(owner, kTakingBack, std::memory_order_acq_rel)) {
+    return false;
+  }
+  const bool dead = IsDead(owner);
+  slot.owner.store(dead ? thread_id : owner, std::memory_order_release);
+  return dead;
+}
+
 // Lowest first, so that few pages of counters are touched. A slot with this thread's own id
 // belonged to a dead thread of that number.
 ThreadSlot* ClaimSlot(uint32_t thread_id) {
@@ -137,12 +147,12 @@ ThreadSlot* ClaimSlot(uint32_t thread_id) {
       ThreadSlot& slot = g_process.slots[i];
       uint32_t owner = slot.owner.load(kRelaxed);
       if (owner != 0 && owner != thread_id) {
-        if (!ask) continue;
+        if (!ask || owner == kTakingBack) continue;
         if (questions++ == kMaxQuestions) return nullptr;
-        if (!IsDead(owner)) continue;
-      }
-      if (!slot.owner.compare_exchange_strong(owner, thread_id, std::memory_order_acq_rel))
+        if (!TakeFromDead(slot, owner, thread_id)) continue;
+      } else if (!slot.owner.compare_exchange_strong(owner, thread_id, std::memory_order_acq_rel)) {
         continue;
+      }
       slot.announced.store(0, kRelaxed);
       slot.stack = 0;
       slot.shard_bytes = uint64_t{i} * sizeof(CounterShard);

@@ -80,11 +80,15 @@ void FreeDeadSlots() {
   for (uint32_t i = 0; i < used; ++i) {
     ThreadSlot& slot = g_process.slots[i];
     uint32_t owner = slot.owner.load(std::memory_order_acquire);
-    if (owner == 0) continue;
+    if (owner == 0 || owner == kTakingBack) continue;
     if (syscall(SYS_tgkill, pid, owner, 0) == 0 || errno != ESRCH) continue;
-    slot.announced.store(0, std::memory_order_relaxed);
-    // A hit may have claimed it meanwhile.
-    slot.owner.compare_exchange_strong(owner, 0, std::memory_order_release);
+    if (!slot.owner.compare_exchange_strong(owner, kTakingBack, std::memory_order_acq_rel)) {
+      continue;
+    }
+    // Asked again, now that nobody else can take it: the number may be a new thread's.
+    const bool dead = syscall(SYS_tgkill, pid, owner, 0) != 0 && errno == ESRCH;
+    if (dead) slot.announced.store(0, std::memory_order_relaxed);
+    slot.owner.store(dead ? 0 : owner, std::memory_order_release);
   }
 }
 

@@ -24,6 +24,10 @@ struct alignas(64) ThreadSlot {
   uint64_t shard_bytes = 0;         // from a probe's first shard to this thread's; set when claimed
   ring::Stream stream;              // the slot's, whoever owns it
 };
+// Owner of a slot that is being taken back from a thread that may be dead. Taken first and asked
+// then: between a question and an exchange, the dead thread's number or its slot may become another
+// thread's, whose announcement would be wiped out (tests/models/quiescence.pml).
+inline constexpr uint32_t kTakingBack = ~uint32_t{0};
 // The last shard is for all threads that found no slot.
 inline constexpr uint32_t kSharedShard = kShardCount - 1;
 inline constexpr uint32_t kThreadSlots = kSharedShard;
