@@ -266,20 +266,28 @@ void MeasureThousand(bool busy) {
   for (int round = 0; round < kRounds; ++round) {
     auto installer = MakeInstaller();
     const CodeFile file(kSites);
+    const ModuleText text = file.text();
+    std::vector<SiteRequest> requests;
+    for (uint64_t i = 0; i < kSites; ++i) requests.push_back({file.site(i), &text});
+    std::vector<RuntimeAddress> prepared;
     std::vector<uint64_t> armed;
     const double start = MicrosNow();
+    const auto installed = installer->PrepareAll(requests);
     for (uint64_t i = 0; i < kSites; ++i) {
-      const auto prepared = installer->Prepare(file.site(i), file.text());
-      if (prepared.ok() && installer->Arm(file.site(i)).ok()) armed.push_back(i);
+      if (installed[i].ok()) prepared.push_back(file.site(i));
     }
+    const std::vector<Status> statuses = installer->ArmAll(prepared);
     arm.push_back((MicrosNow() - start) / 1000);
+    for (uint64_t i = 0, at = 0; i < kSites; ++i) {
+      if (installed[i].ok() && statuses[at++].ok()) armed.push_back(i);
+    }
     refused = kSites - armed.size();
     const uint64_t before = Hits();
     for (const uint64_t i : armed) (void)file.Call(i);
     if (Hits() != before + armed.size()) Fail("some of a thousand probes did not hit");
     const double again = MicrosNow();
-    for (const uint64_t i : armed) {
-      if (!installer->Disarm(file.site(i)).ok()) Fail("a probe cannot be taken out");
+    for (const Status& status : installer->DisarmAll(prepared)) {
+      if (!status.ok()) Fail("a probe cannot be taken out: " + status.ToString());
     }
     disarm.push_back((MicrosNow() - again) / 1000);
   }
