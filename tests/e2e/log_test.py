@@ -177,7 +177,7 @@ class LogTest(unittest.TestCase):
 
     def test_five_thousand_a_second_arrive_once_or_are_counted(self):
         server, agent_key, key = self.start_server()
-        process = self.start(server, agent_key, 7500, 2500)
+        process = self.start(server, agent_key, 7500, 2500, limits="")  # the defaults
         harness.wait_for("the agent", lambda: server.call(
             "GET", "/v1/services/logs/agents", key=key)[1].get("agents"))
         tracepoint = self.create(server, key, self.spec("{worker}:{order.id}"))
