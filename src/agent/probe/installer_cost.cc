@@ -22,7 +22,8 @@ uint64_t TicksOfCalls(uint64_t function) {
     for (int i = 0; i < kCalls; ++i) reinterpret_cast<int (*)()>(function)();
     least = std::min(least, hit::ReadTicks() - start);
     uint64_t abandoned = 0;
-    hit::TakeLightRecords(UINT32_MAX, [](void*, std::span<const uint8_t>) {}, nullptr, abandoned);
+    hit::TakeLightRecords(
+        UINT32_MAX, [](void*, std::span<const uint8_t>) {}, nullptr, abandoned);
   }
   return least;
 }
@@ -53,13 +54,13 @@ uint32_t Installer::TicksOfAction(RuntimeAddress site, hit::SiteRuntime* runtime
     (void)Disarm(site);
   }
   FreeProbeCode(*code);  // no other thread ever ran it
-  return static_cast<uint32_t>(std::min<uint64_t>((ticks - std::min(ticks, plain)) / kCalls,
-                                                  UINT32_MAX));
+  return static_cast<uint32_t>(
+      std::min<uint64_t>((ticks - std::min(ticks, plain)) / kCalls, UINT32_MAX));
 }
 
 ProbeInstaller::FastHitTicks Installer::MeasureFastHits() {
-  void* const page = mmap(nullptr, kPageBytes, PROT_READ | PROT_EXEC,
-                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* const page =
+      mmap(nullptr, kPageBytes, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (page == MAP_FAILED) return {};
   const auto start = reinterpret_cast<uint64_t>(page);
   const RuntimeAddress site(start);

@@ -47,8 +47,8 @@ Result<Installer::Site*> Installer::PrepareSite(const SiteRequest& request, Batc
   return site;
 }
 
-// Other probes' bytes on the way there are seen as they were. From low to high: the bytes that a site
-// shares with the next one are that one's to say.
+// Other probes' bytes on the way there are seen as they were. From low to high: the bytes that a
+// site shares with the next one are that one's to say.
 Status Installer::CheckBoundary(uint64_t site, const ModuleText& module) {
   const uint64_t start = module.boundary.value;
   if (start == 0 || start < module.text_start.value || start > site) return Status();
