@@ -204,6 +204,7 @@ Status Installer::PlanJump(Site& site, const arch::PatchWindow& window, size_t r
   // What leaves armed neighbours alone comes first; then what makes them move.
   for (const bool may_disturb : {false, true}) {
     for (const Plan& plan : site.known) {
+      if (only_ != Method::kNone && plan.option.method != only_) continue;
       if (!Usable(plan, site, window, readable)) continue;
       if (Disturbed(site.address, plan.option).empty() == may_disturb) continue;
       site.plan = plan;
@@ -229,7 +230,6 @@ bool Installer::Usable(const Plan& plan, const Site& site, const arch::PatchWind
                        size_t readable) const {
   const size_t needed = plan.option.dependent_end;
   if (plan.option.method == Method::kNone) return false;
-  if (only_ != Method::kNone && plan.option.method != only_) return false;
   if (plan.option.method == Method::kTrap && !site.allow_trap) return false;
   return needed <= readable &&
          std::equal(plan.original.begin(), plan.original.begin() + needed, window.begin());

@@ -372,12 +372,16 @@ std::string FormRunner::Compare(const Instruction& original, Flow flow, uint64_t
   const auto code = std::move(body).Take();
   relocated_bytes_ = code.size();
   Write(kRelocated, code.data(), code.size());
-  if (flow == Flow::kCallDirect) {  // the call stays and leads to the trampoline
+  if (site.site_calls()) {  // the site is a call that leads to the trampoline
     Instruction call = insn;
+    if (flow != Flow::kCallDirect) {  // padded: 2e... e8 rel32
+      std::fill_n(call.bytes, call.length - 5, 0x2E);
+      call.bytes[call.length - 5] = 0xE8;
+    }
     SetField(call, call.length - 4, 4, kRelocated - (kHome + call.length));
     Write(kHome, call.bytes, call.length);
   }
-  const uint64_t start = flow == Flow::kCallDirect ? kHome : kRelocated;
+  const uint64_t start = site.site_calls() ? kHome : kRelocated;
   for (uint32_t i = 0; i < states; ++i) {
     Prepare(insn, flow, operands, seed + i);
     RunAt(start, operands, *actual_);

@@ -182,10 +182,12 @@ TEST(TrampolineState, IsBitIdenticalAtEveryKindOfSite) {
     for (const auto& [key, positions] : bench->visited()) {
       ++shapes[key.second];
       if (key.second == Method::kExactPun || key.second == Method::kCallRetarget) {
-        EXPECT_EQ(positions, 0xFF) << key.first << " by " << MethodName(key.second);
+        // A padded call cannot begin with the last byte of a word.
+        const bool padded = key.second == Method::kCallRetarget && key.first != "call rel32";
+        EXPECT_EQ(positions, padded ? 0x7F : 0xFF) << key.first << " by " << MethodName(key.second);
       }
     }
-    EXPECT_EQ(shapes[Method::kCallRetarget], 1);
+    EXPECT_EQ(shapes[Method::kCallRetarget], 2);
     EXPECT_GE(shapes[Method::kExactPun], 10);
     EXPECT_GE(shapes[Method::kAlignedStore], 10);
     EXPECT_GE(shapes[Method::kGuarded], 5);

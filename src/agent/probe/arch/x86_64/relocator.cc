@@ -93,6 +93,8 @@ bool X86Site::operand_uses_rsp() const {
 
 bool X86Site::CanPadCall() const {
   if (insn_.length < 5) return false;
+  // As the last byte of a word it can neither be one store nor hold a guard.
+  if (address_ % 8 == 7) return false;
   // Room for 8 more in the displacement is certain only when it has 32 bits.
   constexpr int64_t kAlmostTwoGiB = 0x7FFFFFF0;
   return !operand_uses_rsp() || (insn_.modrm_mod() == 2 && insn_.Displacement() < kAlmostTwoGiB);
