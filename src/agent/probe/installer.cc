@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "agent/hit/hit.h"
+#include "agent/probe/text_check.h"
 #include "base/log.h"
 
 namespace stillframe::probe {
@@ -35,6 +36,12 @@ Installer::~Installer() {
   for (const auto& [address, status] : results) {
     if (!status.ok()) LogError("a probe stays in the text: " + status.ToString());
   }
+  if (!LogEnabled(LogLevel::kDebug)) return;
+  const auto maps = ReadProcessMaps();
+  if (!maps.ok()) return;
+  const TextReport report = CompareTextWithFiles(*maps, writer_->system());
+  LogDebug("text compared with its files: " + std::to_string(report.different_bytes) + " of " +
+           std::to_string(report.compared_bytes) + " bytes differ");
 }
 
 Status Installer::CheckProcess() const {
@@ -141,6 +148,7 @@ Result<uint64_t> Installer::PlaceProbeCode(RuntimeAddress address, const ProbeCo
 }
 
 void Installer::Forget(RuntimeAddress start, RuntimeAddress end) {
+  forbidden_.clear();  // what is loaded next may be the same file elsewhere
   const auto last = sites_.lower_bound(end.value);
   for (auto it = sites_.lower_bound(start.value); it != last; ++it) {
     if (it->second.state == State::kArmed) --armed_count_;

@@ -24,6 +24,7 @@
 
 #include "agent/probe/arch/arch.h"
 #include "agent/probe/code_memory.h"
+#include "agent/probe/forbidden_ranges.h"
 #include "agent/probe/probe_code_arena.h"
 #include "agent/probe/probe_installer.h"
 #include "agent/probe/site_planner.h"
@@ -93,6 +94,8 @@ class Installer final : public ProbeInstaller {
 
   Status CheckProcess() const;
   Status ReadMaps(Batch& batch);
+  // Every reason that does not look at the site's own bytes.
+  Result<Mapping> CheckPlace(uint64_t address, const ModuleText& module, const Batch& batch);
   // Measuring (installer_cost.cc).
   uint32_t TicksOfAction(RuntimeAddress site, hit::SiteRuntime* runtime, hit::Action action);
   // Planning (installer_plan.cc).
@@ -162,6 +165,7 @@ class Installer final : public ProbeInstaller {
   uint32_t armed_count_ = 0;
   int64_t traps_checked_ns_ = 0;
   Sites sites_;
+  std::map<std::string, std::vector<ForbiddenRange>> forbidden_;  // by file and place
   // Runtimes are reached from trampolines for as long as the process lives, so their pages are
   // never unmapped either.
   uint64_t runtime_next_ = 0;

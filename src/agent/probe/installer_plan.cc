@@ -10,6 +10,7 @@
 #include "agent/probe/site_boundary.h"
 #include "agent/probe/site_planner.h"
 #include "agent/probe/trap_handler.h"
+#include "base/log.h"
 
 namespace stillframe::probe {
 namespace {
@@ -38,8 +39,7 @@ Result<Installer::Site*> Installer::PrepareSite(const SiteRequest& request, Batc
   if (known != sites_.end() && known->second.patched()) return &known->second;
   if (known != sites_.end() && batch.planned.contains(address)) return &known->second;
   SF_RETURN_IF_ERROR(ReadMaps(batch));
-  SF_ASSIGN_OR_RETURN(const Mapping mapping,
-                      CheckSiteAllowed(batch.maps, facts_, request.site, *request.module));
+  SF_ASSIGN_OR_RETURN(const Mapping mapping, CheckPlace(address, *request.module, batch));
   SF_RETURN_IF_ERROR(CheckBoundary(address, *request.module));
   SF_ASSIGN_OR_RETURN(Site * site, FindOrBuild(address, *request.module, mapping, batch));
   site->allow_trap = request.allow_trap;
@@ -65,6 +65,25 @@ Status Installer::CheckBoundary(uint64_t site, const ModuleText& module) {
     std::copy_n(plan.original.begin(), count, text.begin() + static_cast<ptrdiff_t>(at));
   }
   return CheckInstructionBoundary(text, start, site);
+}
+
+Result<Mapping> Installer::CheckPlace(uint64_t address, const ModuleText& module,
+                                      const Batch& batch) {
+  SF_ASSIGN_OR_RETURN(Mapping mapping,
+                      CheckSiteAllowed(batch.maps, facts_, RuntimeAddress(address), module));
+  const auto [known, is_new] =
+      forbidden_.try_emplace(mapping.path + ":" + std::to_string(mapping.inode) + ":" +
+                             std::to_string(mapping.start.value - mapping.file_offset));
+  if (is_new) {
+    auto ranges = ReadForbiddenRanges(mapping, writer_->system());
+    if (ranges.ok()) {
+      known->second = std::move(*ranges);
+    } else if (mapping.inode != 0) {
+      LogDebug("no sections of " + mapping.path + ": " + ranges.status().ToString());
+    }
+  }
+  SF_RETURN_IF_ERROR(CheckNotForbidden(known->second, address));
+  return mapping;
 }
 
 Result<Installer::Site*> Installer::FindOrBuild(uint64_t address, const ModuleText& module,
@@ -352,8 +371,7 @@ Result<Installer::Site*> Installer::Successor(const Site& site, Batch& batch) {
   SF_RETURN_IF_ERROR(ReadMaps(batch));
   // Text of the same mapping is as good as the site itself, but for the reasons that look at bytes.
   const ModuleText module{"", RuntimeAddress(site.address), RuntimeAddress(site.text_end)};
-  SF_ASSIGN_OR_RETURN(const Mapping mapping,
-                      CheckSiteAllowed(batch.maps, facts_, RuntimeAddress(address), module));
+  SF_ASSIGN_OR_RETURN(const Mapping mapping, CheckPlace(address, module, batch));
   SF_ASSIGN_OR_RETURN(Site * next, FindOrBuild(address, module, mapping, batch));
   if (!MayEvict(*site.analysis, *next->analysis)) return unsafe;
   SF_RETURN_IF_ERROR(CheckAlignment(*next, batch));
