@@ -34,7 +34,7 @@ void SiteTable::Replace(Site& site, std::unique_ptr<hit::SiteProbeList> next) {
 
 void SiteTable::Compile(Site& site) {
   const hit::SiteProbe& entry = site.list->entries[0];
-  const hit::ProbeRuntime& probe = *entry.probe;
+  hit::ProbeRuntime& probe = *entry.probe;
   const Program& condition = probe.sites[entry.site_index].condition;
   // The probe's own limits are the hit path's to keep.
   const bool logs_all =
@@ -55,6 +55,7 @@ void SiteTable::Compile(Site& site) {
   const auto code = installer_.PlaceProbeCode(RuntimeAddress{address}, spec);
   if (!code.ok()) return LogDebug("a condition is interpreted: " + code.status().ToString());
   site.code = *code;
+  probe.compiled = true;
   site.runtime->entry.store(site.code, std::memory_order_release);
 }
 

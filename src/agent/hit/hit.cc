@@ -28,8 +28,8 @@ namespace {
 constexpr uint8_t kRsp = 7;
 constexpr auto kRelaxed = std::memory_order_relaxed;
 // Reading the time stamp counter twice would double the cost of a declined hit, so one in this
-// many is timed and counts for all.
-constexpr uint32_t kTimedDecline = 16;
+// many is timed and counts for all. Prime, so that no probe of a site with several is left out.
+constexpr uint32_t kTimedDecline = 17;
 
 // The rule of a site's CFA in one word: generation of the unwind tables (16 bits), a register or
 // one of these, 8 bits nothing, offset.
@@ -375,9 +375,13 @@ extern "C" void stillframe_hit(SiteRuntime* site, RegisterFile* registers) {
   Enter(thread, registers);
   const SiteProbeList* const list = site->list.load(std::memory_order_acquire);
   if (list != nullptr) {
-    const SiteProbe* const end = list->entries + list->count;
-    for (const SiteProbe* entry = list->entries; entry != end; ++entry) {
-      OneProbe(site, *entry, registers);
+    // Who comes first takes what is left of the process's permits, so they take turns: irregular
+    // ones, because hits and permits may both come in a regular beat.
+    const uint32_t count = list->count;
+    uint32_t next = count == 1 ? 0 : (thread.hit_count++ * 0x9e3779b9u >> 16) % count;
+    for (uint32_t i = 0; i < count; ++i) {
+      OneProbe(site, list->entries[next], registers);
+      if (++next == count) next = 0;
     }
   }
   Withdraw(t_thread);

@@ -82,7 +82,8 @@ struct ProbeRuntime {
   std::atomic<uint32_t> stopped{0};  // 1: the agent stopped it (budget); partner: agent thread
   Action action = Action::kCapture;
   const LightSite* light = nullptr;  // kLog: by site index
-  CounterShard* shards = nullptr;    // kShardCount
+  bool compiled = false;           // some site has code that decides hits alone; agent thread only
+  CounterShard* shards = nullptr;  // kShardCount
 };
 
 // One (probe, site) pair; a patched address may serve several tracepoints.

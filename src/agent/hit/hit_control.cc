@@ -250,7 +250,7 @@ CounterSums SumCounters(const ProbeRuntime& probe) {
   uint64_t timed = 0;
   for (const uint64_t count : sums.histogram) timed += count;
   const uint32_t price = probe.action == Action::kLog ? g_fast_ticks.logged : g_fast_ticks.counted;
-  if (sums.count[kHits] <= timed || price == 0) return sums;
+  if (!probe.compiled || sums.count[kHits] <= timed || price == 0) return sums;
   const uint64_t fast = sums.count[kHits] - timed;
   sums.histogram[std::min<uint32_t>(static_cast<uint32_t>(std::bit_width(price)) - 1, 31)] += fast;
   sums.fast_ticks = fast * price;

@@ -26,7 +26,8 @@ struct ThreadState {
 
   std::atomic<uint32_t> in_hit;  // partner: hits in signal handlers of the same thread
   uint32_t shard_plus_one;       // 0 = nothing is known of this thread yet
-  uint32_t decline_count;        // every 16th declined hit is timed
+  uint32_t decline_count;        // decides which declined hits are timed
+  uint32_t hit_count;            // of sites with several probes
   uint32_t thread_id;            // 0 = not asked yet; a forked child makes no records
   // The current one is traces[trace_index]; a writer fills the other and then flips, so that a hit
   // in a signal handler sees the old one or the new one, never half of each.

@@ -25,16 +25,17 @@ static_assert(sizeof(RestartableSequence) == 32);
 // The addresses in the section are relocated at load time, so they are read from memory.
 void AddSequences(const Elf64_Shdr& section, uint64_t bias, TextSystem& system,
                   std::vector<ForbiddenRange>& ranges) {
-  const uint64_t count = std::min<uint64_t>(section.sh_size / sizeof(RestartableSequence),
-                                            kMaxSequences);
+  const uint64_t count =
+      std::min<uint64_t>(section.sh_size / sizeof(RestartableSequence), kMaxSequences);
   for (uint64_t i = 0; i < count; ++i) {
     RestartableSequence sequence;
     const uint64_t address = bias + section.sh_addr + i * sizeof sequence;
-    if (!system.Read(address, {reinterpret_cast<uint8_t*>(&sequence), sizeof sequence}).ok()) return;
+    if (!system.Read(address, {reinterpret_cast<uint8_t*>(&sequence), sizeof sequence}).ok())
+      return;
     const uint64_t end = sequence.start_ip + sequence.post_commit_offset;
     if (end <= sequence.start_ip) continue;
-    ranges.push_back({sequence.start_ip, end,
-                      "the site is in a restartable sequence, which must not be left"});
+    ranges.push_back(
+        {sequence.start_ip, end, "the site is in a restartable sequence, which must not be left"});
   }
 }
 

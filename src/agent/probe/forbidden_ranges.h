@@ -1,7 +1,8 @@
 // Parts of a module's text that no probe may be placed in, found in its file. Agent thread only.
 //
 //   restartable sequences   the kernel takes a thread that it interrupts within [start, start +
-//                           length) to the abort handler, but not one that is in a trampoline (rseq(2))
+//                           length) to the abort handler, but not one that is in a trampoline
+//                           (rseq(2))
 //   linkage tables          .plt, .plt.got, .plt.sec: the loader and debuggers know them by their
 //                           bytes, and they run with registers that no convention protects
 //   ifunc resolvers         run by the loader, before the program's own relocations are done
@@ -30,8 +31,7 @@ struct ForbiddenRange {
 // Of the module whose text `mapping` is a part of. Every byte of the file is taken for hostile.
 // kNotFound: the file is gone or another one now; kCorrupt: it is no ELF file. A file without
 // section headers has no ranges.
-Result<std::vector<ForbiddenRange>> ReadForbiddenRanges(const Mapping& mapping,
-                                                        TextSystem& system);
+Result<std::vector<ForbiddenRange>> ReadForbiddenRanges(const Mapping& mapping, TextSystem& system);
 // kUnsafeSite with the reason.
 Status CheckNotForbidden(const std::vector<ForbiddenRange>& ranges, uint64_t site);
 

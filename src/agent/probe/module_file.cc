@@ -49,8 +49,8 @@ Status ModuleFile::ReadAt(uint64_t offset, std::span<uint8_t> out) const {
 Status ModuleFile::ReadHeaders(const Mapping& mapping) {
   Elf64_Ehdr header;
   SF_RETURN_IF_ERROR(ReadAt(0, BytesOf(header)));
-  if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 ||
-      header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_phentsize != sizeof(Elf64_Phdr)) {
+  if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_ident[EI_CLASS] != ELFCLASS64 ||
+      header.e_phentsize != sizeof(Elf64_Phdr)) {
     return Status(Code::kCorrupt, mapping.path + " is no 64-bit ELF file");
   }
   bool found = false;
@@ -62,24 +62,22 @@ Status ModuleFile::ReadHeaders(const Mapping& mapping) {
             mapping.file_offset >= first &&
             mapping.file_offset - first < segment.p_filesz + kPageMask;
     if (found) {
-      load_bias_ = mapping.start.value - (segment.p_vaddr & ~kPageMask) -
-                   (mapping.file_offset - first);
+      load_bias_ =
+          mapping.start.value - (segment.p_vaddr & ~kPageMask) - (mapping.file_offset - first);
     }
   }
   if (!found) return Status(Code::kCorrupt, mapping.path + " has no segment for its text");
   if (header.e_shentsize != sizeof(Elf64_Shdr) || header.e_shnum > kMaxSections) return Status();
   std::vector<Elf64_Shdr> sections(header.e_shnum);
   if (!sections.empty()) {
-    SF_RETURN_IF_ERROR(
-        ReadAt(header.e_shoff, {reinterpret_cast<uint8_t*>(sections.data()),
-                                sections.size() * sizeof(Elf64_Shdr)}));
+    SF_RETURN_IF_ERROR(ReadAt(header.e_shoff, {reinterpret_cast<uint8_t*>(sections.data()),
+                                               sections.size() * sizeof(Elf64_Shdr)}));
   }
   if (header.e_shstrndx < sections.size()) {
     const Elf64_Shdr& names = sections[header.e_shstrndx];
     section_names_.resize(std::min(names.sh_size, kMaxNames));
-    SF_RETURN_IF_ERROR(
-        ReadAt(names.sh_offset,
-               {reinterpret_cast<uint8_t*>(section_names_.data()), section_names_.size()}));
+    SF_RETURN_IF_ERROR(ReadAt(names.sh_offset, {reinterpret_cast<uint8_t*>(section_names_.data()),
+                                                section_names_.size()}));
   }
   sections_ = std::move(sections);
   return Status();

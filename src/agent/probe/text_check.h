@@ -22,7 +22,7 @@ struct TextDifference {
 struct TextReport {
   uint64_t compared_bytes = 0;
   uint64_t different_bytes = 0;
-  std::vector<TextDifference> first;  // the first few
+  std::vector<TextDifference> first;      // the first few
   std::vector<std::string> not_compared;  // paths, with the reason
 };
 
