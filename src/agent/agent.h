@@ -6,6 +6,8 @@
 #ifndef STILLFRAME_AGENT_AGENT_H_
 #define STILLFRAME_AGENT_AGENT_H_
 
+#include <pthread.h>
+
 #include <condition_variable>
 #include <mutex>
 
@@ -26,10 +28,15 @@ class Agent {
   // Flushes and ends the thread's work, within timeout_ms. Takes the probes out unless the process
   // is at its exit and ends anyway.
   void Stop(uint32_t timeout_ms, bool at_exit);
+  // Stop, and the thread itself is gone when this returns. For a host that ends its main thread by
+  // pthread_exit: it lives on until its last thread ends, and that one runs the exit handlers. Ours
+  // must not be the last, ever; so the agent goes with the main thread. That thread, once.
+  void StopWithMainThread(uint32_t timeout_ms);
 
  private:
   friend class AgentLoop;
   static void* ThreadMain(void* self);
+  [[noreturn]] static void EndThreadOnly();
   void Wake();  // under mutex_
 
   // What the loop is asked and tells; under mutex_.
@@ -45,6 +52,8 @@ class Agent {
   };
 
   const Options options_;
+  pthread_t thread_{};
+  bool started_ = false;  // thread_ is one; written by Start
   std::mutex mutex_;
   std::condition_variable changed_;
   Shared shared_;

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <new>
 
 #include "agent/dw_stubs/dw_stubs.h"
 #include "agent/identity.h"
@@ -20,9 +21,11 @@ namespace stillframe::agent {
 namespace {
 
 constexpr uint32_t kActiveWaitMs = 10;    // how often the ring is looked at while probes are in
+constexpr uint32_t kPendingWaitMs = 30;   // a library that is waited for is seen within 100 ms
 constexpr uint32_t kIdleWaitMs = 10'000;  // the link wakes us earlier when it has something
 constexpr int64_t kReportEveryNs = 1'000'000'000;   // counters that changed
 constexpr int64_t kKeepSymbolsNs = 10'000'000'000;  // debug information stays open this long
+constexpr uint32_t kMaxTurnsWithoutMemory = 20;
 constexpr uint32_t kDrainAtOnce = 64;
 constexpr int kNicer = 5;
 constexpr uint64_t kSliceNs = 100'000;  // the least that Linux takes
@@ -66,14 +69,26 @@ void AgentLoop::Run() {
     LogError("the agent stays off: " + status.ToString());
     return;
   }
-  while (true) {
-    {
-      const std::lock_guard lock(agent_.mutex_);
-      if (agent_.shared_.stop) break;
-    }
-    Turn();
-  }
+  while (GoesOn()) TurnInMemory();
   Finish();
+}
+
+// Memory that is out now may come back: what the turn was about is tried again, or was given up by
+// those who know how. Only a lasting want ends the agent.
+void AgentLoop::TurnInMemory() {
+  try {
+    Turn();
+    turns_without_memory_ = 0;
+  } catch (const std::bad_alloc&) {
+    if (++turns_without_memory_ > kMaxTurnsWithoutMemory) throw;
+    if (store_ != nullptr) store_->symbolizer().ReleaseMemory();
+    link_->Wait(kActiveWaitMs * turns_without_memory_);
+  }
+}
+
+bool AgentLoop::GoesOn() {
+  const std::lock_guard lock(agent_.mutex_);
+  return !agent_.shared_.stop;
 }
 
 Status AgentLoop::SetUp() {
@@ -134,6 +149,7 @@ void AgentLoop::AnswerQueries() {
 
 uint32_t AgentLoop::WaitMs() const {
   if (store_ != nullptr && store_->active()) return kActiveWaitMs;
+  if (store_ != nullptr && store_->waits_for_module()) return kPendingWaitMs;
   if (!outbox_.empty()) return 100;
   return store_ != nullptr ? 1'000 : kIdleWaitMs;
 }
@@ -146,7 +162,7 @@ void AgentLoop::Turn() {
       last_use_ns_ = MonotonicNanos();
       symbols_open_ = true;
     }
-    store_->Tick(static_cast<uint64_t>(RealtimeNanos() / 1'000'000));
+    store_->Tick(MonotonicNanos());
     CollectGarbage();
     ReportStatuses();
     if (symbols_open_ && MonotonicNanos() - last_use_ns_ > kKeepSymbolsNs) {
@@ -162,9 +178,16 @@ void AgentLoop::Turn() {
 // What was taken out may still be in use by hits that began before, and by records in the ring.
 void AgentLoop::CollectGarbage() {
   if (!store_->NeedsCollection() || !hit::WaitForQuiescence(1)) return;
-  while (collector_->Drain(kDrainAtOnce) > 0) {
-  }
+  // Records of what was taken out are in the ring by now, and the oldest are taken first: one round
+  // as long as the ring takes them all, however fast new ones come.
+  static_assert(kDrainAtOnce >= ring::kSlotCount);
+  collector_->Drain(kDrainAtOnce);
   store_->FreeRetired();
+}
+
+void AgentLoop::DrainUntil(int64_t deadline_ns) {
+  while (collector_->Drain(kDrainAtOnce) > 0 && MonotonicNanos() < deadline_ns) {
+  }
 }
 
 std::vector<model::TracepointReport> AgentLoop::Reports() {
@@ -219,6 +242,8 @@ void AgentLoop::TellWaiters() {
 }
 
 void AgentLoop::Finish() {
+  // For the last report, and for the host to see us finish in time.
+  constexpr int64_t kReserveNs = 50'000'000;
   bool at_exit = false;
   int64_t deadline = 0;
   {
@@ -228,14 +253,11 @@ void AgentLoop::Finish() {
   }
   if (store_ != nullptr) {
     if (!at_exit) {
-      store_->Clear();
+      store_->TakeAllOut();
       hit::WaitForQuiescence(100);
     }
-    while (collector_->Drain(kDrainAtOnce) > 0) {
-    }
+    DrainUntil(deadline - 4 * kReserveNs);
   }
-  // A reserve for the last report, and for the host to see us finish in time.
-  constexpr int64_t kReserveNs = 50'000'000;
   link_->Send(outbox_);
   while (!outbox_.empty() && MonotonicNanos() < deadline - kReserveNs) {
     link_->Wait(5);

@@ -23,10 +23,14 @@ class AgentLoop {
  private:
   Status SetUp();
   void Turn();  // once around
+  void TurnInMemory();
   void ApplyDesired();
   void AnswerQueries();
   void MakeStore();  // at the first tracepoint: an idle agent has none of this
   void CollectGarbage();
+  bool GoesOn();  // false when it was told to stop
+  // Empties the ring, or as much of it as can be until then: hits may come faster than that.
+  void DrainUntil(int64_t deadline_ns);
   void ReportStatuses();
   void TellWaiters();
   void Finish();
@@ -43,6 +47,7 @@ class AgentLoop {
   std::unique_ptr<TracepointStore> store_;
   std::unique_ptr<Collector> collector_;
 
+  uint32_t turns_without_memory_ = 0;
   uint64_t reported_version_ = 0;
   uint64_t reported_activity_ = 0;
   int64_t reported_at_ns_ = 0;

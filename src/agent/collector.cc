@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 
 #include "agent/decode/light_builder.h"
 #include "agent/decode/snapshot_builder.h"
@@ -28,7 +29,11 @@ uint32_t Collector::Drain(uint32_t max_records) {
     RecordHeader header;
     std::memcpy(&header, slot.data, sizeof header);
     const uint32_t size = std::min(header.size_bytes, ring::kSlotBytes);
-    Decode({slot.data, size}, header.sequence);
+    try {
+      Decode({slot.data, size}, header.sequence);
+    } catch (const std::bad_alloc&) {
+      LoseForMemory(header.probe_id);
+    }
     ring::Release(slot);
   }
   count += hit::TakeLightRecords(
@@ -40,6 +45,12 @@ uint32_t Collector::Drain(uint32_t max_records) {
   // What the decoder compiled for new callers serves the next hit.
   if (count > 0) store_.callers().Publish();
   return count;
+}
+
+void Collector::LoseForMemory(uint64_t probe_id) {
+  const ModuleProbe* probe = store_.FindProbe(probe_id);
+  if (probe != nullptr) outbox_.Lost(probe->tracepoint_id(), "noMemory");
+  store_.symbolizer().ReleaseMemory();
 }
 
 std::string Collector::SymbolName(uint64_t address) {

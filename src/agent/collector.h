@@ -37,6 +37,7 @@ class Collector {
   // What a snapshot says of the process and of itself.
   void Describe(model::Snapshot& snapshot, const std::string& tracepoint_id, uint64_t sequence,
                 uint64_t ticks);
+  void LoseForMemory(uint64_t probe_id);
   std::string SymbolName(uint64_t address);
   const std::string& NameOf(uint32_t thread_id);
 

@@ -3,6 +3,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <mutex>
@@ -24,6 +26,7 @@ constexpr uint32_t kExitDeadlineMs = 500;
 std::atomic<Agent*> g_agent{nullptr};  // partner: every API function
 std::atomic<bool> g_in_child{false};   // partner: OnForkChild
 std::atomic<bool> g_stopped{false};    // partner: stillframe_stop
+std::atomic<pid_t> g_pid{0};           // of the process that the agent belongs to
 pthread_mutex_t g_start_mutex = PTHREAD_MUTEX_INITIALIZER;
 
 // The child has this thread only: no agent thread, and locks in unknown states. It forgets the
@@ -35,9 +38,16 @@ void OnForkChild() {
   g_agent.store(nullptr, std::memory_order_relaxed);
 }
 
+// The agent, or nullptr when there is none in this process. A child that was made without the fork
+// handlers (clone(2) by itself) has a copy of the pointer, and mutexes in unknown states behind it.
+Agent* RunningAgent() {
+  Agent* agent = g_agent.load(std::memory_order_acquire);
+  return agent != nullptr && getpid() == g_pid.load(std::memory_order_relaxed) ? agent : nullptr;
+}
+
 // Runs among the host's exit handlers. quick_exit and _exit skip it, as they skip the host's own.
 void OnExit() {
-  Agent* agent = g_agent.load(std::memory_order_acquire);
+  Agent* agent = RunningAgent();
   if (agent != nullptr) agent->Stop(kExitDeadlineMs, /*at_exit=*/true);
 }
 
@@ -48,6 +58,21 @@ int HasLoader(dl_phdr_info* program, size_t, void*) {
     if (program->dlpi_phdr[i].p_type == PT_INTERP) return 1;
   }
   return -1;  // ends the listing
+}
+
+// The main thread's, at pthread_exit; exit() and a return from main() do not come here.
+void OnMainThreadEnd(void*) {
+  Agent* agent = RunningAgent();
+  if (agent == nullptr) return;
+  g_agent.store(nullptr, std::memory_order_release);
+  g_stopped.store(true, std::memory_order_relaxed);
+  agent->StopWithMainThread(kExitDeadlineMs);
+}
+
+void WatchMainThread() {
+  static pthread_key_t key;
+  static const bool made = pthread_key_create(&key, &OnMainThreadEnd) == 0;
+  if (made && gettid() == getpid()) pthread_setspecific(key, &key);
 }
 
 int StartWith(Options options) {
@@ -63,7 +88,9 @@ int StartWith(Options options) {
     pthread_atfork(&LoaderGuard::Lock, &LoaderGuard::Unlock, &OnForkChild);
     atexit(&OnExit);
   }
+  g_pid.store(getpid(), std::memory_order_relaxed);
   g_agent.store(agent, std::memory_order_release);
+  WatchMainThread();
   if (Status status = agent->Start(); !status.ok()) {
     LogError("the agent stays off: " + status.ToString());
     g_agent.store(nullptr, std::memory_order_release);
@@ -90,6 +117,12 @@ int StartFromEnvironment(const char* server, const char* service, const char* ap
 
 int Start(const char* server, const char* service, const char* api_key) {
   if (g_in_child.load(std::memory_order_relaxed)) return -1;
+  // A setuid program takes no orders from its caller's environment, and StartFromEnvironment reads
+  // it whoever asks.
+  if (getauxval(AT_SECURE) != 0) {
+    LogError("the agent stays off: this program runs with more rights than its caller");
+    return -1;
+  }
   if (g_stopped.load(std::memory_order_relaxed)) {
     LogError("the agent was stopped and does not start again in this process");
     return -1;
@@ -143,13 +176,14 @@ int stillframe_start(const char* server, const char* service, const char* api_ke
 }
 
 void stillframe_stop(void) {
+  if (agent::RunningAgent() == nullptr) return;
   agent::Agent* running = agent::g_agent.exchange(nullptr, std::memory_order_acq_rel);
   if (running != nullptr) agent::g_stopped.store(true, std::memory_order_relaxed);
   if (running != nullptr) running->Stop(agent::kExitDeadlineMs, /*at_exit=*/false);
 }
 
 int stillframe_flush(uint32_t timeout_ms) {
-  agent::Agent* running = agent::g_agent.load(std::memory_order_acquire);
+  agent::Agent* running = agent::RunningAgent();
   return running == nullptr || running->Flush(timeout_ms) ? 1 : 0;
 }
 

@@ -10,6 +10,7 @@
 #include <mutex>
 
 #include "agent/link.h"
+#include "agent/private_descriptors.h"
 #include "agent/tick_clock.h"
 #include "base/log.h"
 #include "base/process_maps.h"
@@ -22,14 +23,16 @@ namespace {
 constexpr uint64_t kMaxFileBytes = 16u << 20;
 constexpr int64_t kLookEveryNs = 100'000'000;
 
-// Writes whole lines. The host may have closed our descriptor and the number may be somebody
-// else's by now (HAZARDS D2): the file's identity is checked before every write.
+// Writes whole lines. Where descriptors are shared with the host (private_descriptors.h) it may
+// have closed ours, and the number may be somebody else's by now (HAZARDS D2): the file's identity
+// is checked before every write.
 class LineWriter {
  public:
   Status Open(const std::string& path) {
     path_ = path;
-    fd_.Reset(path == "-" ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
-                          : open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+    fd_ = path == "-"
+              ? HostDescriptor(STDOUT_FILENO)
+              : UniqueFd(open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
     if (!fd_.valid()) return ErrnoStatus("STILLFRAME_OUTPUT " + path, errno);
     if (fstat(fd_.get(), &identity_) != 0) return ErrnoStatus("STILLFRAME_OUTPUT " + path, errno);
     return Status();
@@ -109,9 +112,14 @@ class FileLink final : public Link {
     }
   }
 
-  // Where the hits went: without a server nobody else could say why a snapshot is missing.
+  // Where the hits went, for a person and for a program: without a server nobody else could say why
+  // a snapshot is missing.
   void Close(std::vector<model::TracepointReport> reports, uint32_t /*timeout_ms*/) override {
-    for (const model::TracepointReport& report : reports) LogInfo(Summary(report));
+    if (!LogEnabled(LogLevel::kInfo)) return;
+    for (const model::TracepointReport& report : reports) {
+      LogInfo(Summary(report));
+      LogInfo("tracepoint " + report.id + ": final " + model::AgentStatusToJson(report.status));
+    }
   }
 
   void Send(transport::Outbox& outbox) override {
@@ -147,6 +155,8 @@ class FileLink final : public Link {
   bool Changed() {
     struct stat now {};
     const bool exists = stat(path_.c_str(), &now) == 0;
+    // One that cannot be looked at any more (a program that gave up its rights) is not gone.
+    if (!exists && errno != ENOENT && errno != ENOTDIR) return false;
     const bool same = exists == exists_ && now.st_mtim.tv_sec == seen_.st_mtim.tv_sec &&
                       now.st_mtim.tv_nsec == seen_.st_mtim.tv_nsec &&
                       now.st_size == seen_.st_size && now.st_ino == seen_.st_ino;

@@ -73,6 +73,7 @@ int AddModule(dl_phdr_info* info, size_t, void* list) {
   LoadedModule module;
   module.bias = LoadBias{info->dlpi_addr};
   module.path = info->dlpi_name;
+  module.is_executable = modules.empty();
   if (module.path.empty() && modules.empty()) module.path = ExecutablePath();
   ReadSegments(*info, module);
   static const uint64_t vdso = getauxval(AT_SYSINFO_EHDR);
@@ -83,6 +84,25 @@ int AddModule(dl_phdr_info* info, size_t, void* list) {
       !linked_in && module.Contains(RuntimeAddress(reinterpret_cast<uint64_t>(&AddModule)));
   modules.push_back(std::move(module));
   return 0;
+}
+
+struct PinnedWork {
+  const LoadedModule& module;
+  const std::function<Status()>& work;
+  Status result;
+};
+
+// The loader unmaps a library under the lock that it holds around this call.
+int RunIfSame(dl_phdr_info* info, size_t, void* raw) {
+  auto& pinned = *static_cast<PinnedWork*>(raw);
+  if (info->dlpi_addr != pinned.module.bias.value || pinned.module.path != info->dlpi_name)
+    return 0;
+  try {
+    pinned.result = pinned.work();
+  } catch (...) {  // not through the loader's frames
+    pinned.result = Status(Code::kInternal, "an exception while a module was held");
+  }
+  return 1;
 }
 
 int ReadGeneration(dl_phdr_info* info, size_t, void* out) {
@@ -104,6 +124,15 @@ std::vector<LoadedModule> ListLoadedModules() {
   const LoaderGuard guard;
   dl_iterate_phdr(AddModule, &modules);
   return modules;
+}
+
+Status WhileLoaded(const LoadedModule& module, const std::function<Status()>& work) {
+  const LoaderGuard guard;
+  if (module.is_executable) return work();
+  PinnedWork pinned{module, work,
+                    Status(Code::kModuleUnloaded, module.FileName() + " was unloaded")};
+  dl_iterate_phdr(RunIfSame, &pinned);
+  return pinned.result;
 }
 
 const LoadedModule* FindModule(const std::vector<LoadedModule>& modules, RuntimeAddress address) {

@@ -3,10 +3,12 @@
 #define STILLFRAME_AGENT_LOADED_MODULES_H_
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "base/address.h"
+#include "base/status.h"
 
 namespace stillframe::agent {
 
@@ -20,6 +22,7 @@ struct LoadedModule {
   LoadBias bias;
   std::vector<TextRange> text;  // executable segments
   RuntimeAddress start, end;    // of all segments
+  bool is_executable = false;   // the program itself: never unloaded
   bool is_agent = false;        // the agent's own library: never probed
   bool is_vdso = false;
 
@@ -32,6 +35,13 @@ uint64_t ModuleGeneration();
 
 // Takes the loader's lock: agent thread only, never from a hit. The executable comes first.
 std::vector<LoadedModule> ListLoadedModules();
+
+// Runs `work`, which changes the module's text, while the module cannot be unloaded and the process
+// cannot fork: text must not vanish under a store (HAZARDS A7), and a child that was made while a
+// guard stood in the text would wait at it for ever. kModuleUnloaded, without running it, when the
+// module is gone; else what `work` returns. Holds the loader's list lock meanwhile: dlopen and
+// dlclose of other threads wait, so be brief and call nothing of the loader's. Agent thread.
+Status WhileLoaded(const LoadedModule& module, const std::function<Status()>& work);
 
 // The module that holds the address, or nullptr.
 const LoadedModule* FindModule(const std::vector<LoadedModule>& modules, RuntimeAddress address);

@@ -1,4 +1,4 @@
-// Keeps fork() and our calls into the dynamic loader apart.
+// Keeps fork() and our calls into the dynamic loader apart, and fork() and our writes to text.
 //
 // The loader's lock is not reset in a forked child: a child made while the agent thread was inside
 // dlopen or dl_iterate_phdr could never load a library again. So those calls hold this mutex, and

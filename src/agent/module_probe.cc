@@ -47,7 +47,10 @@ void ModuleProbe::Arm(SiteTable& table) {
     const RuntimeAddress address = module_.bias.ToRuntime(plan_.sites[i].address);
     additions.push_back({address, hit::SiteProbe{&runtime_, i}});
   }
+  // Noted before they are armed: if memory runs out in the midst of it, all are taken out again.
+  for (const SiteTable::Addition& addition : additions) armed_.push_back(addition.address);
   const auto methods = table.AddAll(additions, module_, allow_trap_);
+  armed_.clear();
   for (uint32_t i = 0; i < plan_.sites.size(); ++i) {
     const SitePlan& site = plan_.sites[i];
     model::SiteStatus status{.module = module_.FileName(),
@@ -90,7 +93,7 @@ void ModuleProbe::Resume(SiteTable& table) {
 }
 
 void ModuleProbe::Disarm(SiteTable& table) {
-  for (const Status& status : table.RemoveAll(armed_, &runtime_)) {
+  for (const Status& status : table.RemoveAll(armed_, module_, &runtime_)) {
     LogError("taking a probe out: " + status.ToString());
   }
   armed_.clear();

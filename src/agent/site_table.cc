@@ -1,5 +1,6 @@
 #include "agent/site_table.h"
 
+#include <algorithm>
 #include <iterator>
 
 #include "base/log.h"
@@ -18,11 +19,36 @@ probe::ModuleText TextOf(const LoadedModule& module, RuntimeAddress address) {
   return probe::ModuleText{module.path, RuntimeAddress(), RuntimeAddress(), RuntimeAddress()};
 }
 
+// Sites changed at a time while the module is held and forks wait: some milliseconds.
+constexpr size_t kPortion = 64;
+
+// `change` of every site, while the module cannot vanish; the results in the order of the sites.
+template <typename Change>
+std::vector<Status> InPortions(std::span<const RuntimeAddress> sites, const LoadedModule& module,
+                               const Change& change) {
+  std::vector<Status> results;
+  results.reserve(sites.size());
+  while (!sites.empty()) {
+    const auto some = sites.first(std::min(kPortion, sites.size()));
+    sites = sites.subspan(some.size());
+    std::vector<Status> portion;
+    const Status held = WhileLoaded(module, [&] {
+      portion = change(some);
+      return Status();
+    });
+    if (!held.ok()) portion.assign(some.size(), held);
+    std::move(portion.begin(), portion.end(), std::back_inserter(results));
+  }
+  return results;
+}
+
 }  // namespace
 
 void SiteTable::Replace(Site& site, std::unique_ptr<hit::SiteProbeList> next) {
   // The full way serves every list, so it is in force while the list changes. Release: a hit that
   // sees the new list sees its probes (acquire in stillframe_hit).
+  retired_.reserve(retired_.size() + 1);  // nothing may fail once the new list is in force
+  retired_code_.reserve(retired_code_.size() + 1);
   site.runtime->entry.store(site.runtime->full_entry, std::memory_order_release);
   site.runtime->list.store(next.get(), std::memory_order_release);
   if (site.list != nullptr) retired_.push_back(std::move(site.list));
@@ -118,7 +144,9 @@ std::vector<Result<probe::Method>> SiteTable::AddAll(std::span<const Addition> a
     ready_index.push_back(i);
     results[i] = site.method;
   }
-  const std::vector<Status> armed = installer_.ArmAll(ready);
+  const std::vector<Status> armed =
+      InPortions(ready, module,
+                 [this](std::span<const RuntimeAddress> some) { return installer_.ArmAll(some); });
   for (size_t k = 0; k < ready.size(); ++k) {
     if (armed[k].ok()) continue;
     const auto found = sites_.find(ready[k].value);
@@ -137,6 +165,7 @@ std::vector<Result<probe::Method>> SiteTable::AddAll(std::span<const Addition> a
 }
 
 std::vector<Status> SiteTable::RemoveAll(std::span<const RuntimeAddress> addresses,
+                                         const LoadedModule& module,
                                          const hit::ProbeRuntime* probe) {
   std::vector<RuntimeAddress> empty;
   for (const RuntimeAddress address : addresses) {
@@ -155,8 +184,13 @@ std::vector<Status> SiteTable::RemoveAll(std::span<const RuntimeAddress> address
     }
   }
   // Text first, so that the counters of the last hits still find their probe.
-  std::vector<Status> restored = installer_.DisarmAll(empty);
-  std::erase_if(restored, [](const Status& status) { return status.ok(); });
+  std::vector<Status> restored = InPortions(
+      empty, module,
+      [this](std::span<const RuntimeAddress> some) { return installer_.DisarmAll(some); });
+  // Of a module that is gone nothing is left to restore.
+  std::erase_if(restored, [](const Status& status) {
+    return status.ok() || status.code() == Code::kModuleUnloaded;
+  });
   for (const RuntimeAddress address : empty) {
     const auto found = sites_.find(address.value);
     if (found == sites_.end()) continue;
@@ -164,6 +198,14 @@ std::vector<Status> SiteTable::RemoveAll(std::span<const RuntimeAddress> address
     sites_.erase(found);
   }
   return restored;
+}
+
+bool SiteTable::LostPatches(RuntimeAddress start, RuntimeAddress end) const {
+  const auto last = sites_.lower_bound(end.value);
+  for (auto it = sites_.lower_bound(start.value); it != last; ++it) {
+    if (installer_.LostPatch(RuntimeAddress(it->first))) return true;
+  }
+  return false;
 }
 
 void SiteTable::Forget(RuntimeAddress start, RuntimeAddress end) {

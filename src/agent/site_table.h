@@ -31,7 +31,9 @@ class SiteTable {
   // be in use by running hits until WaitForQuiescence. Failures to restore are returned; they leave
   // the site patched but silent.
   std::vector<Status> RemoveAll(std::span<const RuntimeAddress> addresses,
-                                const hit::ProbeRuntime* probe);
+                                const LoadedModule& module, const hit::ProbeRuntime* probe);
+  // Whether a patch between these addresses is gone: the module was loaded anew at the same place.
+  bool LostPatches(RuntimeAddress start, RuntimeAddress end) const;
   // The module is gone: nothing to restore.
   void Forget(RuntimeAddress start, RuntimeAddress end);
   // After WaitForQuiescence.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <new>
 #include <set>
 
 #include "agent/hit_times.h"
@@ -15,10 +16,11 @@ namespace {
 
 constexpr uint32_t kCallerLevels = 4;  // frames 1 to 4 are those that show variables by default
 constexpr uint32_t kMaxPreparedCallers = 32;
-constexpr uint64_t kLookForModulesMs = 40;
 constexpr int64_t kBudgetEveryNs = 50'000'000;
 constexpr int64_t kFirstPauseNs = 1'000'000'000;
 constexpr int64_t kMaxPauseNs = 64'000'000'000;
+constexpr int64_t kMaxLifeMs = 100ll * 365 * 24 * 3'600'000;  // fits into 64 bits of nanoseconds
+constexpr int64_t kLookForModulesNs = 25'000'000;
 
 // What this agent does not do yet is refused by name.
 Status CheckSupported(const model::TracepointSpec& spec) {
@@ -51,6 +53,13 @@ PlanRequest MakeRequest(const model::TracepointSpec& spec, const model::LogTempl
                  .string_bytes = capture.string_bytes,
                  .bytes = std::min(capture.bytes, bytes_per_snapshot)},
   };
+}
+
+// The wall clock is asked once: it may jump, and a tracepoint's life must not (HAZARDS D8).
+int64_t MonotonicExpiry(uint64_t expires_unix_ms) {
+  if (expires_unix_ms == 0) return 0;
+  const int64_t left_ms = static_cast<int64_t>(expires_unix_ms) - RealtimeNanos() / 1'000'000;
+  return MonotonicNanos() + std::clamp<int64_t>(left_ms, 0, kMaxLifeMs) * 1'000'000;
 }
 
 void AddSums(hit::CounterSums& into, const hit::CounterSums& from) {
@@ -105,7 +114,7 @@ void TracepointStore::ForgetUnloaded(const std::vector<LoadedModule>& now) {
     const bool still_there = std::any_of(now.begin(), now.end(), [&](const LoadedModule& m) {
       return m.path == old.path && m.bias.value == old.bias.value && m.build_id == old.build_id;
     });
-    if (still_there) continue;
+    if (still_there && !WasReloaded(old)) continue;
     callers_.Forget(old.start, old.end);
     if (sites_ != nullptr) sites_->Forget(old.start, old.end);
     for (auto& [id, active] : active_) {
@@ -123,6 +132,10 @@ void TracepointStore::ForgetUnloaded(const std::vector<LoadedModule>& now) {
   }
 }
 
+bool TracepointStore::WasReloaded(const LoadedModule& module) const {
+  return sites_ != nullptr && sites_->LostPatches(module.start, module.end);
+}
+
 void TracepointStore::RefreshModules() {
   module_generation_ = ModuleGeneration();
   std::vector<LoadedModule> now = ListLoadedModules();
@@ -132,6 +145,12 @@ void TracepointStore::RefreshModules() {
 }
 
 void TracepointStore::SetDesired(const std::vector<model::DesiredTracepoint>& desired) {
+  // What was unloaded is forgotten first: its text is not there to be restored.
+  bool refreshed = modules_.size() > 0 && module_generation_ == ModuleGeneration();
+  if (!active_.empty() && !refreshed) {
+    RefreshModules();
+    refreshed = true;
+  }
   std::set<std::string> wanted;
   for (const auto& tracepoint : desired) wanted.insert(tracepoint.id);
   for (auto it = active_.begin(); it != active_.end();) {
@@ -144,7 +163,6 @@ void TracepointStore::SetDesired(const std::vector<model::DesiredTracepoint>& de
     it = active_.erase(it);
     ++status_version_;
   }
-  bool refreshed = modules_.size() > 0 && module_generation_ == ModuleGeneration();
   for (const auto& tracepoint : desired) {
     const auto [entry, is_new] = active_.try_emplace(tracepoint.id);
     Active& active = entry->second;
@@ -155,12 +173,19 @@ void TracepointStore::SetDesired(const std::vector<model::DesiredTracepoint>& de
       active.admitted = 0;
     }
     active.desired = tracepoint;
+    active.expires_ns = MonotonicExpiry(tracepoint.expires_unix_ms);
     if (!refreshed) RefreshModules();
     refreshed = true;
     Arm(active);
   }
   UpdateGuard();
   callers_.Publish();
+}
+
+void TracepointStore::TakeAllOut() {
+  if (!active_.empty() && module_generation_ != ModuleGeneration()) RefreshModules();
+  for (auto& [id, active] : active_) TakeOut(active);
+  UpdateGuard();
 }
 
 Status TracepointStore::CompileEverywhere(const Active& active, Plans& plans) {
@@ -196,6 +221,15 @@ Status TracepointStore::CompileEverywhere(const Active& active, bool name_near_f
 }
 
 void TracepointStore::Arm(Active& active) {
+  try {
+    CompileAndArm(active);
+  } catch (const std::bad_alloc&) {
+    TakeOut(active);
+    SetState(active, model::State::kError, Status(Code::kOverLimit, "no memory for the probe"));
+  }
+}
+
+void TracepointStore::CompileAndArm(Active& active) {
   active.sites.clear();
   if (Status status = CheckSupported(active.desired.spec); !status.ok()) {
     return SetState(active, model::State::kError, status);
@@ -237,11 +271,13 @@ void TracepointStore::ArmIn(Active& active, const LoadedModule& module, ProbePla
       std::make_unique<ModuleProbe>(active.desired.id, next_probe_id_++, std::move(plan), module,
                                     active.desired.spec, options_.ticks_per_second);
   by_id_[probe->id()] = probe.get();
-  probe->Arm(*sites_);
+  // In the list before it is armed: hits may then use it, so nothing may destroy it.
   active.probes.push_back(std::move(probe));
+  active.probes.back()->Arm(*sites_);
 }
 
 void TracepointStore::TakeOut(Active& active) {
+  retired_.reserve(retired_.size() + active.probes.size());
   for (auto& probe : active.probes) {
     if (sites_ != nullptr) probe->Disarm(*sites_);
     // Its counters go on until quiescence: FreeRetired takes the sums.
@@ -296,20 +332,19 @@ uint64_t TracepointStore::Counted(const Active& active) const {
   return sum;
 }
 
-void TracepointStore::Tick(uint64_t unix_ms) {
+void TracepointStore::Tick(int64_t now_ns) {
   if (installer_ != nullptr) installer_->Tick();
   if (active_.empty()) return;
   // A library that arrives is looked at within 100 ms; asking takes the loader's lock, so not more.
   bool modules_changed = false;
-  if (unix_ms - looked_at_ms_ >= kLookForModulesMs || unix_ms < looked_at_ms_) {
-    looked_at_ms_ = unix_ms;
+  if (now_ns - looked_at_ns_ >= kLookForModulesNs) {
+    looked_at_ns_ = now_ns;
     modules_changed = module_generation_ != ModuleGeneration();
   }
   if (modules_changed) RefreshModules();
   for (auto& [id, active] : active_) {
     using model::State;
-    const uint64_t expires = active.desired.expires_unix_ms;
-    if (expires != 0 && unix_ms >= expires && active.state != State::kExpired) {
+    if (active.expires_ns != 0 && now_ns >= active.expires_ns && active.state != State::kExpired) {
       TakeOut(active);
       SetState(active, State::kExpired, Status());
       continue;
@@ -445,6 +480,12 @@ double TracepointStore::HitSeconds() const {
 }
 
 uint64_t TracepointStore::MemoryBytes() const { return unwind_.bytes() + ring::ResidentBytes(); }
+
+bool TracepointStore::waits_for_module() const {
+  return std::any_of(active_.begin(), active_.end(), [](const auto& entry) {
+    return entry.second.state == model::State::kPending;
+  });
+}
 
 bool TracepointStore::active() const {
   return NeedsCollection() || std::any_of(active_.begin(), active_.end(), [](const auto& entry) {

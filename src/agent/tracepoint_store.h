@@ -35,10 +35,10 @@ class TracepointStore {
 
   void SetDesired(const std::vector<model::DesiredTracepoint>& desired);
   // Looks at loaded modules (retrying what is PENDING), expiry and hit limits. Cheap when nothing
-  // changed. `unix_ms` is the wall clock.
-  void Tick(uint64_t unix_ms);
-  // Takes everything out.
-  void Clear() { SetDesired({}); }
+  // changed. `now_ns` is CLOCK_MONOTONIC.
+  void Tick(int64_t now_ns);
+  // Takes every probe out for good; the tracepoints stay, for their last reports.
+  void TakeAllOut();
 
   // The live or retired probe that a record names; nullptr when it was freed.
   const ModuleProbe* FindProbe(uint64_t probe_id) const;
@@ -53,6 +53,8 @@ class TracepointStore {
   uint64_t status_version() const { return status_version_; }
   // Whether anything is armed or waiting for the ring to drain.
   bool active() const;
+  // Whether a tracepoint's file may come with a library that is not loaded yet.
+  bool waits_for_module() const;
   // Frees what is retired, if no hit is running. The ring must have been drained since the probes
   // were taken out: the caller drains after `quiescent` turned true and then calls Free.
   bool NeedsCollection() const;
@@ -81,6 +83,7 @@ class TracepointStore {
     uint64_t fast_ticks_seen = 0;          // at the last look at the budget
     int64_t paused_until_ns = 0;           // while THROTTLED
     int64_t pause_ns = 0;                  // the last one; each is longer than the one before
+    int64_t expires_ns = 0;                // CLOCK_MONOTONIC; 0 = never
   };
 
   using Plans = std::vector<std::pair<const LoadedModule*, ProbePlan>>;
@@ -88,7 +91,10 @@ class TracepointStore {
   Status Prepare();  // installer, unwind tables; once, at the first tracepoint
   void RefreshModules();
   void ForgetUnloaded(const std::vector<LoadedModule>& now);
+  // Our patches went with the old copy of a module that is in the list as before.
+  bool WasReloaded(const LoadedModule& module) const;
   void Arm(Active& active);
+  void CompileAndArm(Active& active);
   void ArmIn(Active& active, const LoadedModule& module, ProbePlan plan);
   Status CompileEverywhere(const Active& active, Plans& plans);
   Status CompileEverywhere(const Active& active, bool name_near_files, Plans& plans);
@@ -114,8 +120,8 @@ class TracepointStore {
 
   std::vector<LoadedModule> modules_;
   uint64_t module_generation_ = 0;
-  uint64_t looked_at_ms_ = 0;
   int64_t budget_checked_ns_ = 0;
+  int64_t looked_at_ns_ = 0;
   std::map<std::string, Active> active_;
   std::vector<std::unique_ptr<ModuleProbe>> retired_;
   std::map<uint64_t, const ModuleProbe*> by_id_;

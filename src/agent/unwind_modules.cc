@@ -1,10 +1,27 @@
 #include "agent/unwind_modules.h"
 
 #include <algorithm>
+#include <new>
 
 #include "base/log.h"
 
 namespace stillframe::agent {
+namespace {
+
+std::unique_ptr<UnwindTable> BuildTable(const LoadedModule& module, Symbolizer& symbolizer) {
+  try {
+    auto opened = symbolizer.OpenModule(module.path, module.build_id);
+    if (!opened.ok()) return nullptr;
+    auto table = (*opened)->BuildUnwindTable();
+    if (table.ok()) return std::make_unique<UnwindTable>(std::move(*table));
+    LogInfo("no unwind table for " + module.path + ": " + table.status().ToString());
+  } catch (const std::bad_alloc&) {
+    LogInfo("no memory for an unwind table");
+  }
+  return nullptr;
+}
+
+}  // namespace
 
 void UnwindModules::Refresh(const std::vector<LoadedModule>& modules, Symbolizer& symbolizer) {
   auto next = std::make_unique<Published>();
@@ -13,14 +30,7 @@ void UnwindModules::Refresh(const std::vector<LoadedModule>& modules, Symbolizer
     auto [entry, is_new] = tables_.try_emplace(module.path + '\n' + module.build_id);
     if (is_new) {
       // A module without a table is not an error: frames end there, and the snapshot says so.
-      auto opened = symbolizer.OpenModule(module.path, module.build_id);
-      if (opened.ok()) {
-        if (auto table = (*opened)->BuildUnwindTable(); table.ok()) {
-          entry->second = std::make_unique<UnwindTable>(std::move(*table));
-        } else {
-          LogInfo("no unwind table for " + module.path + ": " + table.status().ToString());
-        }
-      }
+      entry->second = BuildTable(module, symbolizer);
     }
     const UnwindTable* table = entry->second.get();
     if (table == nullptr || table->pcs.empty()) continue;

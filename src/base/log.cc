@@ -8,10 +8,23 @@
 
 namespace stillframe {
 namespace {
-std::atomic<LogLevel> g_level{LogLevel::kError};  // partner: SetLogLevel
+
+void WriteToStandardError(const char* line, size_t size_bytes) {
+  [[maybe_unused]] const ssize_t ignored = write(STDERR_FILENO, line, size_bytes);
 }
 
+std::atomic<LogLevel> g_level{LogLevel::kError};         // partner: SetLogLevel
+std::atomic<LogWriter> g_writer{&WriteToStandardError};  // partner: SetLogWriter
+
+}  // namespace
+
 void SetLogLevel(LogLevel level) { g_level.store(level, std::memory_order_relaxed); }
+
+void SetLogWriter(LogWriter writer) { g_writer.store(writer, std::memory_order_relaxed); }
+
+void WriteLogLine(const char* line, size_t size_bytes) {
+  if (LogEnabled(LogLevel::kError)) g_writer.load(std::memory_order_relaxed)(line, size_bytes);
+}
 
 bool LogEnabled(LogLevel level) {
   return level <= g_level.load(std::memory_order_relaxed) && level != LogLevel::kOff;
@@ -23,7 +36,7 @@ void Log(LogLevel level, std::string_view message) {
   std::string line = "stillframe: ";
   for (char c : message) line += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
   line += '\n';
-  [[maybe_unused]] ssize_t ignored = write(STDERR_FILENO, line.data(), line.size());
+  g_writer.load(std::memory_order_relaxed)(line.data(), line.size());
   errno = saved_errno;
 }
 

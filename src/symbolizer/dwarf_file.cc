@@ -4,6 +4,7 @@
 #include <gelf.h>
 
 #include <cerrno>
+#include <new>
 #include <string>
 
 namespace stillframe {
@@ -63,6 +64,9 @@ bool Decompress(Elf_Scn* section, const GElf_Shdr& header, bool gnu_compressed) 
   return !gnu_compressed || elf_compress_gnu(section, 0, 0) >= 0;
 }
 
+// libdw's own would end the process. Its frames hold nothing that must be given back but memory.
+[[noreturn]] void ThrowOutOfMemory() { throw std::bad_alloc(); }
+
 }  // namespace
 
 Result<std::unique_ptr<LineTables>> LineTables::Open(const ElfFile& file) {
@@ -92,6 +96,7 @@ Result<std::unique_ptr<DwarfFile>> DwarfFile::Open(const ElfFile& file) {
   if (opened->dwarf_ == nullptr) {
     return Status(Code::kCorrupt, file.path() + ": " + dwarf_errmsg(-1));
   }
+  dwarf_new_oom_handler(opened->dwarf_, &ThrowOutOfMemory);
   // After dwarf_begin_elf, which decompresses sections in place.
   LineSections& lines = opened->line_sections_;
   ForEachSection(opened->elf_,

@@ -159,6 +159,9 @@ struct ProcessLimits {
 // Sets up the ring and self-tests the read methods. Agent thread, once per process (again in no
 // child: see Disable). May fail with kIoError.
 Status Initialize(const ProcessLimits& limits);
+// Every hit of the calling thread counts as reentrant from now on: the agent's own calls of malloc
+// and the like are not the host's, and a snapshot of one would make more. At the thread's start.
+void ExcludeThisThread();
 // Publish replacements; the previous value may be freed after WaitForQuiescence().
 void PublishUnwindModules(const UnwindModules* modules);
 void PublishCallers(const CallerTable* table);

@@ -137,6 +137,15 @@ uint32_t TakeLightRecords(uint32_t max, LightSink sink, void* self, uint64_t& ab
   return count;
 }
 
+void ExcludeThisThread() {
+  ThreadState& thread = t_thread;
+  thread.slot = nullptr;
+  thread.shard_plus_one = kSharedShard + 1;
+  // Above every stack, so that the hit which seems to run never seems abandoned.
+  thread.hit_registers = reinterpret_cast<const RegisterFile*>(~uintptr_t{0});
+  thread.in_hit.store(1, std::memory_order_relaxed);
+}
+
 void PublishUnwindModules(const UnwindModules* modules) {
   g_process.modules.store(modules, std::memory_order_release);
   // After the tables: a hit that sees the new generation sees the new tables (acquire in CfaOf).

@@ -8,7 +8,7 @@ namespace stillframe::hit {
 
 // Tries each way on memory of our own, readable and not, and keeps the first that is right. OK also
 // when none is: then hits unwind nothing and copy registers only (ReadMethod::kNone). kIoError when
-// the test itself cannot be made.
+// the test itself cannot be made. Does nothing when a way was found before.
 Status ChooseReadMethod();
 
 }  // namespace stillframe::hit

@@ -147,6 +147,17 @@ Result<uint64_t> Installer::PlaceProbeCode(RuntimeAddress address, const ProbeCo
   return block;
 }
 
+bool Installer::LostPatch(RuntimeAddress address) {
+  const auto found = sites_.find(address.value);
+  if (found == sites_.end() || found->second.state != State::kArmed) return false;
+  // The first byte that the patch changes is its own; behind it may be what a neighbour changed.
+  const Plan& plan = found->second.plan;
+  const uint8_t first = plan.option.changed_first;
+  uint8_t live = 0;
+  return writer_->system().Read(address.value + first, {&live, 1}).ok() &&
+         live == plan.original[first] && live != plan.patched[first];
+}
+
 void Installer::Forget(RuntimeAddress start, RuntimeAddress end) {
   forbidden_.clear();  // what is loaded next may be the same file elsewhere
   const auto last = sites_.lower_bound(end.value);

@@ -46,6 +46,7 @@ class Installer final : public ProbeInstaller {
   Result<uint64_t> PlaceProbeCode(RuntimeAddress site, const ProbeCodeSpec& spec) override;
   void FreeProbeCode(uint64_t address) override { probe_code_.Free(address); }
   FastHitTicks MeasureFastHits() override;
+  bool LostPatch(RuntimeAddress site) override;
   void Forget(RuntimeAddress start, RuntimeAddress end) override;
   uint32_t armed_count() const override { return armed_count_; }
   void Tick() override;

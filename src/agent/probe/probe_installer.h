@@ -114,6 +114,9 @@ class ProbeInstaller {
     uint32_t logged = 0;
   };
   virtual FastHitTicks MeasureFastHits() = 0;
+  // Whether an armed site's text is the original again without our doing: the module was unloaded
+  // and loaded anew at the same place. False when somebody else's bytes are there.
+  virtual bool LostPatch(RuntimeAddress site) = 0;
   // The module was unloaded: forget its sites without touching memory.
   virtual void Forget(RuntimeAddress start, RuntimeAddress end) = 0;
   virtual uint32_t armed_count() const = 0;

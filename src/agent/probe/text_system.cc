@@ -21,6 +21,20 @@ Status MemoryError(const char* what, int error_number) {
                 ErrnoStatus(what, error_number).message());
 }
 
+int g_kept_memory_file = -1;  // agent thread
+
+// The kept one, or one for the life of this object.
+class MemoryFile {
+ public:
+  explicit MemoryFile(int flags)
+      : own_(g_kept_memory_file >= 0 ? -1 : open("/proc/self/mem", flags | O_CLOEXEC)) {}
+  bool valid() const { return get() >= 0; }
+  int get() const { return g_kept_memory_file >= 0 ? g_kept_memory_file : own_.get(); }
+
+ private:
+  UniqueFd own_;
+};
+
 class LinuxTextSystem final : public TextSystem {
  public:
   LinuxTextSystem() {
@@ -47,16 +61,16 @@ class LinuxTextSystem final : public TextSystem {
   }
 
   void WriteThroughAll(std::span<const TextWrite> writes, std::span<Status> results) override {
-    const UniqueFd fd(open("/proc/self/mem", O_RDWR | O_CLOEXEC));
+    const MemoryFile file(O_RDWR);
     const int open_error = errno;
     for (size_t i = 0; i < writes.size(); ++i) {
-      if (!fd.valid()) {
+      if (!file.valid()) {
         results[i] = MemoryError("open /proc/self/mem", open_error);
         continue;
       }
       const auto [address, bytes] = writes[i];
       const ssize_t count =
-          pwrite(fd.get(), bytes.data(), bytes.size(), static_cast<off_t>(address));
+          pwrite(file.get(), bytes.data(), bytes.size(), static_cast<off_t>(address));
       const bool whole = count == static_cast<ssize_t>(bytes.size());
       results[i] = whole ? Status() : MemoryError("write /proc/self/mem", count < 0 ? errno : EIO);
     }
@@ -83,9 +97,9 @@ class LinuxTextSystem final : public TextSystem {
 
  private:
   static Status ReadThroughFile(uint64_t address, std::span<uint8_t> out) {
-    const UniqueFd fd(open("/proc/self/mem", O_RDONLY | O_CLOEXEC));
-    if (!fd.valid()) return MemoryError("open /proc/self/mem", errno);
-    const ssize_t count = pread(fd.get(), out.data(), out.size(), static_cast<off_t>(address));
+    const MemoryFile file(O_RDONLY);
+    if (!file.valid()) return MemoryError("open /proc/self/mem", errno);
+    const ssize_t count = pread(file.get(), out.data(), out.size(), static_cast<off_t>(address));
     if (count == static_cast<ssize_t>(out.size())) return Status();
     return MemoryError("read /proc/self/mem", count < 0 ? errno : EIO);
   }
@@ -94,6 +108,10 @@ class LinuxTextSystem final : public TextSystem {
 };
 
 }  // namespace
+
+void KeepMemoryFile() {
+  if (g_kept_memory_file < 0) g_kept_memory_file = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+}
 
 std::unique_ptr<TextSystem> MakeLinuxTextSystem() { return std::make_unique<LinuxTextSystem>(); }
 

@@ -45,6 +45,11 @@ class TextSystem {
 // membarrier(2), which is registered here.
 std::unique_ptr<TextSystem> MakeLinuxTextSystem();
 
+// Opens /proc/self/mem now and keeps it: a process that gives up its rights later (setuid) may not
+// open it any more. Only for a thread whose table of descriptors is its own; others open it anew
+// for every use. Agent thread, before any probe.
+void KeepMemoryFile();
+
 }  // namespace stillframe::probe
 
 #endif  // STILLFRAME_AGENT_PROBE_TEXT_SYSTEM_H_

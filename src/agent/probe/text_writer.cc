@@ -198,8 +198,18 @@ std::vector<Status> TextWriter::ReplaceAll(std::span<const TextChange> changes, 
         {range.first, changes[i].replacement.subspan(range.first - changes[i].address, 1)});
   }
   system_->WriteThroughAll(writes, written);
-  for (size_t k = 0; k < bytes.size(); ++k) results[bytes[k].first] = std::move(written[k]);
-  const bool unsynced = batch.unsynced() || !bytes.empty();
+  ReplaceBatch stores(*system_);
+  for (size_t k = 0; k < bytes.size(); ++k) {
+    const auto& [i, range] = bytes[k];
+    results[i] = std::move(written[k]);
+    // What was allowed at the start may be forbidden since; a store changes a byte as well.
+    if (results[i].code() == Code::kNotPermitted && abilities_.store_words) {
+      results[i] = Status();
+      stores.Add(changes[i], range.first, range.end, results[i]);
+    }
+  }
+  stores.Run();
+  const bool unsynced = batch.unsynced() || stores.unsynced() || !bytes.empty();
   if (sync && unsynced && abilities_.core_sync) (void)system_->CoreSync();
   return results;
 }
