@@ -16,7 +16,7 @@ constexpr const char* kFull = R"({"kind": "SNAPSHOT",
  "selector": {"version": "1.4.2", "environment": "prod", "instance": "", "traceId": ""},
  "limits": {"maxHits": 2, "perSecond": 0.5, "expiresIn": "90.5s"},
  "capture": {"frames": 16, "localFrames": 2, "depth": 4, "items": 7, "stringBytes": 99,
-             "bytes": 32768}})";
+             "bytes": 32768}, "allowTrap": true})";
 
 TEST(TracepointSpec, ReadsEveryFieldAndWritesItBack) {
   TracepointSpec spec;
@@ -26,6 +26,7 @@ TEST(TracepointSpec, ReadsEveryFieldAndWritesItBack) {
   EXPECT_EQ(spec.limits.expires_in_ms, 90'500u);
   EXPECT_EQ(spec.limits.per_second, 0.5);
   EXPECT_EQ(spec.capture.string_bytes, 99u);
+  EXPECT_TRUE(spec.allow_trap);
   TracepointSpec again;
   error = ParseTracepointSpec(SpecToJson(spec), again, nullptr);
   ASSERT_FALSE(error) << error->message;
@@ -38,6 +39,7 @@ TEST(TracepointSpec, EverythingButTheLocationHasADefault) {
   EXPECT_EQ(spec.location.line, 7u);  // proto3 JSON allows integers as strings
   EXPECT_EQ(spec.limits.max_hits, 1u);
   EXPECT_EQ(spec.capture.depth, 3u);
+  EXPECT_FALSE(spec.allow_trap);
   EXPECT_EQ(FormatDuration(spec.limits.expires_in_ms), "3600s");
 }
 
@@ -53,6 +55,7 @@ TEST(TracepointSpec, NamesTheFieldThatIsWrong) {
       {"{", "MALFORMED_JSON", ""},
       {"[]", "INVALID_ARGUMENT", ""},
       {"{}", "INVALID_ARGUMENT", "location"},
+      {R"({"location":{"file":"a","line":1},"allowTrap":1})", "INVALID_ARGUMENT", "allowTrap"},
       {R"({"location":{"file":"a","line":0}})", "INVALID_ARGUMENT", "location.line"},
       {R"({"location":{"file":"a","line":-1}})", "INVALID_ARGUMENT", "location.line"},
       {R"({"location":{"file":"a","line":1.5}})", "INVALID_ARGUMENT", "location.line"},

@@ -7,6 +7,8 @@ namespace stillframe::probe {
 namespace {
 
 constexpr uint64_t kGolden = 0x9E3779B97F4A7C15;
+// Places tried for each island by the length of the chain: the product is what it costs.
+constexpr uint32_t kTries[kMaxEvicted + 2] = {0, 1, 96, 20, 8};
 using Text = std::array<uint8_t, kEvictionTextBytes>;
 
 // A place for the island, spread over all it could have.
@@ -18,7 +20,7 @@ uint64_t Spread(const arch::AddressSet& set, uint32_t index) {
 class Search {
  public:
   Search(std::span<const arch::SiteAnalysis* const> chain, const IslandSpace& space)
-      : chain_(chain), space_(space), placed_(chain.size()), tries_(chain.size() > 2 ? 20 : 96) {}
+      : chain_(chain), space_(space), placed_(chain.size()), tries_(kTries[chain.size()]) {}
 
   // Places chain[index] and everything before it.
   bool Place(size_t index, const Text& text) {

@@ -21,7 +21,7 @@ class IslandSpace {
 };
 
 // At most so many instructions behind a site are moved.
-inline constexpr size_t kMaxEvicted = 2;
+inline constexpr size_t kMaxEvicted = 3;
 inline constexpr size_t kEvictionTextBytes = (kMaxEvicted + 2) * arch::kPatchWindowBytes;
 
 struct PlacedOption {
