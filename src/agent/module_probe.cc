@@ -25,7 +25,7 @@ ModuleProbe::ModuleProbe(std::string tracepoint_id, uint64_t probe_id, ProbePlan
   if (auto log = ReadLogTemplate(spec); spec.kind == model::Kind::kLog && log.ok()) {
     log_ = std::move(*log);
   }
-  if (spec.kind == model::Kind::kLog && light_.Make(plan_)) {
+  if (spec.kind == model::Kind::kLog && hit::HasStreams() && light_.Make(plan_)) {
     runtime_.action = hit::Action::kLog;
     runtime_.light = light_.sites().data();
   }

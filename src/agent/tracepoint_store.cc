@@ -103,10 +103,14 @@ Status TracepointStore::Prepare() {
     return installer_status_;
   }
   installer_ = std::move(*installer);
-  const auto cost = installer_->MeasureFastHits();
-  hit::SetFastHitTicks(cost.counted, cost.logged);
+  MeasureHits();
   sites_ = std::make_unique<SiteTable>(*installer_);
   return Status();
+}
+
+void TracepointStore::MeasureHits() {
+  const auto cost = installer_->MeasureFastHits();
+  hit::SetFastHitTicks(cost.counted, cost.logged);
 }
 
 void TracepointStore::ForgetUnloaded(const std::vector<LoadedModule>& now) {
@@ -237,6 +241,8 @@ void TracepointStore::CompileAndArm(Active& active) {
   if (Status status = Prepare(); !status.ok()) {
     return SetState(active, model::State::kError, status);
   }
+  const bool logs = active.desired.spec.kind == model::Kind::kLog;
+  if (logs && !hit::HasStreams() && hit::PrepareStreams().ok()) MeasureHits();
   Plans plans;
   if (Status status = CompileEverywhere(active, plans); !status.ok()) {
     // The file may come with a library that is not loaded yet.

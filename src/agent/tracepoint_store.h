@@ -89,6 +89,7 @@ class TracepointStore {
   using Plans = std::vector<std::pair<const LoadedModule*, ProbePlan>>;
 
   Status Prepare();  // installer, unwind tables; once, at the first tracepoint
+  void MeasureHits();
   void RefreshModules();
   void ForgetUnloaded(const std::vector<LoadedModule>& now);
   // Our patches went with the old copy of a module that is in the list as before.

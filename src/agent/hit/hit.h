@@ -219,6 +219,9 @@ uint64_t InstructionBoundaryBefore(uint64_t pc);
 inline constexpr uint64_t kCodeRegionBytes = 64 * 1024;
 Status AddCodeRegion(uint64_t start);
 
+// Memory for light records: before the first probe of Action::kLog is armed. kOverLimit.
+Status PrepareStreams();
+bool HasStreams();
 // Takes the light records that hits left behind, at most `max`, and says what was in them. Agent
 // thread. The span is good during the call. Returns how many were taken; `abandoned` counts streams
 // that had to be skipped because a hit never ended.

@@ -107,13 +107,19 @@ Status Initialize(const ProcessLimits& limits) {
   const bool registered =
       syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
   g_process.slots_work.store(registered ? 1 : 0, std::memory_order_relaxed);
-  if (g_process.slots[0].stream.bytes == nullptr) {
-    uint8_t* const streams = ring::MapStreams(kThreadSlots);
-    for (uint32_t i = 0; streams != nullptr && i < kThreadSlots; ++i) {
-      g_process.slots[i].stream.bytes = streams + size_t{i} * ring::kStreamStride;
-    }
-  }
   return ChooseReadMethod();
+}
+
+bool HasStreams() { return g_process.slots[0].stream.bytes != nullptr; }
+
+Status PrepareStreams() {
+  if (g_process.slots[0].stream.bytes != nullptr) return {};
+  uint8_t* const streams = ring::MapStreams(kThreadSlots);
+  if (streams == nullptr) return {Code::kOverLimit, "there is no memory for log messages"};
+  for (uint32_t i = 0; i < kThreadSlots; ++i) {
+    g_process.slots[i].stream.bytes = streams + size_t{i} * ring::kStreamStride;
+  }
+  return {};
 }
 
 uint32_t TakeLightRecords(uint32_t max, LightSink sink, void* self, uint64_t& abandoned) {

@@ -159,6 +159,7 @@ class Installer final : public ProbeInstaller {
   CodeMemory memory_;
   ProbeCodeArena probe_code_;
   const hit::CodeLayout layout_;
+  uint64_t own_function_ = 0;  // what MeasureFastHits calls; 0: not made yet
   PolicyFacts facts_;
   pid_t pid_;
   bool shadow_stack_;

@@ -15,12 +15,13 @@ constexpr int kRounds = 8;
 constexpr int kCalls = 256;  // their light records fit into a stream
 
 // The least of several rounds, because another thread may take the processor in one of them.
-uint64_t TicksOfCalls(uint64_t function) {
+uint64_t TicksOfCalls(uint64_t function, bool logs) {
   uint64_t least = UINT64_MAX;
   for (int round = 0; round < kRounds; ++round) {
     const uint64_t start = hit::ReadTicks();
     for (int i = 0; i < kCalls; ++i) reinterpret_cast<int (*)()>(function)();
     least = std::min(least, hit::ReadTicks() - start);
+    if (!logs) continue;
     uint64_t abandoned = 0;
     hit::TakeLightRecords(
         UINT32_MAX, [](void*, std::span<const uint8_t>) {}, nullptr, abandoned);
@@ -44,12 +45,12 @@ uint32_t Installer::TicksOfAction(RuntimeAddress site, hit::SiteRuntime* runtime
     LogDebug("what a short hit costs is not known: " + code.status().ToString());
     return 0;
   }
-  const uint64_t plain = TicksOfCalls(site.value);
+  const uint64_t plain = TicksOfCalls(site.value, action == hit::Action::kLog);
   uint64_t ticks = plain;
   if (Arm(site).ok()) {
     reinterpret_cast<int (*)()>(site.value)();  // the hit path meets this thread
     runtime->entry.store(*code, std::memory_order_release);
-    ticks = TicksOfCalls(site.value);
+    ticks = TicksOfCalls(site.value, action == hit::Action::kLog);
     runtime->entry.store(runtime->full_entry, std::memory_order_release);
     (void)Disarm(site);
   }
@@ -65,16 +66,16 @@ ProbeInstaller::FastHitTicks Installer::MeasureFastHits() {
   const auto start = reinterpret_cast<uint64_t>(page);
   const RuntimeAddress site(start);
   const ModuleText text{"", site, RuntimeAddress(start + kPageBytes)};
-  const Status written = writer_->WriteFresh(start, arch::EmitConstantFunction(1));
-  const auto prepared = written.ok() ? Prepare(site, text) : Result<InstalledSite>(written);
+  const auto prepared = Prepare(site, text);
   if (!prepared.ok()) {
     LogDebug("what a short hit costs is not known: " + prepared.status().ToString());
-    munmap(page, kPageBytes);
     return {};
   }
   FastHitTicks ticks;
   ticks.counted = TicksOfAction(site, prepared->runtime, hit::Action::kCount);
-  ticks.logged = TicksOfAction(site, prepared->runtime, hit::Action::kLog);
+  if (hit::HasStreams()) {
+    ticks.logged = TicksOfAction(site, prepared->runtime, hit::Action::kLog);
+  }
   return ticks;
 }
 

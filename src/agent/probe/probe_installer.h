@@ -107,8 +107,8 @@ class ProbeInstaller {
   // Once nothing leads there and WaitForQuiescence returned true.
   virtual void FreeProbeCode(uint64_t address) = 0;
   // What a hit costs that probe code decides alone, in ticks: counted, and with an empty light
-  // record. Measured on a function of our own, which stays; {} when that cannot be had. Before any
-  // probe is armed.
+  // record (0 without hit::PrepareStreams). Measured on a function of our own, which stays; {} when
+  // that cannot be had. Before any probe of Action::kLog is armed.
   struct FastHitTicks {
     uint32_t counted = 0;
     uint32_t logged = 0;

@@ -67,6 +67,7 @@ class ProbeCodeTest : public ::testing::Test {
     rsp_ = reinterpret_cast<uint64_t>(g_stack) + kFrameAt;
     std::memcpy(reinterpret_cast<void*>(module_.data() + 8), &rsp_, 8);
     EXPECT_TRUE(hit::Initialize({kTicksPerSecond, 0, 0}).ok());
+    EXPECT_TRUE(hit::PrepareStreams().ok());
     auto prepared = installer_->Prepare(module_.site(64), module_.text());
     EXPECT_TRUE(prepared.ok()) << prepared.status().ToString();
     site_ = prepared->runtime;
