@@ -31,8 +31,18 @@ bool IsText(const PlanUnit& unit, const TypeNode& type, const View*& view) {
 
 // False: it takes an ordinary record.
 bool MakeField(const PlanUnit& unit, const Variable& variable, LightField& field) {
-  const TypeNode& type = unit.types[variable.type];
-  const Location& location = variable.location;
+  const TypeNode& declared = unit.types[variable.type];
+  const bool is_reference = declared.kind == TypeKind::kReference;
+  const TypeNode& type = is_reference ? unit.types[declared.target] : declared;
+  Location location = variable.location;
+  if ((declared.flags & kFlagRedacted) != 0) return false;
+  if (is_reference) {
+    // What a reference in a register holds is the object's address.
+    if (location.kind != LocationKind::kMemory && location.kind != LocationKind::kValue)
+      return false;
+    field.is_reference = location.kind == LocationKind::kMemory ? 1 : 0;
+    location.kind = LocationKind::kMemory;
+  }
   if ((variable.flags & kVariableRedacted) != 0 || (type.flags & kFlagRedacted) != 0) return false;
   if (variable.recovered != 0) return false;  // its label is the decoder's to find out
   field.program = location.program;

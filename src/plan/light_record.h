@@ -45,7 +45,7 @@ struct LightField {
   LightKind kind = LightKind::kScalar;
   uint8_t load_bytes = 0;  // kScalar: 0 = nothing is read
   uint8_t reg = 0;
-  uint8_t pad = 0;
+  uint8_t is_reference = 0;  // the program yields the address of a reference: its 8 bytes lead on
   uint32_t offset = 0;
   Program program;
   uint32_t pointer_offset = 0;  // kText: in the object

@@ -40,7 +40,9 @@ class LightReader {
       : input_(input), unit_(input.plan->unit), text_at_(site.fixed_bytes) {}
 
   Result<model::Value> Show(const Variable& variable, const LightField& field) {
-    const TypeNode& type = unit_.types[variable.type];
+    const TypeNode& declared = unit_.types[variable.type];
+    // Shown as what it refers to, under the type that it was declared with.
+    const TypeId type = declared.kind == TypeKind::kReference ? declared.target : variable.type;
     std::string name = unit_.strings[variable.name];
     if (field.offset > input_.record.size() ||
         input_.record.size() - field.offset < sizeof(LightValue)) {
@@ -49,20 +51,27 @@ class LightReader {
     LightValue value;
     std::memcpy(&value, input_.record.data() + field.offset, sizeof value);
     if (value.code != 0) {
-      return Unavailable(std::move(name), unit_.strings[type.name],
+      return Unavailable(std::move(name), unit_.strings[declared.name],
                          static_cast<Code>(value.code & 0xff));
     }
-    if (field.kind == LightKind::kText) return ShowText(std::move(name), variable, field, value);
-    std::vector<uint8_t> bytes(sizeof value.value);
-    std::memcpy(bytes.data(), &value.value, sizeof value.value);
-    bytes.resize(std::min<size_t>(type.size_bytes, bytes.size()));
-    return Format(std::move(name), variable.type, std::move(bytes), {}, plan_limits());
+    Result<model::Value> shown = field.kind == LightKind::kText
+                                     ? ShowText(std::move(name), type, field, value)
+                                     : ShowScalar(std::move(name), type, value);
+    if (shown.ok()) shown->type = unit_.strings[declared.name];
+    return shown;
   }
 
  private:
   CaptureLimits plan_limits() const { return input_.plan->limits; }
 
-  Result<model::Value> ShowText(std::string name, const Variable& variable, const LightField& field,
+  Result<model::Value> ShowScalar(std::string name, TypeId type, const LightValue& value) {
+    std::vector<uint8_t> bytes(sizeof value.value);
+    std::memcpy(bytes.data(), &value.value, sizeof value.value);
+    bytes.resize(std::min<size_t>(unit_.types[type].size_bytes, bytes.size()));
+    return Format(std::move(name), type, std::move(bytes), {}, plan_limits());
+  }
+
+  Result<model::Value> ShowText(std::string name, TypeId type, const LightField& field,
                                 const LightValue& value) {
     const size_t begin = text_at_;
     if (value.text_bytes > field.text_capacity || begin > input_.record.size() ||
@@ -70,7 +79,7 @@ class LightReader {
       return Status(Code::kCorrupt, "light record: a text lies behind its end");
     }
     text_at_ += (value.text_bytes + 7) & ~size_t{7};
-    std::vector<uint8_t> object(unit_.types[variable.type].size_bytes);
+    std::vector<uint8_t> object(unit_.types[type].size_bytes);
     if (object.size() < 8 || field.pointer_offset > object.size() - 8 ||
         field.size_offset > object.size() - 8) {
       return Status(Code::kCorrupt, "light record: not a text's type");
@@ -79,7 +88,7 @@ class LightReader {
     std::memcpy(object.data() + field.size_offset, &value.value, 8);
     CaptureLimits limits = plan_limits();
     limits.string_bytes = std::min(limits.string_bytes, value.text_bytes);
-    return Format(std::move(name), variable.type, std::move(object),
+    return Format(std::move(name), type, std::move(object),
                   input_.record.subspan(begin, value.text_bytes), limits);
   }
 

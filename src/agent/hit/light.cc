@@ -51,8 +51,9 @@ Code WriteField(const UnitView& unit, const LightField& field, LightValue& out, 
     out.value = XmmBytes(field.reg, field.load_bytes);
     return Code::kOk;
   }
-  const EvalResult result = Run(unit, field.program);
+  EvalResult result = Run(unit, field.program);
   if (result.error != Code::kOk) return result.error;
+  if (field.is_reference != 0 && !Read(result.value, &result.value, 8)) return Code::kUnreadable;
   if (field.kind == LightKind::kText) return WriteText(field, result.value, out, text);
   if (field.load_bytes == 0) {
     out.value = result.value;

@@ -452,7 +452,10 @@ TEST_F(ProbeCodeTest, LightRecordsAreTheSameEitherWay) {
     LightKind kind;
     uint8_t load_bytes;
     std::vector<Insn> code;
+    uint8_t is_reference = 0;
   };
+  static const std::string referred = "what a reference refers to";
+  static const std::string* const reference = &referred;
   const auto member = [](size_t offset) {
     return std::vector<Insn>{I(Op::kRegister, 0, kRbx),
                              I(Op::kAddImm, static_cast<int64_t>(offset)), I(Op::kReturn)};
@@ -467,6 +470,14 @@ TEST_F(ProbeCodeTest, LightRecordsAreTheSameEitherWay) {
       {LightKind::kScalar, 8, member(offsetof(Object, whole))},
       {LightKind::kText, 0, member(offsetof(Object, text))},
       {LightKind::kXmm, 4, {}},
+      {LightKind::kText,
+       0,
+       {I(Op::kModuleAddress, reinterpret_cast<int64_t>(&reference)), I(Op::kReturn)},
+       1},
+      {LightKind::kScalar,
+       8,
+       {I(Op::kModuleAddress, reinterpret_cast<int64_t>(&reference)), I(Op::kReturn)},
+       1},
   };
   constexpr uint32_t kCapacity = 48;
   std::vector<Insn> code;
@@ -477,6 +488,7 @@ TEST_F(ProbeCodeTest, LightRecordsAreTheSameEitherWay) {
     field.kind = part.kind;
     field.load_bytes = part.load_bytes;
     field.reg = 5;
+    field.is_reference = part.is_reference;
     field.offset = light.fixed_bytes;
     field.program = {static_cast<uint32_t>(code.size()), static_cast<uint32_t>(part.code.size())};
     field.size_offset = 8;
@@ -538,13 +550,16 @@ TEST_F(ProbeCodeTest, LightRecordsAreTheSameEitherWay) {
     ASSERT_FALSE(expected.empty());
     ASSERT_LE(actual.size(), expected.size());
     if (g_slow == slow) {
-      const size_t shown = std::min<size_t>(object->text.size(), kCapacity);
-      ASSERT_EQ(actual.size(), light.fixed_bytes + 2 * ((shown + 7) & ~size_t{7}));
       // Behind a text the last word may hold what stood there in memory.
-      for (const size_t at :
-           {size_t{light.fixed_bytes}, light.fixed_bytes + ((shown + 7) & ~size_t{7})}) {
-        for (size_t i = shown; i < ((shown + 7) & ~size_t{7}); ++i) actual[at + i] = 0;
+      size_t at = light.fixed_bytes;
+      for (const size_t text : {object->text.size(), object->text.size(), referred.size()}) {
+        const size_t shown = std::min<size_t>(text, kCapacity);
+        const size_t padded = (shown + 7) & ~size_t{7};
+        ASSERT_LE(at + padded, actual.size());
+        for (size_t i = shown; i < padded; ++i) actual[at + i] = 0;
+        at += padded;
       }
+      ASSERT_EQ(actual.size(), at);
     }
     expected.resize(actual.size());
     EXPECT_EQ(actual, expected) << "round " << round;

@@ -17,8 +17,10 @@ static_assert(kCellRegisters[0] == kRdx && kCellRegisters[1] == kRsi && kCellReg
 
 }  // namespace
 
-// The program with something done to its result: `add` added, then load_bytes read there (0: none).
-Status LightCode::AddValue(const Program& program, int64_t add, uint8_t load_bytes) {
+// The field's program with something done to its result: `add` added, then load_bytes read there
+// (0: none).
+Status LightCode::AddValue(const LightField& field, int64_t add, uint8_t load_bytes) {
+  const Program& program = field.program;
   Value value;
   value.code.assign(spec_.code + program.first, spec_.code + program.first + program.count);
   const auto is_return = [](const Insn& insn) { return insn.op == Op::kReturn; };
@@ -26,20 +28,21 @@ Status LightCode::AddValue(const Program& program, int64_t add, uint8_t load_byt
       std::count_if(value.code.begin(), value.code.end(), is_return) != 1) {
     return Status(Code::kUnsupported, "an expression with several ends is not compiled");
   }
-  if (load_bytes != 0) {
-    value.code.pop_back();
+  const Insn end = value.code.back();
+  value.code.pop_back();
+  const auto append = [&value](Op op, int64_t imm, uint8_t size_bytes) {
     Insn insn;
-    insn.op = Op::kAddImm;
-    insn.imm = add;
+    insn.op = op;
+    insn.imm = imm;
+    insn.a = size_bytes;
     value.code.push_back(insn);
-    insn.op = Op::kLoad;
-    insn.a = load_bytes;
-    insn.imm = 0;
-    value.code.push_back(insn);
-    insn = Insn{};
-    insn.op = Op::kReturn;
-    value.code.push_back(insn);
+  };
+  if (field.is_reference != 0) append(Op::kLoad, 0, 8);
+  if (load_bytes != 0) {
+    append(Op::kAddImm, add, 0);
+    append(Op::kLoad, 0, load_bytes);
   }
+  value.code.push_back(end);
   value.slot = static_cast<int32_t>(8 * slots_++);
   values_.push_back(std::move(value));
   return Status();
@@ -53,10 +56,10 @@ Status LightCode::MakeValues() {
     const LightField& field = spec_.light->fields[i];
     first_slot_.push_back(static_cast<int32_t>(8 * slots_));
     if (field.kind == LightKind::kScalar) {
-      SF_RETURN_IF_ERROR(AddValue(field.program, 0, field.load_bytes));
+      SF_RETURN_IF_ERROR(AddValue(field, 0, field.load_bytes));
     } else if (field.kind == LightKind::kText) {
-      SF_RETURN_IF_ERROR(AddValue(field.program, field.pointer_offset, 8));
-      SF_RETURN_IF_ERROR(AddValue(field.program, field.size_offset, 8));
+      SF_RETURN_IF_ERROR(AddValue(field, field.pointer_offset, 8));
+      SF_RETURN_IF_ERROR(AddValue(field, field.size_offset, 8));
     }
   }
   return Status();

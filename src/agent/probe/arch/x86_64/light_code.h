@@ -33,7 +33,7 @@ class LightCode {
     int32_t slot = 0;
   };
   Status MakeValues();
-  Status AddValue(const Program& program, int64_t add, uint8_t load_bytes);
+  Status AddValue(const LightField& field, int64_t add, uint8_t load_bytes);
   void CheckTexts(Assembler& code, ProgramLabels& labels);
   void Reserve(Assembler& code, Label& full);
   void WriteHeader(Assembler& code);
