@@ -2,8 +2,8 @@
 //
 // Hit-path contract: the code emitted here allocates nothing, takes no lock, touches no vector or
 // x87 state and keeps every general register, the status flags, the direction flag and the red
-// zone (psABI §3.2.2). Stack used before `hit` runs: at most 128 (red zone) + 16 (pushed) + 152
-// (frame) + 15 (alignment) + 8 (return address) = 319 bytes.
+// zone (psABI §3.2.2). Stack used before `hit` runs: at most 128 (red zone) + 16 (pushed) + 136
+// (frame) + 15 (alignment) + 8 (return address) = 303 bytes.
 //
 // LAHF/SETO instead of PUSHFQ/POPFQ: POPFQ alone costs more than everything else here.
 #include <sys/syscall.h>
@@ -24,14 +24,17 @@ constexpr int32_t kPushedBytes = 16;  // rax, rcx
 constexpr int32_t kRspSlot = offsetof(RegisterFile, gpr) + 7 * 8;
 constexpr int32_t kRipSlot = offsetof(RegisterFile, rip);
 constexpr int32_t kRflagsSlot = offsetof(RegisterFile, rflags);
-constexpr int32_t kRawFlagsSlot = sizeof(RegisterFile);  // AX after LAHF; SETO AL
-constexpr int32_t kFrameBytes = kRawFlagsSlot + 8;
+// The end of the RegisterFile lies over what was pushed: rflags over rcx, and behind it AX after
+// LAHF; SETO AL over rax. Both are stored once they have been read.
+constexpr int32_t kFrameBytes = kRflagsSlot;
+constexpr int32_t kRawFlagsSlot = kRflagsSlot + 8;
+static_assert(kRawFlagsSlot + 8 == kFrameBytes + kPushedBytes);
 static_assert(sizeof(RegisterFile) == 18 * 8, "the trampoline writes this layout");
 
 // The trampoline of one site. RSP, with S the site's:
 //   S - skip              skip is the red zone; after a retargeted call it is the return address
 //   S - skip - 16         rcx, rax pushed: what probe code and both ends expect
-//   S - skip - 16 - 152   the RegisterFile
+//   S - skip - 16 - 136   the RegisterFile, whose last word is over rcx
 class Body {
  public:
   Body(const X86Site& site, uint64_t address, hit::SiteRuntime* runtime, HitFunction hit,
