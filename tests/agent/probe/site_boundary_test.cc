@@ -190,7 +190,8 @@ constexpr uint64_t kUsualLoadAddress = 0x555555554000;
 
 // What line tables that tell the truth name passes: every statement of this program (-O2, with
 // libraries linked in) begins an instruction, and hardly any is refused.
-// Disabled: found 2 addresses of this program inside an instruction; not understood yet.
+// Disabled: 2 rows of GCC 12 for this program lie inside an `add rax, 16` of a destructor; why is
+// not understood. The installer refuses them as it should.
 TEST(SiteBoundary, DISABLED_StatementsBeginInstructions) {
   const auto file = CodeFile::Open("/proc/self/exe");
   ASSERT_TRUE(file.ok());
@@ -211,7 +212,10 @@ TEST(SiteBoundary, DISABLED_StatementsBeginInstructions) {
     if (at.empty() || row == table->pcs.begin()) continue;
     const uint64_t boundary = table->base.value + row[-1];
     ++sites;
-    inside += !CheckInstructionBoundary(file->At(boundary), boundary, site).ok();
+    const Status begins = CheckInstructionBoundary(file->At(boundary), boundary, site);
+    inside += begins.ok() ? 0 : 1;
+    EXPECT_TRUE(begins.ok()) << std::hex << site << " from " << boundary << ": "
+                             << begins.ToString();
     const size_t before = std::min<uint64_t>(site - boundary, arch::kContextBytes);
     const auto analysis = arch::AnalyzeSite(
         {file->At(site - before).first(before),
