@@ -12,6 +12,7 @@ struct Address {
   uint64_t value = 0;
   constexpr Address() = default;
   constexpr explicit Address(uint64_t v) : value(v) {}
+  // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 takes the defaulted comparison for a 0
   friend constexpr auto operator<=>(Address, Address) = default;
   constexpr Address operator+(uint64_t bytes) const { return Address(value + bytes); }
   constexpr Address operator-(uint64_t bytes) const { return Address(value - bytes); }

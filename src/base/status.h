@@ -117,10 +117,12 @@ class [[nodiscard]] Result {
 // SF_ASSIGN_OR_RETURN(auto x, F()): x = value, or returns F()'s Status.
 #define SF_ASSIGN_OR_RETURN(lhs, expr) \
   SF_ASSIGN_OR_RETURN_INNER(STILLFRAME_CONCAT(sf_result_, __LINE__), lhs, expr)
+// NOLINTBEGIN(bugprone-macro-parentheses): tmp is a name, lhs may be a declaration
 #define SF_ASSIGN_OR_RETURN_INNER(tmp, lhs, expr) \
   auto tmp = (expr);                              \
   if (!tmp.ok()) return tmp.status();             \
   lhs = std::move(tmp).value()
+// NOLINTEND(bugprone-macro-parentheses)
 
 }  // namespace stillframe
 
