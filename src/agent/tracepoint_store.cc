@@ -10,6 +10,7 @@
 #include "agent/ring/ring.h"
 #include "agent/tick_clock.h"
 #include "base/log.h"
+#include "symbolizer/path_match.h"
 
 namespace stillframe::agent {
 namespace {
@@ -31,7 +32,6 @@ Status CheckSupported(const model::TracepointSpec& spec) {
       spec.kind != model::Kind::kLog) {
     return refuse("tracepoints of kind " + std::string(model::KindName(spec.kind)) + " are");
   }
-  if (!spec.location.function.empty()) return refuse("function locations are");
   if (!spec.location.exception.empty()) return refuse("exception locations are");
   if (!spec.selector.trace_id.empty()) return refuse("trace-scoped tracepoints are");
   return Status();
@@ -44,6 +44,9 @@ PlanRequest MakeRequest(const model::TracepointSpec& spec, const model::LogTempl
   return PlanRequest{
       .file = spec.location.file,
       .line = spec.location.line,
+      .function = spec.location.function,
+      .address =
+          spec.location.address ? std::optional(LinkAddress(*spec.location.address)) : std::nullopt,
       .condition = spec.condition,
       .expressions = ExpressionsOf(log, spec),
       .limits = {.frames = is_log ? 1 : capture.frames,
@@ -74,10 +77,15 @@ uint64_t CountedBy(const ModuleProbe& probe) {
   return hit::SumCounters(probe.runtime()).count[hit::kCaptured];
 }
 
+bool IsMeant(const model::Location& location, const LoadedModule& module, bool is_executable) {
+  if (location.module.empty()) return !location.address || is_executable;
+  return module.build_id == location.module || HasPathSuffix(module.path, location.module);
+}
+
 // Which of two failures says more: the file's own problem over "not in this module". That the
 // executable itself has no debug information weighs more than that a library lacks the file.
 int Weight(Code code, bool is_executable) {
-  if (code == Code::kFileNotFound) return 1;
+  if (code == Code::kFileNotFound || code == Code::kFunctionNotFound) return 1;
   if (code == Code::kNoDebugInfo || code == Code::kBuildMismatch) return is_executable ? 2 : 0;
   return 3;
 }
@@ -208,6 +216,7 @@ Status TracepointStore::CompileEverywhere(const Active& active, bool name_near_f
   int weight = -1;
   for (const LoadedModule& module : modules_) {
     if (module.is_agent || module.is_vdso || module.text.empty()) continue;
+    if (!IsMeant(active.desired.spec.location, module, &module == &modules_.front())) continue;
     auto opened = symbolizer_->OpenModule(module.path, module.build_id);
     Status status = opened.status();
     if (opened.ok()) {
@@ -221,7 +230,12 @@ Status TracepointStore::CompileEverywhere(const Active& active, bool name_near_f
     if (says > weight) worst = status.WithContext(module.FileName());
     weight = std::max(weight, says);
   }
-  return plans.empty() ? worst : Status();
+  if (!plans.empty()) return Status();
+  if (weight < 0 && !active.desired.spec.location.module.empty()) {
+    return Status(Code::kFileNotFound,
+                  "no module '" + active.desired.spec.location.module + "' is loaded");
+  }
+  return worst;
 }
 
 void TracepointStore::Arm(Active& active) {
@@ -246,7 +260,8 @@ void TracepointStore::CompileAndArm(Active& active) {
   Plans plans;
   if (Status status = CompileEverywhere(active, plans); !status.ok()) {
     // The file may come with a library that is not loaded yet.
-    const bool may_come = status.code() == Code::kFileNotFound;
+    const bool may_come =
+        status.code() == Code::kFileNotFound || status.code() == Code::kFunctionNotFound;
     return SetState(active, may_come ? model::State::kPending : model::State::kError, status);
   }
   for (auto& [module, plan] : plans) {

@@ -21,7 +21,9 @@ std::string Place(const Json& tracepoint) {
   const Json location = tracepoint.value("location", Json::object());
   const std::string file = Text(location, "file");
   if (!file.empty()) return file + ":" + Text(location, "line");
-  return Text(location, "function") + Text(location, "exception");
+  const std::string module = Text(location, "module");
+  return (module.empty() ? "" : module + ":") + Text(location, "address") +
+         Text(location, "function") + Text(location, "exception");
 }
 
 Ink StateInk(const std::string& state) {
@@ -136,13 +138,35 @@ ApiResult OnlyService(ApiClient& client) {
   return result;
 }
 
-Json SpecOf(const SetOptions& options, const std::string& file, uint32_t line) {
+bool IsAddress(std::string_view text) {
+  return text.starts_with("0x") && text.size() > 2 &&
+         text.find_first_not_of("0123456789abcdefABCDEF", 2) == std::string_view::npos;
+}
+
+// FILE:LINE, 0xADDRESS, MODULE:0xADDRESS or a function's name; null when it is none of them.
+Json LocationOf(const std::string& place) {
+  std::string file;
+  uint32_t line = 0;
+  if (ParsePlace(place, false, file, line)) return {{"file", file}, {"line", line}};
+  if (IsAddress(place)) return {{"address", place}};
+  const size_t colon = place.rfind(':');
+  if (colon != std::string::npos && colon > 0 && IsAddress(place.substr(colon + 1))) {
+    return {{"module", place.substr(0, colon)}, {"address", place.substr(colon + 1)}};
+  }
+  // No function has these in its name; files do.
+  const bool may_be_function = !place.empty() &&
+                               place.find_first_of("./\\\"'") == std::string::npos &&
+                               place.find_first_of(":0123456789") != 0 && place.back() != ':';
+  return may_be_function ? Json{{"function", place}} : Json();
+}
+
+Json SpecOf(const SetOptions& options, Json location) {
   Json spec;
   spec["kind"] = !options.log.empty()            ? "LOG"
                  : options.count                 ? "COUNTER"
                  : !options.distribution.empty() ? "DISTRIBUTION"
                                                  : "SNAPSHOT";
-  spec["location"] = {{"file", file}, {"line", line}};
+  spec["location"] = std::move(location);
   if (!options.condition.empty()) spec["condition"] = options.condition;
   if (!options.watches.empty()) spec["expressions"] = options.watches;
   if (!options.distribution.empty()) spec["expressions"] = {options.distribution};
@@ -236,10 +260,9 @@ int FailUsage(const std::string& message) {
 }
 
 int RunSet(const GlobalOptions& global, const SetOptions& options) {
-  std::string file;
-  uint32_t line = 0;
-  if (!ParsePlace(options.place, false, file, line)) {
-    return FailUsage("'" + options.place + "' is not FILE:LINE");
+  Json location = LocationOf(options.place);
+  if (location.is_null()) {
+    return FailUsage("'" + options.place + "' is not FILE:LINE, a function or an address");
   }
   if (!options.expires.empty() && ParseLifetime(options.expires).empty()) {
     return FailUsage("'" + options.expires + "' is no lifetime: say 90s, 30m, 1h or 1d");
@@ -251,7 +274,7 @@ int RunSet(const GlobalOptions& global, const SetOptions& options) {
     if (!only.ok()) return Fail(global, only.error);
     service = only.body.is_string() ? only.body.get<std::string>() : Text(only.body, "name");
   }
-  const Json spec = SpecOf(options, file, line);
+  const Json spec = SpecOf(options, std::move(location));
   const ApiResult created =
       client.Call("POST", "/v1/services/" + UrlEncode(service) + "/tracepoints", &spec);
   if (!created.ok()) return Fail(global, created.error);

@@ -29,6 +29,8 @@ Json LocationJson(const Location& location) {
   }
   if (!location.function.empty()) json["function"] = location.function;
   if (!location.exception.empty()) json["exception"] = location.exception;
+  if (location.address) json["address"] = Hex(*location.address);
+  if (!location.module.empty()) json["module"] = location.module;
   return json;
 }
 

@@ -18,10 +18,15 @@ std::string_view KindName(Kind kind);  // "SNAPSHOT"
 std::optional<Kind> KindFromName(std::string_view name);
 
 struct Location {
-  std::string file;  // file and line, or function, or exception: exactly one form
+  std::string file;  // file and line, function, exception or address: exactly one form
   uint32_t line = 0;
   std::string function;
   std::string exception;
+  std::optional<uint64_t> address;  // as in the ELF file of `module`
+  std::string module;  // only there: a suffix of its path, or a build-id; "" = any (for an address
+                       // the executable)
+
+  bool empty() const { return file.empty() && function.empty() && exception.empty() && !address; }
 };
 
 struct Selector {

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "model/json_reader.h"
@@ -15,6 +16,21 @@ constexpr size_t kMaxExpressionBytes = 2048;  // Google Cloud Debugger's limit
 constexpr uint32_t kMaxLine = 10'000'000;
 constexpr uint64_t kMaxLifetimeMs = 24ull * 3600 * 1000;
 
+// "0x12a4", as snapshots and statuses show addresses.
+bool ReadAddress(ObjectReader& reader, std::optional<uint64_t>& out) {
+  std::string text;
+  if (!reader.String("address", text, 32)) return false;
+  uint64_t value = 0;
+  const char* const end = text.data() + text.size();
+  const bool prefixed = text.starts_with("0x") && text.size() > 2;
+  const auto [rest, code] = std::from_chars(text.data() + (prefixed ? 2 : 0), end, value, 16);
+  if (!prefixed || code != std::errc() || rest != end || value == 0) {
+    reader.Fail("INVALID_ARGUMENT", "address", "must be hexadecimal, such as \"0x12a4\"");
+  }
+  out = value;
+  return true;
+}
+
 void ReadLocation(ObjectReader& parent, const char* name, Location& out,
                   std::optional<FieldError>& error) {
   const Json* json = parent.Child(name);
@@ -25,19 +41,21 @@ void ReadLocation(ObjectReader& parent, const char* name, Location& out,
   const bool has_line = reader.Integer32("line", location.line, 1, kMaxLine);
   const bool has_function = reader.String("function", location.function, kMaxPathBytes);
   const bool has_exception = reader.String("exception", location.exception, kMaxPathBytes);
+  const bool has_address = ReadAddress(reader, location.address);
+  reader.String("module", location.module, kMaxPathBytes);
   reader.Finish();
   if (error) return;
-  if (has_file + has_function + has_exception > 1 || (has_line && !has_file)) {
+  if (has_file + has_function + has_exception + has_address > 1 || (has_line && !has_file)) {
     error = FieldError{"INVALID_ARGUMENT",
                        parent.PathOf(name) +
                            " must be either a file and line, or a function, or "
-                           "an exception",
+                           "an exception, or an address",
                        parent.PathOf(name)};
   } else if (has_file && location.file.empty()) {
     reader.Fail("INVALID_ARGUMENT", "file", "must not be empty");
   } else if (has_file && !has_line) {
     reader.Fail("INVALID_ARGUMENT", "line", "is missing");
-  } else if (!has_file && location.function.empty() && location.exception.empty()) {
+  } else if (location.empty()) {
     reader.Fail("INVALID_ARGUMENT", "file", "is missing");
   } else {
     out = location;
@@ -154,8 +172,7 @@ void ReadSpec(ObjectReader& reader, TracepointSpec& spec, std::optional<FieldErr
 void CheckLocation(const TracepointSpec& spec, const std::string& prefix,
                    std::optional<FieldError>& error) {
   if (error) return;
-  const Location& location = spec.location;
-  if (location.file.empty() && location.function.empty() && location.exception.empty()) {
+  if (spec.location.empty()) {
     error = FieldError{"INVALID_ARGUMENT", prefix + "location is missing", prefix + "location"};
   }
 }

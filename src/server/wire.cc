@@ -127,6 +127,8 @@ void Fill(const model::Location& in, v1::Location& out) {
   out.set_line(in.line);
   out.set_function(in.function);
   out.set_exception(in.exception);
+  if (in.address) out.set_address(*in.address);
+  out.set_module(in.module);
 }
 
 void Fill(const model::TracepointSpec& in, v1::TracepointSpec& out) {

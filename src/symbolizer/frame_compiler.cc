@@ -63,6 +63,14 @@ struct Parts {
 // innermost one, if it is written in that file at all; the innermost one that is.
 size_t FunctionOfLine(const ScopeChain& chain, const std::vector<SourceFrame>& sources,
                       const RequestedLine& requested) {
+  if (requested.function != nullptr) {
+    const auto named = [&](const dwarf::FunctionScope& scope) {
+      return scope.function.addr == requested.function;
+    };
+    const auto found = std::find_if(chain.functions.begin(), chain.functions.end(), named);
+    return found == chain.functions.end() ? 0
+                                          : static_cast<size_t>(found - chain.functions.begin());
+  }
   const auto declared_before = [&](size_t i) {
     const Dwarf_Die origin = dwarf::Origin(chain.functions[i].function);
     const std::optional<Dwarf_Die> unit = dwarf::UnitOf(origin);
@@ -81,8 +89,10 @@ size_t FunctionOfLine(const ScopeChain& chain, const std::vector<SourceFrame>& s
 
 // Takes away what lies inside the requested line's function.
 void Trim(ScopeChain& chain, std::vector<SourceFrame>& sources, const RequestedLine& requested) {
-  if (requested.file.empty() || sources.empty()) return;
+  if ((requested.file.empty() && requested.function == nullptr) || sources.empty()) return;
   const auto inner = static_cast<std::ptrdiff_t>(FunctionOfLine(chain, sources, requested));
+  // The line table tells of a function's beginning, unless code of another is inlined there.
+  if (requested.function != nullptr && inner == 0) return;
   chain.functions.erase(chain.functions.begin(), chain.functions.begin() + inner);
   sources.erase(sources.begin(), sources.begin() + inner);
   sources[0].file = requested.file;

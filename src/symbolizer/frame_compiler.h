@@ -27,6 +27,8 @@ std::vector<SourceFrame> InlineChain(Dwarf_Die* cu, LinkAddress pc);
 struct RequestedLine {
   std::string_view file;  // full path; "" = whatever the line table says
   uint32_t line = 0;
+  // Instead of the line's function: the function (or inlined copy) with this DIE.
+  const void* function = nullptr;
 };
 
 // Fills one PlanUnit; types, strings and identical locations are shared across its frames.

@@ -21,20 +21,13 @@ bool SameFile(const SourceFile& a, const SourceFile& b) {
          info_a.st_dev == info_b.st_dev && info_a.st_ino == info_b.st_ino;
 }
 
-LinkAddress SkipPrologue(ModuleDebug& debug, Dwarf_Die* unit, const Statement& statement) {
-  const FunctionEntry* function = debug.units.FindFunction(unit, statement.address);
-  if (function == nullptr || function->entry != statement.address) return statement.address;
-  Dwarf_Die die = function->die;
-  if (!NeedsPrologueSkip(unit, &die)) return statement.address;
-  return debug.lines.AfterPrologue(statement.unit_offset, function->entry, function->entry_end);
-}
-
-void AppendSites(ModuleDebug& debug, const SourceFile& file,
+void AppendSites(ModuleDebug& debug, const SourceFile& file, uint32_t line,
                  const std::vector<Statement>& statements, std::vector<LineSite>& sites) {
   for (const Statement& statement : statements) {
     Dwarf_Die* unit = debug.units.FindByLineProgram(statement.unit_offset, statement.address);
     if (unit == nullptr) continue;  // code that no unit claims: nothing could be shown there
-    sites.push_back({SkipPrologue(debug, unit, statement), unit, file.path});
+    const LinkAddress address = SkipPrologue(debug, unit, statement.unit_offset, statement.address);
+    sites.push_back({address, unit, file.path, line});
   }
 }
 
@@ -93,6 +86,15 @@ Status Disambiguate(const std::vector<const Candidate*>& with_code, uint32_t lin
 
 }  // namespace
 
+LinkAddress SkipPrologue(ModuleDebug& debug, Dwarf_Die* unit, uint64_t line_program,
+                         LinkAddress entry) {
+  const FunctionEntry* function = debug.units.FindFunction(unit, entry);
+  if (function == nullptr || function->entry != entry) return entry;
+  Dwarf_Die die = function->die;
+  if (!NeedsPrologueSkip(unit, &die)) return entry;
+  return debug.lines.AfterPrologue(line_program, function->entry, function->entry_end);
+}
+
 Status FileNotFound(const ModuleDebug& debug, std::string_view file, bool name_near) {
   std::string text = "no file '" + std::string(file) + "' in the debug information";
   if (!name_near) return Status(Code::kFileNotFound, text);
@@ -120,7 +122,7 @@ Result<std::vector<LineSite>> FindLineSites(ModuleDebug& debug, std::string_view
   SF_RETURN_IF_ERROR(Disambiguate(with_code, line));
   std::vector<LineSite> sites;
   for (const Candidate* candidate : with_code) {
-    AppendSites(debug, *candidate->file, candidate->statements.at(line), sites);
+    AppendSites(debug, *candidate->file, line, candidate->statements.at(line), sites);
   }
   if (sites.empty()) return LineHasNoCode(candidates, line);
   SortUnique(sites);
@@ -133,7 +135,7 @@ std::map<uint32_t, std::vector<LineSite>> AllLineSites(ModuleDebug& debug, const
   for (const auto& [line, statements] : debug.lines.Statements(file)) {
     if ((first != 0 && line < first) || (last != 0 && line > last)) continue;
     std::vector<LineSite> sites;
-    AppendSites(debug, file, statements, sites);
+    AppendSites(debug, file, line, statements, sites);
     SortUnique(sites);
     if (!sites.empty()) lines.emplace(line, std::move(sites));
   }

@@ -16,8 +16,15 @@ namespace stillframe {
 struct LineSite {
   LinkAddress address;
   Dwarf_Die* unit = nullptr;  // that covers the address; never nullptr; lives as long as the debug
-  std::string file;           // full path of the file that was asked for
+  std::string file;           // full path of the file that was asked for; "" = no line was
+  uint32_t line = 0;
+  const void* function = nullptr;  // see RequestedLine
 };
+
+// Where a debugger stops that was told the function: behind its prologue in unoptimized code, else
+// its first instruction.
+LinkAddress SkipPrologue(ModuleDebug& debug, Dwarf_Die* unit, uint64_t line_program,
+                         LinkAddress entry);
 
 // The sites of one line of the file that `file` (a path suffix) names: every statement address in
 // every unit, ascending; in unoptimized functions the entry is replaced by the address after the

@@ -9,6 +9,7 @@
 #include "symbolizer/debug_file.h"
 #include "symbolizer/expression.h"
 #include "symbolizer/frame_compiler.h"
+#include "symbolizer/function_sites.h"
 #include "symbolizer/line_sites.h"
 #include "symbolizer/module_debug.h"
 #include "symbolizer/plan_builder.h"
@@ -52,6 +53,7 @@ class DwarfModule : public SymbolModule {
   }
   const ElfFile& DebugElf() const { return Located().separate ? *Located().separate : *elf_; }
   Result<ProbePlan> CompileAnew(const PlanRequest& request);
+  Result<std::vector<LineSite>> FindSites(ModuleDebug& debug, const PlanRequest& request);
   Result<ModuleDebug*> Debug();
   // OK also when there is no telling.
   Status CheckMayHave(const std::string& file) const;
@@ -97,7 +99,7 @@ const SymbolTable& DwarfModule::Symbols() {
 }
 
 Status CheckRequest(const PlanRequest& request) {
-  if (request.file.empty() || request.line == 0) {
+  if (request.function.empty() && !request.address && (request.file.empty() || request.line == 0)) {
     return Status(Code::kInvalidArgument, "a location needs a file and a line from 1");
   }
   // Mistakes in the text come before any search: they are the same for every module.
@@ -120,15 +122,27 @@ Result<ProbePlan> DwarfModule::Compile(const PlanRequest& request) {
   return plan;
 }
 
+Result<std::vector<LineSite>> DwarfModule::FindSites(ModuleDebug& debug,
+                                                     const PlanRequest& request) {
+  if (request.address) return FindAddressSite(debug, *elf_, *request.address);
+  if (!request.function.empty()) {
+    return FindFunctionSites(debug, *elf_, Symbols(), request.function);
+  }
+  return FindLineSites(debug, request.file, request.line, request.name_near_files);
+}
+
 Result<ProbePlan> DwarfModule::CompileAnew(const PlanRequest& request) {
   SF_RETURN_IF_ERROR(CheckRequest(request));
-  if (!request.name_near_files) SF_RETURN_IF_ERROR(CheckMayHave(request.file));
+  if (!request.file.empty() && !request.name_near_files) {
+    SF_RETURN_IF_ERROR(CheckMayHave(request.file));
+  }
   SF_ASSIGN_OR_RETURN(ModuleDebug* const debug, Debug());
-  SF_ASSIGN_OR_RETURN(const std::vector<LineSite> sites,
-                      FindLineSites(*debug, request.file, request.line, request.name_near_files));
+  SF_ASSIGN_OR_RETURN(const std::vector<LineSite> sites, FindSites(*debug, request));
   if (sites.size() > options_.max_sites) {
-    return Status(Code::kTooManySites, request.file + ":" + std::to_string(request.line) + " is " +
-                                           std::to_string(sites.size()) +
+    const std::string what = request.function.empty()
+                                 ? request.file + ":" + std::to_string(request.line)
+                                 : request.function;
+    return Status(Code::kTooManySites, what + " is " + std::to_string(sites.size()) +
                                            " places in the program, more than the limit of " +
                                            std::to_string(options_.max_sites));
   }

@@ -85,7 +85,8 @@ void SymbolTable::AddTable(const ElfFile& file, const ElfSection& table, const E
     const uint64_t section_end = raw.st_size == 0 ? 0 : SectionEnd(module, raw.st_value);
     uint64_t end = raw.st_value + raw.st_size;
     if (end < raw.st_value || end > section_end) end = std::max(raw.st_value, section_end);
-    symbols_.push_back({raw.st_value, end, names_.size(), RankOf(raw)});
+    symbols_.push_back(
+        {raw.st_value, end, names_.size(), RankOf(raw), ELF64_ST_TYPE(raw.st_info) == STT_FUNC});
     names_.append(name).push_back('\0');
   }
 }
@@ -94,7 +95,7 @@ void SymbolTable::AddPlt(const ElfFile& module) {
   constexpr uint8_t kPltRank = 3;
   for (const PltSymbol& slot : ReadPltSymbols(module)) {
     symbols_.push_back(
-        {slot.start.value, slot.start.value + slot.size_bytes, names_.size(), kPltRank});
+        {slot.start.value, slot.start.value + slot.size_bytes, names_.size(), kPltRank, false});
     names_.append(slot.name).push_back('\0');
   }
 }
@@ -115,6 +116,14 @@ void SymbolTable::Finish(const ElfFile& module) {
   }
   symbols_.shrink_to_fit();
   names_.shrink_to_fit();
+}
+
+void SymbolTable::ForEachFunction(
+    const std::function<void(LinkAddress, const std::string& demangled)>& visit) const {
+  for (const Symbol& symbol : symbols_) {
+    if (!symbol.is_function) continue;
+    visit(LinkAddress(symbol.address), Demangle(names_.c_str() + symbol.name));
+  }
 }
 
 std::optional<SymbolMatch> SymbolTable::Find(LinkAddress address) const {

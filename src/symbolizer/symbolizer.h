@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,8 +34,11 @@ struct SymbolizerOptions {
 };
 
 struct PlanRequest {
+  // One of the three: a line, every place where a function begins, one address.
   std::string file;  // any component-aligned suffix of the path in the debug information
   uint32_t line = 0;
+  std::string function;  // "shop::Checkout", "Checkout", or with its parameters as frames show it
+  std::optional<LinkAddress> address;
   std::string condition;                 // "" = always
   std::vector<std::string> expressions;  // watches
   CaptureLimits limits;
@@ -70,7 +74,8 @@ class SymbolModule {
   virtual const std::string& debug_file() const = 0;  // "" when none
 
   // Compiles the plan. Errors: kNoDebugInfo, kFileNotFound (no unit has the file; near names),
-  // kAmbiguousFile (candidates), kLineHasNoCode (nearest lines), kTooManySites, kBadExpression
+  // kAmbiguousFile (candidates), kLineHasNoCode (nearest lines), kFunctionNotFound (near names),
+  // kNotFound (an address that is no code), kTooManySites, kBadExpression
   // (with "column N"), kUnknownVariable (near names), kRedacted, kOptimizedOut.
   virtual Result<ProbePlan> Compile(const PlanRequest& request) = 0;
   // Plan of a caller frame whose return address is `return_address` (looked up at - 1), or of an

@@ -50,6 +50,12 @@ void DecodeLocation(pbf_reader in, model::Location& out) {
       case 4:
         out.exception = Text(in);
         break;
+      case 5:
+        out.address = Number(in);
+        break;
+      case 6:
+        out.module = Text(in);
+        break;
       default:
         in.skip();
     }

@@ -1,0 +1,149 @@
+#include "symbolizer/function_names.h"
+
+#include <algorithm>
+
+namespace stillframe {
+namespace {
+
+constexpr std::string_view kAnonymous = "(anonymous namespace)";
+constexpr std::string_view kOperator = "operator";
+
+bool IsWord(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+         c == '$';
+}
+
+// Length of an operator's name at `at`: its brackets are no brackets. 0 elsewhere.
+size_t OperatorLength(std::string_view name, size_t at) {
+  if (!name.substr(at).starts_with(kOperator) || (at > 0 && IsWord(name[at - 1]))) return 0;
+  const std::string_view rest = name.substr(at + kOperator.size());
+  if (rest.starts_with("()") || rest.starts_with("[]")) return kOperator.size() + 2;
+  const size_t symbols = std::min(rest.find_first_not_of("<>=-+*/%^&|~!,"), rest.size());
+  // "operator<< <int>": a blank comes before template arguments.
+  return symbols == 0 ? 0 : kOperator.size() + symbols;
+}
+
+// Calls visit(index, depth) for each character outside operators' names; `depth` counts template
+// brackets. Stops when visit returns false.
+template <typename Visit>
+void Scan(std::string_view name, Visit visit) {
+  int depth = 0;
+  for (size_t i = 0; i < name.size(); ++i) {
+    if (const size_t length = OperatorLength(name, i); length != 0) {
+      i += length - 1;
+      continue;
+    }
+    if (name.substr(i).starts_with(kAnonymous)) {
+      i += kAnonymous.size() - 1;
+      continue;
+    }
+    if (name[i] == '>') --depth;
+    if (!visit(i, depth)) return;
+    if (name[i] == '<') ++depth;
+  }
+}
+
+// Where the parameters begin, or the end.
+size_t ParametersAt(std::string_view name) {
+  size_t at = name.size();
+  Scan(name, [&](size_t i, int depth) {
+    // "{lambda(int)#1}" and "{unnamed type#1}" are names with brackets of their own.
+    if (depth != 0 || name[i] != '(' || (i >= 7 && name.substr(i - 7, 7) == "{lambda")) return true;
+    at = i;
+    return false;
+  });
+  return at;
+}
+
+// But for those that are part of a name: "operator<< <int>", "(anonymous namespace)".
+std::string WithoutBlanks(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    size_t kept = OperatorLength(text, i);
+    if (kept != 0 && text.substr(i + kept).starts_with(" <")) ++kept;
+    if (text.substr(i).starts_with(kAnonymous)) kept = kAnonymous.size();
+    out.append(text.substr(i, kept));
+    if (kept != 0) {
+      i += kept - 1;
+    } else if (text[i] != ' ') {
+      out.push_back(text[i]);
+    }
+  }
+  return out;
+}
+
+std::string WithoutArguments(std::string_view name) {
+  std::string out;
+  size_t kept = 0;  // everything before was looked at
+  Scan(name, [&](size_t i, int depth) {
+    const bool bracket = depth == 0 && (name[i] == '<' || name[i] == '>');
+    if (depth == 0) out.append(name.substr(kept, i + (bracket ? 0 : 1) - kept));
+    kept = i + 1;
+    return true;
+  });
+  out.append(name.substr(kept));
+  if (out.ends_with(' ')) out.pop_back();
+  return out;
+}
+
+bool EndsInComponents(std::string_view name, std::string_view wanted) {
+  if (wanted.starts_with("::")) return name == wanted.substr(2);
+  if (!name.ends_with(wanted)) return false;
+  const std::string_view before = name.substr(0, name.size() - wanted.size());
+  return before.empty() || before.ends_with("::");
+}
+
+}  // namespace
+
+std::string PlainFunctionName(std::string_view demangled) {
+  if (const size_t clone = demangled.find(" [clone "); clone != std::string_view::npos) {
+    demangled = demangled.substr(0, clone);
+  }
+  const size_t parameters = ParametersAt(demangled);
+  size_t begin = 0;
+  Scan(demangled.substr(0, parameters), [&](size_t i, int depth) {
+    if (depth == 0 && demangled[i] == ' ') begin = i + 1;
+    return true;
+  });
+  // A conversion operator's type has blanks: "Foo::operator bool() const".
+  if (const size_t conversion = demangled.find("operator "); conversion < parameters) begin = 0;
+  std::string name(demangled.substr(begin));
+  for (size_t tag = name.find("[abi:"); tag != std::string::npos; tag = name.find("[abi:")) {
+    const size_t end = name.find(']', tag);
+    if (end == std::string::npos) break;
+    name.erase(tag, end + 1 - tag);
+  }
+  return name;
+}
+
+bool IsFunctionNamed(std::string_view plain_name, std::string_view wanted) {
+  std::string name = WithoutBlanks(plain_name);
+  const std::string asked = WithoutBlanks(wanted);
+  const bool has_parameters = ParametersAt(asked) != asked.size();
+  if (!has_parameters) name.resize(ParametersAt(name));
+  if (EndsInComponents(name, asked)) return true;
+  return !has_parameters && WithoutArguments(asked) == asked &&
+         EndsInComponents(WithoutArguments(name), asked);
+}
+
+std::string_view LastComponent(std::string_view wanted) {
+  wanted = wanted.substr(0, ParametersAt(wanted));
+  size_t begin = 0, end = wanted.size();
+  Scan(wanted, [&](size_t i, int depth) {
+    if (depth != 0) return true;
+    if (wanted[i] == ':') begin = i + 1, end = wanted.size();
+    if (wanted[i] == '<') end = i;
+    return true;
+  });
+  const std::string_view last = wanted.substr(begin, end - begin);
+  const size_t first = std::min(last.find_first_not_of(' '), last.size());
+  return last.substr(first, last.find_last_not_of(' ') + 1 - first);
+}
+
+bool IsSplitPart(std::string_view demangled) {
+  return demangled.find("[clone .cold") != std::string_view::npos ||
+         demangled.find("[clone .part") != std::string_view::npos ||
+         demangled.find(".cold]") != std::string_view::npos || demangled.ends_with(".cold");
+}
+
+}  // namespace stillframe

@@ -1,0 +1,23 @@
+// How people name functions: parts of demangled names.
+#ifndef STILLFRAME_SYMBOLIZER_FUNCTION_NAMES_H_
+#define STILLFRAME_SYMBOLIZER_FUNCTION_NAMES_H_
+
+#include <string>
+#include <string_view>
+
+namespace stillframe {
+
+// "shop::Max<int>(int, int)" of "int shop::Max<int>(int, int) [clone .isra.0]": without the return
+// type that template instances have, ABI tags and clone marks.
+std::string PlainFunctionName(std::string_view demangled);
+// Whether a person who writes `wanted` means the function: the last components of its name, without
+// template arguments or parameters unless `wanted` has them. Spaces do not matter.
+bool IsFunctionNamed(std::string_view plain_name, std::string_view wanted);
+// The last component without template arguments: "Max"; "operator<" of operators.
+std::string_view LastComponent(std::string_view wanted);
+// A part that the compiler split off, not the function's beginning.
+bool IsSplitPart(std::string_view demangled);
+
+}  // namespace stillframe
+
+#endif  // STILLFRAME_SYMBOLIZER_FUNCTION_NAMES_H_

@@ -1,0 +1,203 @@
+#include "symbolizer/function_sites.h"
+
+#include <dwarf.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <set>
+#include <string>
+
+#include "symbolizer/dwarf_util.h"
+#include "symbolizer/function_names.h"
+#include "symbolizer/path_match.h"
+#include "symbolizer/type_builder_names.h"
+
+namespace stillframe {
+namespace {
+
+// Looking for inlined copies reads every unit; the largest programs are left half read: their
+// functions' own beginnings are found by symbol anyway.
+constexpr size_t kMaxDies = 4u << 20;
+constexpr int kMaxDepth = 64;
+constexpr size_t kMaxNear = 5;
+
+// With indirect branch tracking the first instruction must stay where indirect calls land.
+LinkAddress SkipLandingPad(const ElfFile& module, LinkAddress address) {
+  constexpr std::array<uint8_t, 4> kEndbr64{0xf3, 0x0f, 0x1e, 0xfa};
+  for (const ElfSegment& segment : module.load_segments()) {
+    if (address < segment.address ||
+        address.value - segment.address.value + 4 > segment.file_size_bytes) {
+      continue;
+    }
+    const FileOffset at(segment.offset.value + (address.value - segment.address.value));
+    const auto bytes = module.ReadAt(at, kEndbr64.size());
+    if (bytes.ok() && std::equal(kEndbr64.begin(), kEndbr64.end(), bytes->begin(), bytes->end())) {
+      return address + kEndbr64.size();
+    }
+  }
+  return address;
+}
+
+uint64_t LineProgramOf(Dwarf_Die unit) {
+  return dwarf::Unsigned(unit, DW_AT_stmt_list, false).value_or(0);
+}
+
+class FunctionSearch {
+ public:
+  FunctionSearch(ModuleDebug& debug, const ElfFile& module, std::string_view wanted)
+      : debug_(debug),
+        module_(module),
+        wanted_(wanted),
+        last_(LastComponent(wanted)),
+        namer_(debug.unit_cache) {}
+
+  // By symbol: finds the function's unit without reading the others.
+  void AddSymbol(LinkAddress address) {
+    Dwarf_Die* const unit = debug_.units.FindByAddress(address);
+    if (unit == nullptr) return;
+    const FunctionEntry* const function = debug_.units.FindFunction(unit, address);
+    if (function != nullptr && function->entry == address) AddConcrete(unit, *function);
+  }
+
+  void WalkUnits() {
+    for (size_t i = 0; i < debug_.units.unit_count() && visited_ < kMaxDies; ++i) {
+      Dwarf_Die* const unit = debug_.units.unit(i);
+      Walk(unit, *unit, 0);
+    }
+  }
+
+  std::vector<LineSite> Take() {
+    std::vector<LineSite> sites;
+    for (auto& [address, site] : sites_) sites.push_back(std::move(site));
+    return sites;
+  }
+
+ private:
+  void Walk(Dwarf_Die* unit, const Dwarf_Die& parent, int depth) {
+    if (depth > kMaxDepth) return;
+    dwarf::ForEachChild(parent, [&](const Dwarf_Die& die) {
+      if (++visited_ >= kMaxDies) return false;
+      const int tag = dwarf::Tag(die);
+      if (tag == DW_TAG_inlined_subroutine) AddInlined(unit, die);
+      if (tag == DW_TAG_subprogram) AddSubprogram(unit, die);
+      if (tag == DW_TAG_subprogram || tag == DW_TAG_inlined_subroutine ||
+          tag == DW_TAG_lexical_block || tag == DW_TAG_namespace || dwarf::IsStructTag(tag)) {
+        Walk(unit, die, depth + 1);
+      }
+      return true;
+    });
+  }
+
+  // The instance's name costs more than that of its origin, which many share.
+  bool IsWanted(const Dwarf_Die& die) {
+    const Dwarf_Die origin = dwarf::Origin(die);
+    const auto [known, is_new] = wanted_by_origin_.try_emplace(origin.addr, false);
+    if (!is_new) return known->second;
+    std::string_view name = dwarf::Name(origin);
+    name = name.substr(0, name.find('<') == 0 ? name.size() : name.find('<'));
+    if (name.starts_with(last_) || last_.starts_with("operator")) {
+      known->second = IsFunctionNamed(PlainFunctionName(namer_.FunctionName(die)), wanted_);
+    }
+    return known->second;
+  }
+
+  void AddSubprogram(Dwarf_Die* unit, const Dwarf_Die& die) {
+    Dwarf_Die copy = die;
+    Dwarf_Addr entry = 0;
+    if (!dwarf_hasattr(&copy, DW_AT_low_pc) && !dwarf_hasattr(&copy, DW_AT_ranges)) return;
+    if (!IsWanted(die) || dwarf_entrypc(&copy, &entry) != 0 || entry == 0) return;
+    const FunctionEntry* const function = debug_.units.FindFunction(unit, LinkAddress(entry));
+    if (function != nullptr) AddConcrete(unit, *function);
+  }
+
+  void AddConcrete(Dwarf_Die* unit, const FunctionEntry& function) {
+    const LinkAddress stop = SkipPrologue(debug_, unit, LineProgramOf(*unit), function.entry);
+    Add(unit, function.die, stop == function.entry ? SkipLandingPad(module_, stop) : stop);
+  }
+
+  void AddInlined(Dwarf_Die* unit, const Dwarf_Die& die) {
+    Dwarf_Die copy = die;
+    Dwarf_Addr entry = 0;
+    // A copy that was folded into its surroundings keeps an entry and no code.
+    if (dwarf_entrypc(&copy, &entry) != 0 || entry == 0 || dwarf_haspc(&copy, entry) != 1) return;
+    if (IsWanted(die)) Add(unit, die, LinkAddress(entry));
+  }
+
+  void Add(Dwarf_Die* unit, const Dwarf_Die& die, LinkAddress address) {
+    if (!module_.IsCode(address)) return;
+    const Dwarf_Die origin = dwarf::Origin(die);
+    LineSite site;
+    site.address = address;
+    site.unit = unit;
+    site.function = die.addr;
+    site.line = static_cast<uint32_t>(std::max(dwarf::Line(origin), 0));
+    if (const auto origin_unit = dwarf::UnitOf(origin)) {
+      site.file = dwarf::AbsolutePath(*origin_unit, dwarf::DeclFile(origin));
+    }
+    sites_.try_emplace(address, std::move(site));
+  }
+
+  ModuleDebug& debug_;
+  const ElfFile& module_;
+  const std::string_view wanted_;
+  const std::string_view last_;
+  dwarf::TypeNamer namer_;
+  size_t visited_ = 0;
+  std::map<const void*, bool> wanted_by_origin_;
+  std::map<LinkAddress, LineSite> sites_;
+};
+
+Status FunctionNotFound(std::string_view wanted, const SymbolTable& symbols) {
+  const std::string_view last = LastComponent(wanted);
+  const size_t limit = std::max<size_t>(2, last.size() / 3);
+  std::set<std::pair<size_t, std::string>> near;
+  symbols.ForEachFunction([&](LinkAddress, const std::string& demangled) {
+    if (IsSplitPart(demangled)) return;
+    const std::string plain = PlainFunctionName(demangled);
+    const size_t distance = EditDistance(last, LastComponent(plain), limit);
+    if (distance > limit) return;
+    near.emplace(distance, plain);
+    if (near.size() > kMaxNear) near.erase(std::prev(near.end()));
+  });
+  std::string text = "no function '" + std::string(wanted) + "' in the debug information";
+  for (const auto& [distance, name] : near) {
+    text += (text.find("; near: ") == std::string::npos ? "; near: " : ", ") + name;
+  }
+  return Status(Code::kFunctionNotFound, text);
+}
+
+}  // namespace
+
+Result<std::vector<LineSite>> FindFunctionSites(ModuleDebug& debug, const ElfFile& module,
+                                                const SymbolTable& symbols,
+                                                std::string_view function) {
+  FunctionSearch search(debug, module, function);
+  const std::string_view last = LastComponent(function);
+  if (last.empty()) {
+    return Status(Code::kInvalidArgument,
+                  "'" + std::string(function) + "' is not the name of a function");
+  }
+  symbols.ForEachFunction([&](LinkAddress address, const std::string& demangled) {
+    if (IsSplitPart(demangled) || !IsFunctionNamed(PlainFunctionName(demangled), function)) return;
+    search.AddSymbol(address);
+  });
+  search.WalkUnits();
+  std::vector<LineSite> sites = search.Take();
+  if (sites.empty()) return FunctionNotFound(function, symbols);
+  return sites;
+}
+
+Result<std::vector<LineSite>> FindAddressSite(ModuleDebug& debug, const ElfFile& module,
+                                              LinkAddress address) {
+  if (!module.IsCode(address)) return Status(Code::kNotFound, "the address is not in code");
+  LineSite site;
+  site.address = address;
+  site.unit = debug.units.FindByAddress(address);
+  if (site.unit == nullptr) {
+    return Status(Code::kNoDebugInfo, "no debug information covers this address");
+  }
+  return std::vector<LineSite>{site};
+}
+
+}  // namespace stillframe

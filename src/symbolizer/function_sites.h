@@ -1,0 +1,28 @@
+// From a function's name or an address to the addresses to probe.
+#ifndef STILLFRAME_SYMBOLIZER_FUNCTION_SITES_H_
+#define STILLFRAME_SYMBOLIZER_FUNCTION_SITES_H_
+
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "symbolizer/line_sites.h"
+#include "symbolizer/symbol_table.h"
+
+namespace stillframe {
+
+// Every place where a function of that name begins: overloads, template instances, constructors'
+// variants, clones, and the copies inlined into others. Ascending. Errors: kFunctionNotFound (near
+// names).
+Result<std::vector<LineSite>> FindFunctionSites(ModuleDebug& debug, const ElfFile& module,
+                                                const SymbolTable& symbols,
+                                                std::string_view function);
+
+// The one address, if it is code that the debug information covers. Errors: kNotFound,
+// kNoDebugInfo.
+Result<std::vector<LineSite>> FindAddressSite(ModuleDebug& debug, const ElfFile& module,
+                                              LinkAddress address);
+
+}  // namespace stillframe
+
+#endif  // STILLFRAME_SYMBOLIZER_FUNCTION_SITES_H_

@@ -1,0 +1,109 @@
+"""Tracepoints on functions and addresses instead of lines."""
+import re
+import subprocess
+import unittest
+
+import harness
+
+OUTPUT = "420 4 2.5 15 1.5 43 1\n"
+MATRIX = [(compiler, (level, "-g", *more)) for compiler in ("g++", "clang++-14")
+          for level, more in (("-O0", ()), ("-O2", ()), ("-O2", ("-fcf-protection",)))]
+
+
+class PlacesTest(unittest.TestCase):
+    @classmethod
+    def tearDownClass(cls):
+        harness.cleanup_targets()
+
+    def each(self):
+        for compiler, flags in MATRIX:
+            with self.subTest(compiler=compiler, flags=flags):
+                yield harness.compile_target("places.cc", compiler, flags)
+
+    def hits(self, program, function, **location):
+        """[(function shown, {argument: value})] of the hits of a function, sorted."""
+        done, snapshots = harness.run_with_file(
+            program, [{"location": {"function": function, **location},
+                       "limits": {"maxHits": 20, "perSecond": 1000}}],
+            env={"STILLFRAME_LOG": "info"})
+        self.assertEqual(done.stdout, OUTPUT)
+        self.said = done.stderr
+        found = []
+        for snapshot in snapshots:
+            frame = snapshot["frames"][0]
+            found.append((re.sub(r"^(?:int|double) ", "", frame["function"]),
+                          {v["name"]: v.get("value") for v in frame["variables"]}))
+        return sorted(found, key=str)
+
+    def test_a_member(self):
+        for program in self.each():
+            for name in ("shop::Cart::Total", "Cart::Total", "Total",
+                         "shop::Cart::Total(int) const", "::shop::Cart::Total"):
+                (function, arguments), = self.hits(program, name)
+                self.assertEqual(function, "shop::Cart::Total(int) const")
+                self.assertEqual(arguments["scale"], "7")
+            self.assertEqual(self.hits(program, "art::Total"), [])
+            self.assertIn("FUNCTION_NOT_FOUND", self.said)
+            self.assertIn("near: shop::Cart::Total(int) const", self.said)
+
+    def test_overloads_and_instances(self):
+        for program in self.each():
+            self.assertEqual([f for f, _ in self.hits(program, "Scale")],
+                             ["shop::Scale(double)", "shop::Scale(int)"])
+            (function, arguments), = self.hits(program, "shop::Scale(int)")
+            self.assertEqual((function, arguments), ("shop::Scale(int)", {"by": "5"}))
+            self.assertEqual(self.hits(program, "Max"), [
+                ("shop::Max<double>(double, double)", {"a": "1.5", "b": "2.5"}),
+                ("shop::Max<int>(int, int)", {"a": "3", "b": "4"})])
+            (function, _), = self.hits(program, "Max<int>")
+            self.assertEqual(function, "shop::Max<int>(int, int)")
+            (function, _), = self.hits(program, "Cart::operator==")
+            self.assertIn("operator==", function)
+
+    def test_internal_linkage_and_inlined_copies(self):
+        for program in self.each():
+            (function, arguments), = self.hits(program, "Hidden")
+            self.assertIn("Hidden(int)", function)
+            self.assertIn(arguments["level"], ("20", None))  # GCC may describe it after its copy
+            calls = self.hits(program, "shop::Check")
+            self.assertEqual([f for f, _ in calls], ["shop::Check(int)"] * 2)
+            self.assertEqual([a["value"] for _, a in calls], ["20", "42"])
+
+    def test_an_address(self):
+        program = harness.compile_target("places.cc")
+        symbols = subprocess.run(["nm", "-C", program], capture_output=True, text=True,
+                                 check=True).stdout
+        address = "0x" + re.search(r"([0-9a-f]+) T shop::Scale\(int\)", symbols).group(1).lstrip("0")
+        for module in ("", "places"):
+            location = {"address": address, **({"module": module} if module else {})}
+            _, (snapshot,) = harness.run_with_file(program, [{"location": location}])
+            self.assertEqual(snapshot["frames"][0]["pc"], address)
+            self.assertEqual(harness.variable(snapshot["frames"][0], "by")["value"], "5")
+        for location, message in (
+                ({"address": "0x10"}, "NOT_FOUND"),
+                ({"address": address, "module": "other"}, "no module 'other' is loaded")):
+            done, snapshots = harness.run_with_file(program, [{"location": location}],
+                                                    env={"STILLFRAME_LOG": "info"})
+            self.assertEqual(snapshots, [])
+            self.assertIn(message, done.stderr)
+
+    def test_the_command_line(self):
+        server = harness.Server()
+        self.addCleanup(server.stop)
+        program = harness.compile_target("places.cc")
+        for place, shown in (("shop::Scale(int)", '"shop::Scale(int)"'),
+                             ("0x1234", '"0x1234"'), ("libx.so:0x1234", '"libx.so"')):
+            done = server.cli("--output", "json", "set", place, "--service", "s")
+            self.assertIn(shown, done.stdout)
+            self.assertIn(place, server.cli("list", "--service", "s").stdout)
+        for place in ("places.cc", "places.cc:", "places.cc:0", "", "12", "a/b"):
+            done = server.cli("set", place, "--service", "s", check=False)
+            self.assertEqual(done.returncode, 2, done.stderr)
+        status, body = server.call("POST", "/v1/services/s/tracepoints",
+                                   {"location": {"address": "12g"}})
+        self.assertEqual((status, body["error"]["field"]), (400, "location.address"))
+        self.assertEqual(program.exists(), True)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

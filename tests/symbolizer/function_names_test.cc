@@ -1,0 +1,64 @@
+#include "symbolizer/function_names.h"
+
+#include <gtest/gtest.h>
+
+namespace stillframe {
+namespace {
+
+TEST(FunctionNames, PlainIsWithoutReturnTypeTagsAndClones) {
+  const struct {
+    const char* demangled;
+    const char* plain;
+  } cases[] = {
+      {"shop::Checkout(shop::Order const&)", "shop::Checkout(shop::Order const&)"},
+      {"int shop::Max<int>(int, int)", "shop::Max<int>(int, int)"},
+      {"std::vector<int, std::allocator<int> > a::F<int>()", "a::F<int>()"},
+      {"a::B::operator bool() const", "a::B::operator bool() const"},
+      {"bool a::operator==<int>(a::B<int> const&)", "a::operator==<int>(a::B<int> const&)"},
+      {"a::F[abi:cxx11](int)", "a::F(int)"},
+      {"a::F(int) [clone .isra.0]", "a::F(int)"},
+      {"a::(anonymous namespace)::F(int)", "a::(anonymous namespace)::F(int)"},
+      {"main", "main"},
+      {"", ""},
+  };
+  for (const auto& c : cases) EXPECT_EQ(PlainFunctionName(c.demangled), c.plain);
+}
+
+TEST(FunctionNames, PeopleNameFunctionsByTheirLastParts) {
+  const char* total = "shop::Cart<int>::Total(int, long) const";
+  for (const char* wanted : {"Total", "Cart::Total", "Cart<int>::Total", "shop::Cart::Total",
+                             "::shop::Cart<int>::Total", "shop::Cart<int>::Total(int,long) const"}) {
+    EXPECT_TRUE(IsFunctionNamed(total, wanted)) << wanted;
+  }
+  for (const char* wanted :
+       {"otal", "rt::Total", "Cart<long>::Total", "Total(int)", "::Cart::Total", "", "Total<int>"}) {
+    EXPECT_FALSE(IsFunctionNamed(total, wanted)) << wanted;
+  }
+  EXPECT_TRUE(IsFunctionNamed("a::B::operator()(int) const", "B::operator()"));
+  EXPECT_TRUE(IsFunctionNamed("a::B::operator()(int) const", "operator()(int) const"));
+  EXPECT_TRUE(IsFunctionNamed("a::operator<< <int>(a::B&)", "operator<<"));
+  EXPECT_TRUE(IsFunctionNamed("a::operator->()", "operator->"));
+  EXPECT_TRUE(IsFunctionNamed("a::(anonymous namespace)::F(int)", "F"));
+  EXPECT_FALSE(IsFunctionNamed("a::operator<(int)", "operator<<"));
+}
+
+TEST(FunctionNames, LastComponent) {
+  EXPECT_EQ(LastComponent("shop::Cart<a::b>::Total<c>(d::e)"), "Total");
+  EXPECT_EQ(LastComponent("a::operator<<"), "operator<<");
+  EXPECT_EQ(LastComponent("a::B::operator()(int)"), "operator()");
+  EXPECT_EQ(LastComponent("main"), "main");
+  EXPECT_EQ(LastComponent(""), "");
+}
+
+TEST(FunctionNames, BrokenTextIsSafe) {
+  for (const char* text : {"<", ">", "((((", "))))", "operator", "operator<", "a::", "::", "<<<>>",
+                           "(anonymous namespace", "operator ", "[abi:", " "}) {
+    PlainFunctionName(text);
+    LastComponent(text);
+    EXPECT_FALSE(IsFunctionNamed(text, "x"));
+    EXPECT_FALSE(IsFunctionNamed("x", text)) << text;
+  }
+}
+
+}  // namespace
+}  // namespace stillframe

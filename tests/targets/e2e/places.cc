@@ -1,0 +1,60 @@
+// Functions to be named by tracepoints: overloads, templates, members, copies inlined into others.
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+namespace shop {
+
+struct Item {
+  long price;
+  std::string name;
+};
+
+class Cart {
+ public:
+  explicit Cart(int size) {
+    for (int i = 0; i < size; ++i) items_.push_back({10 * i, "item-" + std::to_string(i)});
+  }
+  [[gnu::noinline]] long Total(int scale) const {
+    long total = 0;
+    for (const Item& item : items_) total += item.price * scale;
+    return total;
+  }
+  [[gnu::noinline]] bool operator==(const Cart& other) const {
+    return items_.size() == other.items_.size();
+  }
+
+ private:
+  std::vector<Item> items_;
+};
+
+template <typename T>
+[[gnu::noinline]] T Max(T a, T b) {
+  return a > b ? a : b;
+}
+
+[[gnu::noinline]] int Scale(int by) { return by * 3; }
+[[gnu::noinline]] double Scale(double by) { return by * 3; }
+
+inline int Check(int value) {
+  asm volatile("" : "+r"(value));  // or copies melt into what is around them
+  if (value > 1000) std::abort();
+  return value + 1;
+}
+
+namespace {
+[[gnu::noinline]] int Hidden(int level) {
+  const int first = Check(level);
+  return Check(first * 2);
+}
+}  // namespace
+
+}  // namespace shop
+
+int main() {
+  const shop::Cart cart(4);
+  static volatile int level = 20;  // or all of it is computed by the compiler
+  std::printf("%ld %d %.1f %d %.1f %d %d\n", cart.Total(7), shop::Max(3, 4), shop::Max(1.5, 2.5),
+              shop::Scale(5), shop::Scale(0.5), shop::Hidden(level), cart == cart);
+}
