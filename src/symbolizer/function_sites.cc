@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -41,6 +42,25 @@ LinkAddress SkipLandingPad(const ElfFile& module, LinkAddress address) {
 
 uint64_t LineProgramOf(Dwarf_Die unit) {
   return dwarf::Unsigned(unit, DW_AT_stmt_list, false).value_or(0);
+}
+
+// Where an inlined copy begins: its entry, or, where the instruction there still belongs to the
+// caller (GCC's entry views), the first of its ranges behind that. A copy that was folded into its
+// surroundings keeps an entry and no code.
+std::optional<LinkAddress> FirstOwnAddress(Dwarf_Die die) {
+  constexpr int kMaxRanges = 1024;
+  Dwarf_Addr entry = 0, base = 0, start = 0, end = 0;
+  if (dwarf_entrypc(&die, &entry) != 0 || entry == 0) return std::nullopt;
+  std::optional<LinkAddress> first;
+  ptrdiff_t offset = 0;
+  for (int i = 0; i < kMaxRanges; ++i) {
+    offset = dwarf_ranges(&die, offset, &base, &start, &end);
+    if (offset <= 0) break;
+    if (start <= entry && entry < end) return LinkAddress(entry);
+    if (start < entry || start == end) continue;
+    if (!first || LinkAddress(start) < *first) first = LinkAddress(start);
+  }
+  return first;
 }
 
 class FunctionSearch {
@@ -117,11 +137,8 @@ class FunctionSearch {
   }
 
   void AddInlined(Dwarf_Die* unit, const Dwarf_Die& die) {
-    Dwarf_Die copy = die;
-    Dwarf_Addr entry = 0;
-    // A copy that was folded into its surroundings keeps an entry and no code.
-    if (dwarf_entrypc(&copy, &entry) != 0 || entry == 0 || dwarf_haspc(&copy, entry) != 1) return;
-    if (IsWanted(die)) Add(unit, die, LinkAddress(entry));
+    const auto entry = FirstOwnAddress(die);
+    if (entry && IsWanted(die)) Add(unit, die, *entry);
   }
 
   void Add(Dwarf_Die* unit, const Dwarf_Die& die, LinkAddress address) {

@@ -26,12 +26,13 @@ TEST(FunctionNames, PlainIsWithoutReturnTypeTagsAndClones) {
 
 TEST(FunctionNames, PeopleNameFunctionsByTheirLastParts) {
   const char* total = "shop::Cart<int>::Total(int, long) const";
-  for (const char* wanted : {"Total", "Cart::Total", "Cart<int>::Total", "shop::Cart::Total",
-                             "::shop::Cart<int>::Total", "shop::Cart<int>::Total(int,long) const"}) {
+  for (const char* wanted :
+       {"Total", "Cart::Total", "Cart<int>::Total", "shop::Cart::Total", "::shop::Cart<int>::Total",
+        "shop::Cart<int>::Total(int,long) const"}) {
     EXPECT_TRUE(IsFunctionNamed(total, wanted)) << wanted;
   }
-  for (const char* wanted :
-       {"otal", "rt::Total", "Cart<long>::Total", "Total(int)", "::Cart::Total", "", "Total<int>"}) {
+  for (const char* wanted : {"otal", "rt::Total", "Cart<long>::Total", "Total(int)",
+                             "::Cart::Total", "", "Total<int>"}) {
     EXPECT_FALSE(IsFunctionNamed(total, wanted)) << wanted;
   }
   EXPECT_TRUE(IsFunctionNamed("a::B::operator()(int) const", "B::operator()"));
