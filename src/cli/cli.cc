@@ -87,7 +87,8 @@ void AddReaders(CLI::App& app, Action& action, FilterOptions& filter, std::strin
       [&] { action = [&filter](const GlobalOptions& g) { return RunAgents(g, filter.service); }; });
 }
 
-void AddOffline(CLI::App& app, Action& action, std::string& binary, std::string& place) {
+void AddOffline(CLI::App& app, Action& action, std::string& binary, std::string& place,
+                bool& list_files) {
   CLI::App* lines = app.add_subcommand("lines", "offline: lines of a binary that have code");
   lines->add_option("binary", binary, "ELF file")->required();
   lines->add_option("place", place, "FILE[:LINE]")->required();
@@ -101,7 +102,9 @@ void AddOffline(CLI::App& app, Action& action, std::string& binary, std::string&
       [&] { action = [&](const GlobalOptions& g) { return RunVariables(g, binary, place); }; });
   CLI::App* doctor = app.add_subcommand("doctor", "offline: debug information and probes");
   doctor->add_option("binary", binary, "ELF file")->required();
-  doctor->callback([&] { action = [&](const GlobalOptions& g) { return RunDoctor(g, binary); }; });
+  doctor->add_flag("--files", list_files, "name the source files");
+  doctor->callback(
+      [&] { action = [&](const GlobalOptions& g) { return RunDoctor(g, binary, list_files); }; });
 }
 
 }  // namespace
@@ -116,12 +119,12 @@ int RunCli(int argc, char** argv) {
   FilterOptions filter;
   std::string output = "text", id, binary, place;
   std::vector<std::string> ids;
-  bool no_color = false;
+  bool no_color = false, list_files = false;
   Action action;
   AddGlobals(app, global, output, no_color);
   AddSet(app, action, set);
   AddReaders(app, action, filter, id, ids);
-  AddOffline(app, action, binary, place);
+  AddOffline(app, action, binary, place, list_files);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -52,7 +52,8 @@ int RunAgents(const GlobalOptions& global, const std::string& service);
 // Offline, on a binary.
 int RunLines(const GlobalOptions& global, const std::string& binary, const std::string& place);
 int RunVariables(const GlobalOptions& global, const std::string& binary, const std::string& place);
-int RunDoctor(const GlobalOptions& global, const std::string& binary);
+// `list_files`: name the source files as well.
+int RunDoctor(const GlobalOptions& global, const std::string& binary, bool list_files);
 
 // "orders.cc:42" -> file and line; false when it is not that. The line may be absent when allowed
 // (then 0).

@@ -273,7 +273,7 @@ int RunVariables(const GlobalOptions& global, const std::string& binary, const s
   return kDone;
 }
 
-int RunDoctor(const GlobalOptions& global, const std::string& binary) {
+int RunDoctor(const GlobalOptions& global, const std::string& binary, bool list_files) {
   Opened opened;
   if (Status status = Open(binary, opened); !status.ok()) return FailStatus(global, status);
   SymbolModule& module = *opened.module;
@@ -289,6 +289,7 @@ int RunDoctor(const GlobalOptions& global, const std::string& binary) {
                  {"debugInfo", debug.ok() ? "OK" : CodeName(debug.code())},
                  {"debugFile", module.debug_file()}};
     if (files.ok()) json["sourceFiles"] = files->size();
+    if (files.ok() && list_files) json["files"] = *files;
     json["probes"] = SharesJson(shares);
     if (unwind.ok()) {
       json["unwind"] = {{"rows", unwind->pcs.size()}, {"rules", unwind->rules.size()}};
@@ -309,6 +310,9 @@ int RunDoctor(const GlobalOptions& global, const std::string& binary) {
     std::printf("unwind table         %s\n", Safe(unwind.status().ToString()).c_str());
   }
   PrintShares(global, shares);
+  if (files.ok() && list_files) {
+    for (const std::string& file : *files) std::printf("%s\n", Safe(file).c_str());
+  }
   return debug.ok() ? kDone : kRefused;
 }
 

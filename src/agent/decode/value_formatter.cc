@@ -318,9 +318,9 @@ void ValueFormatter::FormatArray(Value& value, const TypeNode& node, const Objec
   std::string text(limit, '\0');
   const Code code = object.Read(0, text.data(), limit);
   if (code != Code::kOk) return Fail(value, code);
-  const size_t end = text.find('\0');
-  const bool cut = end == std::string::npos && limit < node.count;
-  text.resize(std::min(end, text.size()));
+  // As GDB: all of it but for the zeros at the end. Bytes after a first zero may be data.
+  const bool cut = limit < node.count && text.find('\0') == std::string::npos;
+  text.resize(text.find_last_not_of('\0') + 1);
   if (model::RedactsValue(text)) {
     value.status = ValueStatus::kRedacted;
     value.reason = CodeName(Code::kRedacted);

@@ -1,0 +1,186 @@
+"""One snapshot against what GDB showed at the same pc and hit."""
+import collections
+import re
+
+SHOWN = ("EXACT", "RECOVERED", "TRUNCATED")
+MAX_EXAMPLES = 40
+
+
+def as_number(text):
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def normal(text):
+    """GDB's text of a scalar and ours, brought to one form."""
+    text = text.strip()
+    text = re.sub(r"^\((.*)\)$", r"\1", text)  # flags enums
+    return re.sub(r"\s*\.\.\.$", "", text)
+
+
+def same_scalar(ours, gdb):
+    if normal(ours) == normal(gdb):
+        return True
+    numbers = as_number(ours), as_number(gdb)
+    if None in numbers:
+        return False
+    return numbers[0] == numbers[1] or numbers[0] != numbers[0] and numbers[1] != numbers[1]
+
+
+def same_text(ours, gdb):
+    """String literals; each side may stop early, and GDB repeats a fixed array's zero bytes."""
+    strip = lambda t: re.sub(r'(\\000)*"?(\.\.\.)?$', "", re.sub(r'^[uUL8]*"', "", t.strip()))
+    a, b = strip(ours), strip(gdb)
+    return a == b or (len(b) > 180 and a.startswith(b[:180])) or (
+        len(a) > 180 and b.startswith(a[:180]))
+
+
+def gdb_has(value):
+    if "missing" in value:
+        return False
+    if "fields" in value and value["fields"]:
+        return any(gdb_has(field) for field in value["fields"].values())
+    return True
+
+
+def ours_has(value):
+    if value["status"] not in SHOWN:
+        return False
+    children = value.get("children")
+    if children and "value" not in value:
+        return any(ours_has(child) for child in children)
+    return True
+
+
+def without_pointers(value):
+    """Addresses differ between runs; everything else is the same in one that is initialized."""
+    if isinstance(value, dict):
+        return {k: without_pointers(v) if k != "pointer" else v != 0 for k, v in value.items()}
+    return [without_pointers(v) for v in value] if isinstance(value, list) else value
+
+
+def unexplained(value):
+    """Values below (and with) this one that are missing without a reason."""
+    lacks = value["status"] in ("UNAVAILABLE", "UNREADABLE") and not value.get("reason")
+    return lacks + sum(unexplained(child) for child in value.get("children", []))
+
+
+class Comparison:
+    def __init__(self):
+        self.counts = collections.Counter()
+        self.wrong, self.lost, self.gained, self.frames_differ = [], [], [], []
+
+    # Values -----------------------------------------------------------------------------------
+
+    def value(self, where, ours, gdb):
+        """Compares what both show; what one lacks inside an aggregate is counted as `inner`."""
+        if "skipped" in gdb or "missing" in gdb or ours["status"] not in SHOWN:
+            return
+        if "fields" in gdb:
+            return self.fields(where, ours, gdb["fields"])
+        if "children" in gdb:
+            return self.children(where, ours, gdb)
+        if "value" not in ours:
+            return
+        self.counts["values"] += 1
+        if "pointer" in gdb:
+            # Address spaces differ between the two runs: only null is comparable.
+            match = re.match(r"0x[0-9a-f]+", ours["value"])
+            same = bool(match) and (int(match.group(0), 16) == 0) == (gdb["pointer"] == 0)
+        elif "string" in gdb:
+            same = same_text(ours["value"], gdb["string"])
+        else:
+            same = same_scalar(ours["value"], gdb["value"])
+        if not same:
+            self.wrong.append((where, ours["value"], gdb))
+
+    def fields(self, where, ours, fields):
+        children = {child["name"]: child for child in ours.get("children", [])}
+        for name, field in fields.items():
+            if name in children:
+                self.value(f"{where}.{name}", children[name], field)
+
+    def children(self, where, ours, gdb):
+        mine = ours.get("children", [])
+        if gdb["printer"] == "map":
+            theirs = [pair[1] for pair in gdb["children"][1::2]]
+        else:
+            theirs = [pair[1] for pair in gdb["children"]]
+        if not mine and len(theirs) == 1 and "value" in ours:  # an optional shows what it holds
+            return self.value(where, ours, theirs[0])
+        if "size" in gdb and "size=" in ours.get("value", ""):
+            self.counts["values"] += 1
+            if ours["value"] != f"size={gdb['size']}":
+                self.wrong.append((where, ours["value"], {"size": gdb["size"]}))
+                return None
+        size = "size" not in gdb and re.match(r"size=(\d+)$", ours.get("value", ""))
+        if size and gdb["printer"] in ("map", "array") and "more" not in gdb and theirs:
+            self.counts["values"] += 1
+            if int(size.group(1)) != len(theirs):
+                self.wrong.append((where, ours["value"], {"size": len(theirs)}))
+                return None
+        if gdb["printer"] in ("map", "array") or len(mine) == len(theirs):
+            for i, (a, b) in enumerate(zip(mine, theirs)):
+                self.value(f"{where}[{i}]", a, b)
+        return None
+
+    # Frames -----------------------------------------------------------------------------------
+
+    def snapshot(self, where, frames, oracle):
+        frames = self.aligned(frames, oracle[0])
+        for index, theirs in enumerate(oracle):
+            self.counts["frames"] += 1
+            if index >= len(frames) or not self.same_frame(frames[index], theirs):
+                self.counts["frames differ"] += 1
+                self.frames_differ.append((f"{where} #{index}",
+                                           [f["function"] for f in frames[:len(oracle)]],
+                                           [f["function"] for f in oracle]))
+                break  # what lies below is not comparable frame by frame
+            self.frame(f"{where} #{index}", index, frames[index], theirs)
+
+    def aligned(self, frames, innermost):
+        """Where a breakpoint is an inlined call's first instruction, GDB stops before the call: it
+        shows the caller, and we show both."""
+        for first, frame in enumerate(frames):
+            if self.same_frame(frame, innermost):
+                return frames[first:]
+            if not frame["inlined"]:
+                break
+        return frames
+
+    @staticmethod
+    def same_frame(ours, theirs):
+        if not theirs["function"]:
+            return True
+        bare = re.sub(r"[<(\[].*", "", theirs["function"]).split("::")[-1].strip()
+        return ours["function"] == "" or bare in ours["function"]
+
+    def frame(self, where, index, ours, theirs):
+        mine = {}
+        for variable in ours["variables"]:
+            mine.setdefault(variable["name"], variable)
+            self.counts["unexplained"] += unexplained(variable)
+        level = "0" if index == 0 else "up"
+        for name, gdb in theirs["variables"].items():
+            declared = gdb.get("declared", 0)
+            if declared > ours["line"] or name.startswith("__for_"):
+                continue  # not declared yet at this line; made by the compiler
+            variable = mine.get(name)
+            if variable is not None and variable["status"] == "REDACTED":
+                continue
+            has, had = variable is not None and ours_has(variable), gdb_has(gdb)
+            self.counts[f"pairs {level}"] += 1
+            self.counts[f"ours {level}"] += has
+            self.counts[f"gdb {level}"] += had
+            place = f"{where} {ours['function'][:60]}:{ours['line']} {name}"
+            if had and not has:
+                self.lost.append((place, variable and {
+                    k: variable.get(k) for k in ("type", "status", "reason")}, gdb))
+            elif has and not had:
+                self.counts["gained"] += 1
+                self.gained.append((place, variable.get("value"), gdb))
+            elif has and had and declared != ours["line"]:
+                # On the line of its declaration it may not be initialized yet.
+                self.value(place, variable, gdb)

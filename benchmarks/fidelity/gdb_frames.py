@@ -1,0 +1,194 @@
+"""Runs inside GDB: stops at each pc once and writes what GDB shows of every frame as JSON.
+
+Environment: SF_PCS (link addresses, comma separated), SF_OUT (file), SF_ARGS (of the program),
+SF_RANDOMIZE ("on": addresses differ from run to run), SF_ENVIRONMENT (JSON list of
+"NAME=VALUE"), SF_SCRIBBLE (not empty: fill the unused stack at `main`). Library types are shown by GDB's own pretty printers.
+"""
+import json
+import os
+
+import gdb
+
+MAX_DEPTH = 3
+MAX_ITEMS = 12
+MAX_NODES = 400  # of one variable
+MAX_FRAMES = 5
+SCRIBBLE_BYTES = 1 << 16
+SCALARS = {gdb.TYPE_CODE_INT, gdb.TYPE_CODE_CHAR, gdb.TYPE_CODE_BOOL, gdb.TYPE_CODE_ENUM,
+           gdb.TYPE_CODE_FLT}
+
+
+left = 0  # nodes that the present variable may still take
+
+
+def text_of(value):
+    return value.format_string(max_elements=300, repeat_threshold=0, symbols=False)
+
+
+def printed(value, printer, depth):
+    """What a pretty printer tells: its text, and its children by position."""
+    hint = printer.display_hint() if hasattr(printer, "display_hint") else None
+    if hint == "string":
+        return {"string": text_of(value)}
+    result = {"printer": hint or "", "children": []}
+    if depth >= MAX_DEPTH or not hasattr(printer, "children"):
+        return result
+    limit = MAX_ITEMS * (2 if hint == "map" else 1)
+    for name, child in printer.children():
+        if len(result["children"]) == limit:
+            result["more"] = True
+            break
+        shown = dump(child, depth + 1) if isinstance(child, gdb.Value) else {"skipped": True}
+        result["children"].append([str(name), shown])
+    return result
+
+
+def fields_of(value, kind, depth):
+    fields = {}
+    for field in kind.fields():
+        if not hasattr(field, "bitpos") or not field.name or field.artificial:
+            continue
+        if not field.name.startswith("_vptr"):
+            fields[field.name] = dump(value[field], depth if field.is_base_class else depth + 1)
+    return {"fields": fields}
+
+
+def dump(value, depth):
+    global left  # pylint: disable=global-statement
+    left -= 1
+    if left < 0:
+        return {"skipped": True}
+    try:
+        if value.is_optimized_out:
+            return {"missing": "optimized out"}
+        kind = value.type.strip_typedefs()
+        if kind.code in (gdb.TYPE_CODE_REF, gdb.TYPE_CODE_RVALUE_REF):
+            return dump(value.referenced_value(), depth)
+        if kind.code in SCALARS:
+            value.fetch_lazy()
+            return {"value": text_of(value)}
+        if kind.code == gdb.TYPE_CODE_PTR:
+            value.fetch_lazy()
+            return {"pointer": int(value)}
+        if kind.code in (gdb.TYPE_CODE_STRUCT, gdb.TYPE_CODE_UNION):
+            value.fetch_lazy()
+            try:
+                printer = gdb.default_visualizer(value)
+                if printer is not None:
+                    return printed(value, printer, depth)
+            except Exception:  # pylint: disable=broad-except
+                return {"skipped": True}  # the printers trip over values that are garbage
+            if depth >= MAX_DEPTH:
+                return {"skipped": True}
+            return fields_of(value, kind, depth)
+        if kind.code == gdb.TYPE_CODE_ARRAY:
+            value.fetch_lazy()
+            first, last = kind.range()
+            target = kind.target().strip_typedefs()
+            if target.code in (gdb.TYPE_CODE_INT, gdb.TYPE_CODE_CHAR) and target.sizeof == 1:
+                return {"string": text_of(value)}
+            if depth >= MAX_DEPTH:
+                return {"skipped": True}
+            shown = min(last, first + MAX_ITEMS - 1)
+            return {"printer": "array", "size": last + 1 - first, "children": [
+                [f"[{i}]", dump(value[i], depth + 1)] for i in range(first, shown + 1)]}
+        return {"skipped": True}
+    except (gdb.error, RuntimeError, ValueError, OverflowError, UnicodeError) as error:
+        return {"missing": str(error)}
+
+
+def frame_variables(frame):
+    """Variables of the frame's function, innermost block first; outer ones of a name are hidden."""
+    global left  # pylint: disable=global-statement
+    variables = {}
+    try:
+        block = frame.block()
+    except RuntimeError:
+        return variables
+    while block is not None:
+        for symbol in block:
+            if not (symbol.is_variable or symbol.is_argument) or symbol.name in variables:
+                continue
+            if symbol.addr_class == gdb.SYMBOL_LOC_STATIC:
+                continue  # the function's statics; both tools show them, and they never lack
+            left = MAX_NODES
+            try:
+                variables[symbol.name] = dump(symbol.value(frame), 0)
+            except (gdb.error, RuntimeError) as error:
+                variables[symbol.name] = {"missing": str(error)}
+            if not symbol.is_argument:
+                variables[symbol.name]["declared"] = symbol.line
+        if block.function is not None:
+            break
+        block = block.superblock
+    return variables
+
+
+def stack():
+    frames = []
+    frame = gdb.newest_frame()
+    while frame is not None and len(frames) < MAX_FRAMES:
+        frames.append({"function": frame.name(), "line": frame.find_sal().line,
+                       "variables": frame_variables(frame)})
+        try:
+            frame = frame.older()
+        except gdb.error:
+            break
+    return frames
+
+
+def load_bias(path):
+    with open(path, "rb") as file:
+        position_independent = file.read(18)[16] == 3
+    if not position_independent:
+        return 0
+    with open(f"/proc/{gdb.selected_inferior().pid}/maps", encoding="utf-8") as maps:
+        for line in maps:
+            if line.rstrip().endswith(path):
+                return int(line.split("-")[0], 16)
+    return 0
+
+
+def scribble():
+    """Writes over the stack that `main` is going to use: what start-up left there is no value."""
+    gdb.Breakpoint("main", internal=True, temporary=True)
+    gdb.execute("continue", to_string=True)
+    below = int(gdb.parse_and_eval("$rsp")) - 128 - SCRIBBLE_BYTES
+    gdb.selected_inferior().write_memory(below, bytes([0xa5]) * SCRIBBLE_BYTES)
+
+
+def main():
+    for command in ("set pagination off", "set confirm off", "set print frame-arguments none",
+                    "set breakpoint pending off", "set print object off",
+                    "set print static-members off", "set max-value-size 65536"):
+        gdb.execute(command)
+    if os.environ.get("SF_RANDOMIZE") == "on":
+        gdb.execute("set disable-randomization off")
+    for assignment in json.loads(os.environ.get("SF_ENVIRONMENT", "[]")):
+        gdb.execute(f"set environment {assignment}")
+    gdb.execute(f"starti {os.environ['SF_ARGS']} > /dev/null", to_string=True)
+    bias = load_bias(gdb.objfiles()[0].filename)
+    wanted = {int(pc, 16): None for pc in os.environ["SF_PCS"].split(",")}
+    for pc in wanted:
+        wanted[pc] = gdb.Breakpoint(f"*{pc + bias:#x}", internal=True)
+    if os.environ.get("SF_SCRIBBLE"):
+        scribble()
+    result = {}
+    while wanted:
+        try:
+            gdb.execute("continue", to_string=True)
+        except gdb.error:
+            break
+        if not gdb.selected_inferior().pid:
+            break
+        pc = gdb.newest_frame().pc() - bias
+        if pc in wanted:
+            wanted.pop(pc).delete()
+            result[f"{pc:#x}"] = stack()
+    with open(os.environ["SF_OUT"], "w", encoding="utf-8") as out:
+        json.dump(result, out)
+    if gdb.selected_inferior().pid:
+        gdb.execute("kill")
+
+
+main()
