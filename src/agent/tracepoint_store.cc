@@ -15,7 +15,7 @@
 namespace stillframe::agent {
 namespace {
 
-constexpr uint32_t kCallerLevels = 4;  // frames 1 to 4 are those that show variables by default
+constexpr uint32_t kCallerLevels = 5;  // frames 1 to 4 show variables, which 1 to 5 pass on
 constexpr uint32_t kMaxPreparedCallers = 32;
 constexpr int64_t kBudgetEveryNs = 50'000'000;
 constexpr int64_t kFirstPauseNs = 1'000'000'000;

@@ -27,6 +27,7 @@ class UnitArrays {
         .variables = unit.variables.data(),
         .virtual_frames = unit.virtual_frames.data(),
         .frames = unit.frames.data(),
+        .call_parameters = unit.call_parameters.data(),
     };
   }
   UnitArrays(const UnitArrays&) = delete;

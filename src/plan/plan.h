@@ -77,7 +77,39 @@ struct FramePlan {
   LinkAddress pc;  // for callers: the return address (lookups use pc - 1)
   uint32_t first_virtual = 0;
   uint32_t virtual_count = 0;
+  // Entry values. The machine function here: its first address, and a hash of its linkage name (0 =
+  // none). Programs that want entry values may have them when the call in the frame above is known
+  // to call this very function, and the function cannot have come back to its own entry by tail
+  // calls, which would leave the same return address.
+  LinkAddress function_entry;
+  uint64_t function_name = 0;
+  uint8_t uses_entry_values = 0;  // a variable or a call parameter of this frame
+  uint8_t may_tail_call_itself = 1;
+  uint8_t pad[6] = {};
+  // Of callers: what is called here. 0, 0 and empty: not known.
+  LinkAddress callee_entry;
+  uint64_t callee_name = 0;
+  Program callee;  // of an indirect call: its target's runtime address
+  uint32_t first_parameter = 0;
+  uint32_t parameter_count = 0;
 };
+
+// What a call passes in an argument register, in terms of the caller's frame.
+struct CallParameter {
+  uint8_t cell = 0;  // EntryCellOf
+  uint8_t pad[3] = {};
+  Program program;  // value
+};
+
+// Whether the call in frame `caller` is one of the function of frame `callee`, by address in one
+// module or by name between two. Indirect calls have to be asked by their program.
+inline bool CallsFunction(const FramePlan& caller, uint64_t caller_bias, const FramePlan& callee,
+                          uint64_t callee_bias) {
+  if (caller.callee_entry.value != 0) {
+    return caller.callee_entry.value + caller_bias == callee.function_entry.value + callee_bias;
+  }
+  return caller.callee_name != 0 && caller.callee_name == callee.function_name;
+}
 
 // Shared tables; every index elsewhere in the plan points into these.
 struct PlanUnit {
@@ -91,7 +123,22 @@ struct PlanUnit {
   std::vector<Variable> variables;
   std::vector<VirtualFrame> virtual_frames;
   std::vector<FramePlan> frames;
+  std::vector<CallParameter> call_parameters;
 };
+
+// Whether the frame's caller is needed for it.
+inline bool HasEntryValue(const PlanUnit& unit, const Program& program) {
+  for (uint32_t i = 0; i < program.count; ++i) {
+    if (unit.code[program.first + i].op == Op::kEntryValue) return true;
+  }
+  return false;
+}
+inline bool HasEntryValue(const PlanUnit& unit, const Location& location) {
+  for (uint32_t i = 0; i < location.piece_count; ++i) {
+    if (HasEntryValue(unit, unit.pieces[location.first_piece + i].program)) return true;
+  }
+  return HasEntryValue(unit, location.program);
+}
 
 struct SitePlan {
   LinkAddress address;

@@ -82,6 +82,9 @@ enum class Op : uint8_t {
   // Strings.
   kStringEq,   // pop length, pop address; push: equals literal strings[imm] of the unit
   kCStringEq,  // pop address; push: the NUL-terminated string there equals strings[imm]
+  // What an argument register held when this function was entered, as its caller's call site tells
+  // (FramePlan): push entry cell a; kOptimizedOut when the caller does not say.
+  kEntryValue,
 };
 
 struct Insn {
@@ -103,6 +106,17 @@ struct Program {
 // DWARF register numbers of x86-64 (psABI figure 3.36) that the machine knows.
 inline constexpr uint8_t kRegisterCount = 16;
 inline constexpr uint8_t kXmmCount = 16;
+
+// Registers that pass arguments, as entry cells: rdi, rsi, rdx, rcx, r8, r9, xmm0-xmm7 (their low 8
+// bytes). kEntryCells for every other DWARF register.
+inline constexpr uint8_t kEntryCells = 14;
+constexpr uint8_t EntryCellOf(uint64_t dwarf_register) {
+  constexpr uint8_t kGeneral[] = {kEntryCells, 2,           3,           kEntryCells, 1,
+                                  0,           kEntryCells, kEntryCells, 4,           5};
+  if (dwarf_register < sizeof(kGeneral)) return kGeneral[dwarf_register];
+  return dwarf_register >= 17 && dwarf_register <= 24 ? static_cast<uint8_t>(dwarf_register - 11)
+                                                      : kEntryCells;
+}
 
 }  // namespace stillframe
 

@@ -31,6 +31,7 @@ Effect EffectOf(const Insn& insn) {
     case Op::kCfa:
     case Op::kModuleAddress:
     case Op::kXmm:
+    case Op::kEntryValue:
       return {0, 1};
     case Op::kDup:
       return {1, 2};
@@ -73,12 +74,14 @@ bool IsKnownCode(uint8_t value) {
 
 // Operands that do not depend on the stack. nullptr when they are legal, else what is wrong.
 const char* OperandFault(const Insn& insn, size_t string_count) {
-  if (insn.op > Op::kCStringEq) return "unknown operation";
+  if (insn.op > Op::kEntryValue) return "unknown operation";
   switch (insn.op) {
     case Op::kFail:
       return IsKnownCode(insn.a) ? nullptr : "not an error code";
     case Op::kRegister:
       return insn.a < kRegisterCount ? nullptr : "no such register";
+    case Op::kEntryValue:
+      return insn.a < kEntryCells ? nullptr : "no such register";
     case Op::kXmm:
       if (insn.a >= kXmmCount) return "no such register";
       return insn.b == 4 || insn.b == 8 ? nullptr : "bad size";

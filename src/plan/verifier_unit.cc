@@ -42,6 +42,8 @@ class UnitVerifier {
     SF_RETURN_IF_ERROR(CheckEach("variable", unit_.variables.size(), &UnitVerifier::CheckVariable));
     SF_RETURN_IF_ERROR(
         CheckEach("virtual frame", unit_.virtual_frames.size(), &UnitVerifier::CheckVirtualFrame));
+    SF_RETURN_IF_ERROR(
+        CheckEach("call parameter", unit_.call_parameters.size(), &UnitVerifier::CheckParameter));
     return CheckEach("frame", unit_.frames.size(), &UnitVerifier::CheckFrame);
   }
 
@@ -317,8 +319,18 @@ class UnitVerifier {
                : Corrupt("variables outside the table");
   }
 
+  Status CheckParameter(size_t index) {
+    const CallParameter& parameter = unit_.call_parameters[index];
+    if (parameter.cell >= kEntryCells) return Corrupt("no such register");
+    return CheckCode(parameter.program);
+  }
+
   Status CheckFrame(size_t index) {
     const FramePlan& frame = unit_.frames[index];
+    if (!InTable(frame.first_parameter, frame.parameter_count, unit_.call_parameters.size())) {
+      return Corrupt("call parameters outside the table");
+    }
+    if (!frame.callee.empty()) SF_RETURN_IF_ERROR(CheckCode(frame.callee));
     return InTable(frame.first_virtual, frame.virtual_count, unit_.virtual_frames.size())
                ? Status()
                : Corrupt("virtual frames outside the table");

@@ -121,6 +121,15 @@ std::string AbsolutePath(Dwarf_Die unit, std::string_view path) {
   return NormalizePath(std::string(folder) + "/" + std::string(path));
 }
 
+LinkAddress FunctionEntryOf(Dwarf_Die function) {
+  Dwarf_Addr low = 0;
+  if (dwarf_lowpc(&function, &low) == 0 && low != 0) return LinkAddress(low);
+  Dwarf_Addr base = 0, start = 0, end = 0;
+  // GCC writes the hot part, which has the entry, first.
+  const ptrdiff_t more = dwarf_ranges(&function, 0, &base, &start, &end);
+  return more > 0 ? LinkAddress(start) : LinkAddress();
+}
+
 int Tag(Dwarf_Die die) { return dwarf_tag(&die); }
 
 bool IsStructTag(int tag) {

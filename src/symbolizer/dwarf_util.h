@@ -13,6 +13,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/address.h"
+
 namespace stillframe::dwarf {
 
 // Chains of references and of parents longer than this are taken for damage.
@@ -43,6 +45,10 @@ std::string_view DeclFile(Dwarf_Die die);  // "" when unknown
 std::string FileName(Dwarf_Die unit, uint64_t index);
 // `path` made absolute with the unit's DW_AT_comp_dir.
 std::string AbsolutePath(Dwarf_Die unit, std::string_view path);
+
+// The first instruction of a concrete function, also of one that is split into hot and cold parts;
+// 0 when it has no code.
+LinkAddress FunctionEntryOf(Dwarf_Die function);
 
 int Tag(Dwarf_Die die);
 // Structure, class or interface.

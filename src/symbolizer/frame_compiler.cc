@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "symbolizer/call_site_reader.h"
 #include "symbolizer/dwarf_util.h"
 #include "symbolizer/frame_compiler_scope.h"
 #include "symbolizer/frame_compiler_tables.h"
@@ -20,6 +21,7 @@ using dwarf::LocationContext;
 using dwarf::ScopeChain;
 
 constexpr uint64_t kLargestObject = 1u << 30;
+constexpr std::string_view kEntryValue = "entry value";  // how it was recovered
 
 // Everything that one FrameCompiler and its Scopes share.
 struct Parts {
@@ -175,6 +177,7 @@ class ScopeImpl : public Scope {
                      const LocationContext& context) {
     ScopeVariable out;
     std::tie(out.type, out.location) = parts_.Describe(die, context);
+    if (HasEntryValue(parts_.tables.unit(), out.location)) out.recovered = kEntryValue;
     parts_.types.Finish();
     out.flags = flags;
     if (parts_.types.RedactsVariable(name, out.type)) out.flags |= kVariableRedacted;
@@ -231,6 +234,13 @@ class FrameCompilerImpl : public FrameCompiler {
     for (size_t i = 0; i < sources.size(); ++i) {
       AddVirtual(chain.functions[i], sources[i], context);
     }
+    frame.function_entry = dwarf::FunctionEntryOf(chain.subprogram());
+    frame.function_name = dwarf::ExternalNameHash(chain.subprogram());
+    if (lookup_pc != pc) {
+      const auto site = dwarf::FindCallSite(chain.subprogram(), pc);
+      if (site) dwarf::AddCallParameters(*site, context, parts_.tables, frame);
+    }
+    frame.uses_entry_values = UsesEntryValues(frame) ? 1 : 0;
     parts_.types.Finish();
     MarkRedacted(frame);
     unit_.frames.push_back(frame);
@@ -272,9 +282,26 @@ class FrameCompilerImpl : public FrameCompiler {
     Variable variable;
     variable.name = parts_.tables.Intern(local.name);
     std::tie(variable.type, variable.location) = parts_.Describe(local.die, context);
+    if (HasEntryValue(unit_, variable.location))
+      variable.recovered = parts_.tables.Intern(kEntryValue);
     if (local.parameter) variable.flags |= kVariableParameter;
     if (local.artificial) variable.flags |= kVariableArtificial;
     unit_.variables.push_back(variable);
+  }
+
+  bool UsesEntryValues(const FramePlan& frame) const {
+    for (uint32_t i = 0; i < frame.virtual_count; ++i) {
+      const VirtualFrame& source = unit_.virtual_frames[frame.first_virtual + i];
+      for (uint32_t j = 0; j < source.variable_count; ++j) {
+        if (HasEntryValue(unit_, unit_.variables[source.first_variable + j].location)) return true;
+      }
+    }
+    for (uint32_t i = 0; i < frame.parameter_count; ++i) {
+      if (HasEntryValue(unit_, unit_.call_parameters[frame.first_parameter + i].program)) {
+        return true;
+      }
+    }
+    return HasEntryValue(unit_, frame.callee);
   }
 
   // After Finish(), when the types are final.

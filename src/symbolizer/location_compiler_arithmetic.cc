@@ -181,9 +181,10 @@ Code ExpressionCompiler::Typed(const Dwarf_Op& op) {
   }
 }
 
-bool ExpressionCompiler::TypeOperand(const Dwarf_Op& op, CellType& out) {
+bool ExpressionCompiler::TypeOperand(Dwarf_Attribute& attribute, const Dwarf_Op& op,
+                                     CellType& out) {
   Dwarf_Die die;
-  if (dwarf_getlocation_die(attribute_, &op, &die) != 0) return false;
+  if (dwarf_getlocation_die(&attribute, &op, &die) != 0) return false;
   const uint64_t size = Unsigned(die, DW_AT_byte_size).value_or(0);
   const uint64_t encoding = Unsigned(die, DW_AT_encoding).value_or(0);
   if (size != 1 && size != 2 && size != 4 && size != 8) return false;

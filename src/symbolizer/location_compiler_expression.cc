@@ -15,10 +15,8 @@ bool InRange(uint8_t atom, unsigned first, unsigned last) { return atom >= first
 
 // The function's first instruction: there every register still has its entry value.
 bool AtFunctionEntry(const LocationContext& context) {
-  Dwarf_Addr entry = 0;
-  Dwarf_Die function = context.subprogram.value_or(Dwarf_Die{});
-  return context.innermost && context.subprogram && dwarf_entrypc(&function, &entry) == 0 &&
-         entry == context.pc.value;
+  return context.innermost && context.subprogram &&
+         FunctionEntryOf(*context.subprogram) == context.pc;
 }
 
 }  // namespace
@@ -191,8 +189,8 @@ Code ExpressionCompiler::FrameBase() {
   return Code::kOk;
 }
 
-// Only what needs no call site: the stack pointer (psABI §3.2.2: CFA - 8 on entry), and every
-// register at the first instruction.
+// The stack pointer is known anywhere (psABI §3.2.2: CFA - 8 on entry), every register at the first
+// instruction; elsewhere the registers that pass arguments, if the caller tells.
 Code ExpressionCompiler::EntryValue(const Dwarf_Op& op) {
   Dwarf_Attribute inner;
   Dwarf_Op* ops = nullptr;
@@ -201,15 +199,31 @@ Code ExpressionCompiler::EntryValue(const Dwarf_Op& op) {
       dwarf_getlocation(&inner, &ops, &count) != 0) {
     return Code::kUnsupportedLocation;
   }
-  if (count != 1 || !InRange(ops[0].atom, DW_OP_reg0, DW_OP_reg15)) return Code::kOptimizedOut;
-  const auto reg = static_cast<uint64_t>(ops[0].atom - DW_OP_reg0);
+  if (count != 1) return Code::kOptimizedOut;
+  const bool typed = ops[0].atom == DW_OP_regval_type || ops[0].atom == DW_OP_GNU_regval_type;
+  if (!typed && !InRange(ops[0].atom, DW_OP_reg0, DW_OP_reg31)) return Code::kOptimizedOut;
+  const uint64_t reg = typed ? ops[0].number : ops[0].atom - DW_OP_reg0;
   if (reg == kRsp) {
     Emit(Op::kCfa);
     Emit(Op::kAddImm, 0, 0, -8);
     Push(kGeneric);
     return Code::kOk;
   }
-  return AtFunctionEntry(context_) ? PushRegister(reg, 0) : Code::kOptimizedOut;
+  CellType type = kGeneric;
+  if (typed && !TypeOperand(inner, ops[0], type)) return Code::kUnsupportedLocation;
+  if (AtFunctionEntry(context_) && reg <= kRip) {
+    const Code code = PushRegister(reg, 0);
+    if (code != Code::kOk) return code;
+    cells_.pop_back();
+  } else if (EntryCellOf(reg) < kEntryCells) {
+    Emit(Op::kEntryValue, EntryCellOf(reg));
+  } else {
+    return Code::kOptimizedOut;
+  }
+  Push(type);
+  if (type.is_float && type.size_bytes == 4) Emit(Op::kF32ToF64);
+  if (!type.is_float && typed) Normalize(type);
+  return Code::kOk;
 }
 
 Code ExpressionCompiler::Memory(const Dwarf_Op& op) {

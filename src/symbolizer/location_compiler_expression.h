@@ -65,7 +65,8 @@ class ExpressionCompiler {
   Code Convert(const Dwarf_Op& op);
   Code Reinterpret(const Dwarf_Op& op);
   // The base type that operand `op` names; false when it is no number of up to 8 bytes.
-  bool TypeOperand(const Dwarf_Op& op, CellType& out);
+  bool TypeOperand(const Dwarf_Op& op, CellType& out) { return TypeOperand(*attribute_, op, out); }
+  static bool TypeOperand(Dwarf_Attribute& attribute, const Dwarf_Op& op, CellType& out);
   void Normalize(CellType type);  // brings the top back into the type after arithmetic
 
   bool Pop(CellType& type);

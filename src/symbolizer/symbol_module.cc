@@ -1,10 +1,12 @@
 #include "symbolizer/symbol_module.h"
 
 #include <algorithm>
+#include <cstring>
 #include <deque>
 #include <optional>
 
 #include "plan/verifier.h"
+#include "symbolizer/call_site_reader.h"
 #include "symbolizer/cfi_table.h"
 #include "symbolizer/debug_file.h"
 #include "symbolizer/expression.h"
@@ -14,6 +16,7 @@
 #include "symbolizer/module_debug.h"
 #include "symbolizer/plan_builder.h"
 #include "symbolizer/symbol_table.h"
+#include "symbolizer/tail_calls.h"
 
 namespace stillframe {
 namespace {
@@ -58,6 +61,10 @@ class DwarfModule : public SymbolModule {
   // OK also when there is no telling.
   Status CheckMayHave(const std::string& file) const;
   const SymbolTable& Symbols();
+  // What only the module as a whole tells about a frame that wants entry values, or passes them.
+  void CompleteFrame(ModuleDebug& debug, FramePlan& frame);
+  // What the direct call that returns to frame.pc calls.
+  void ReadCallee(FramePlan& frame);
   // A plan with the symbol's name and nothing else.
   CallerPlan PlanFromSymbol(LinkAddress return_address, LinkAddress lookup);
   LineInfo MakeLineInfo(const std::string& file, uint32_t line, const std::vector<LineSite>& sites);
@@ -70,6 +77,7 @@ class DwarfModule : public SymbolModule {
   Status open_status_;
   std::unique_ptr<ModuleDebug> debug_;
   std::optional<SymbolTable> symbols_;
+  TailCallGraph tail_calls_;
   // Tracepoints are switched off and on, and their limits edited: the file does not change.
   std::deque<std::pair<PlanRequest, ProbePlan>> recent_plans_;
 };
@@ -151,8 +159,41 @@ Result<ProbePlan> DwarfModule::CompileAnew(const PlanRequest& request) {
   plan.build_id = build_id();
   plan.limits = request.limits;
   SF_RETURN_IF_ERROR(BuildSites(*debug, sites, request, options_.redaction, plan));
+  for (FramePlan& frame : plan.unit.frames) CompleteFrame(*debug, frame);
   SF_RETURN_IF_ERROR(VerifyPlan(plan).WithContext("plan for " + path_));
   return plan;
+}
+
+void DwarfModule::CompleteFrame(ModuleDebug& debug, FramePlan& frame) {
+  if (frame.uses_entry_values == 0 || frame.function_entry.value == 0) return;
+  frame.may_tail_call_itself =
+      tail_calls_.MayReachItself(frame.function_entry, debug.units, Symbols()) ? 1 : 0;
+}
+
+// The debug information names the function that the source calls; the instruction, what runs.
+void DwarfModule::ReadCallee(FramePlan& frame) {
+  constexpr uint64_t kCallBytes = 5;
+  constexpr uint8_t kCallRel32 = 0xe8;
+  for (const ElfSegment& segment : elf_->load_segments()) {
+    const uint64_t at = frame.pc.value - kCallBytes - segment.address.value;
+    if (frame.pc.value < segment.address.value + kCallBytes ||
+        at + kCallBytes > segment.file_size_bytes) {
+      continue;
+    }
+    const auto bytes = elf_->ReadAt(FileOffset(segment.offset.value + at), kCallBytes);
+    if (!bytes.ok() || (*bytes)[0] != kCallRel32) return;
+    int32_t distance = 0;
+    std::memcpy(&distance, bytes->data() + 1, sizeof distance);
+    const LinkAddress target = frame.pc + static_cast<uint64_t>(int64_t{distance});
+    const std::string_view imported = Symbols().PltName(target);
+    frame.callee = {};  // a direct call needs no program
+    if (imported.empty()) {
+      frame.callee_entry = target;
+    } else {
+      frame.callee_name = dwarf::NameHash(imported);
+    }
+    return;
+  }
 }
 
 CallerPlan DwarfModule::PlanFromSymbol(LinkAddress return_address, LinkAddress lookup) {
@@ -164,7 +205,10 @@ CallerPlan DwarfModule::PlanFromSymbol(LinkAddress return_address, LinkAddress l
     plan.unit.strings.push_back(symbol->name);
   }
   plan.unit.virtual_frames.push_back(frame);
-  plan.unit.frames.push_back({return_address, 0, 1});
+  FramePlan machine;
+  machine.pc = return_address;
+  machine.virtual_count = 1;
+  plan.unit.frames.push_back(machine);
   return plan;
 }
 
@@ -182,6 +226,8 @@ Result<CallerPlan> DwarfModule::CompileCaller(LinkAddress return_address, bool p
   // is known.
   const auto frame = frames->AddFrame(unit, return_address, lookup, false);
   if (!frame.ok()) return PlanFromSymbol(return_address, lookup);
+  CompleteFrame(**debug, plan.unit.frames[*frame]);
+  if (!pc_is_exact) ReadCallee(plan.unit.frames[*frame]);
   SF_RETURN_IF_ERROR(VerifyUnit(plan.unit).WithContext("caller plan for " + path_));
   return plan;
 }

@@ -16,6 +16,7 @@ namespace {
 
 // __cxa_demangle's time is not bounded by a small factor of the length for hostile names.
 constexpr size_t kMaxMangledBytes = 4096;
+constexpr uint8_t kPltRank = 3;
 
 bool IsNamedCodeOrData(const Elf64_Sym& symbol) {
   const int type = ELF64_ST_TYPE(symbol.st_info);
@@ -92,7 +93,6 @@ void SymbolTable::AddTable(const ElfFile& file, const ElfSection& table, const E
 }
 
 void SymbolTable::AddPlt(const ElfFile& module) {
-  constexpr uint8_t kPltRank = 3;
   for (const PltSymbol& slot : ReadPltSymbols(module)) {
     symbols_.push_back(
         {slot.start.value, slot.start.value + slot.size_bytes, names_.size(), kPltRank, false});
@@ -124,6 +124,25 @@ void SymbolTable::ForEachFunction(
     if (!symbol.is_function) continue;
     visit(LinkAddress(symbol.address), Demangle(names_.c_str() + symbol.name));
   }
+}
+
+std::optional<LinkAddress> SymbolTable::FindByName(std::string_view name) const {
+  for (const Symbol& symbol : symbols_) {
+    if (symbol.is_function && name == names_.c_str() + symbol.name) {
+      return LinkAddress(symbol.address);
+    }
+  }
+  return std::nullopt;
+}
+
+std::string_view SymbolTable::PltName(LinkAddress address) const {
+  const auto after = std::upper_bound(
+      symbols_.begin(), symbols_.end(), address.value,
+      [](uint64_t wanted, const Symbol& symbol) { return wanted < symbol.address; });
+  if (after == symbols_.begin()) return "";
+  const Symbol& symbol = *std::prev(after);
+  if (symbol.rank != kPltRank || address.value >= symbol.end) return "";
+  return names_.c_str() + symbol.name;
 }
 
 std::optional<SymbolMatch> SymbolTable::Find(LinkAddress address) const {

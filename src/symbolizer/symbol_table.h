@@ -31,6 +31,10 @@ class SymbolTable {
   // Functions with a body here, by address. Demangling all of them takes about a microsecond each.
   void ForEachFunction(
       const std::function<void(LinkAddress, const std::string& demangled)>& visit) const;
+  // The function of that (mangled) name; nullopt when none has it. Looks at all of them.
+  std::optional<LinkAddress> FindByName(std::string_view name) const;
+  // Of the slot of the procedure linkage table that covers the address; "" when none does.
+  std::string_view PltName(LinkAddress address) const;
   size_t size() const { return symbols_.size(); }
 
  private:

@@ -7,7 +7,8 @@
 #include "json/json.h"
 
 int main() {
-  std::string text = R"({"name": "caf\u00e9", "list": [1, -2, 3.5e2, true, null, "x\ty"], "deep": )";
+  std::string text =
+      R"({"name": "caf\u00e9", "list": [1, -2, 3.5e2, true, null, "x\ty"], "deep": )";
   for (int i = 0; i < 20; ++i) text += "{\"k" + std::to_string(i) + "\": ";
   text += "[]" + std::string(20, '}') + "}";
   Json::Value root;

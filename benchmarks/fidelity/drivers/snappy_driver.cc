@@ -1,8 +1,8 @@
 // Compresses and restores text, always the same way.
-#include "snappy.h"
-
 #include <cstdio>
 #include <string>
+
+#include "snappy.h"
 
 int main() {
   std::string text;

@@ -1,8 +1,8 @@
 // Parses, changes and prints a document, always the same way.
-#include "tinyxml2.h"
-
 #include <cstdio>
 #include <string>
+
+#include "tinyxml2.h"
 
 int main() {
   std::string text = "<?xml version=\"1.0\"?><!-- note --><shop>";

@@ -17,7 +17,7 @@ Status Because(Code code) { return Status(code, ""); }
 }  // namespace
 
 LocationReader::LocationReader(const RecordView& record, uint32_t frame_index, const PlanUnit& unit,
-                               uint64_t load_bias)
+                               uint64_t load_bias, const hit::EntryValues* entry)
     : record_(record), unit_(unit) {
   const FrameRecord& frame = record.frames()[frame_index];
   if (frame_index == 0) {
@@ -37,6 +37,7 @@ LocationReader::LocationReader(const RecordView& record, uint32_t frame_index, c
   context_.cfa = frame.cfa;
   context_.cfa_known = frame.cfa != 0;
   context_.load_bias = load_bias;
+  context_.entry = entry;
   for (const std::string& text : unit.strings) strings_.push_back({text.data(), text.size()});
 }
 

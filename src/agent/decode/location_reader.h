@@ -14,14 +14,16 @@ namespace stillframe::decode {
 class LocationReader {
  public:
   // `frame_index` counts machine frames; 0 is the site's, whose registers are all known.
+  // `entry` (may be nullptr) must outlive this.
   LocationReader(const RecordView& record, uint32_t frame_index, const PlanUnit& unit,
-                 uint64_t load_bias);
+                 uint64_t load_bias, const hit::EntryValues* entry);
 
   // The object that the location names, `size_bytes` long, or why it cannot be had.
   Result<Object> Resolve(const Location& location, uint32_t size_bytes) const;
 
- private:
   Result<uint64_t> Run(const Program& program) const;
+
+ private:
   Status ReadPiece(const Piece& piece, uint64_t size_bytes, uint8_t* out) const;
 
   const RecordView& record_;

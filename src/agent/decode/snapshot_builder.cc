@@ -13,8 +13,8 @@ namespace {
 class FrameReader {
  public:
   FrameReader(const RecordView& record, uint32_t index, const PlanUnit& unit, uint64_t load_bias,
-              FormatContext& context)
-      : unit_(unit), reader_(record, index, unit, load_bias), formatter_(unit, context) {}
+              const hit::EntryValues& entry, FormatContext& context)
+      : unit_(unit), reader_(record, index, unit, load_bias, &entry), formatter_(unit, context) {}
 
   model::Value Show(const Variable& variable) {
     const TypeNode& type = unit_.types[variable.type];
@@ -47,9 +47,55 @@ class FrameReader {
   ValueFormatter formatter_;
 };
 
+const FramePlan* PlanOf(const FrameMeaning& meaning) {
+  if (meaning.unit == nullptr || meaning.frame >= meaning.unit->frames.size()) return nullptr;
+  return &meaning.unit->frames[meaning.frame];
+}
+
+// What frame `index` + 1 passes to frame `index`; see hit/capture.cc, which did the same. Here the
+// plans are complete: the hit may not have had those of callers that it met first.
+hit::EntryValues ReadEntryValues(const RecordView& record, const std::vector<FrameMeaning>& frames,
+                                 uint32_t index, const hit::EntryValues& of_caller) {
+  hit::EntryValues out{};
+  const FramePlan* const callee = PlanOf(frames[index]);
+  const FramePlan* const caller = index + 1 < frames.size() ? PlanOf(frames[index + 1]) : nullptr;
+  if (callee == nullptr || caller == nullptr || callee->uses_entry_values == 0 ||
+      callee->may_tail_call_itself != 0 || record.frames()[index + 1].pc_is_exact != 0) {
+    return out;
+  }
+  const FrameMeaning& from = frames[index + 1];
+  const LocationReader reader(record, index + 1, *from.unit, from.load_bias, &of_caller);
+  if (caller->callee.empty()) {
+    if (!CallsFunction(*caller, from.load_bias, *callee, frames[index].load_bias)) return out;
+  } else {
+    const auto target = reader.Run(caller->callee);
+    const uint64_t entry = callee->function_entry.value + frames[index].load_bias;
+    if (!target.ok() || *target != entry) return out;
+  }
+  for (uint32_t i = 0; i < caller->parameter_count; ++i) {
+    const CallParameter& parameter = from.unit->call_parameters[caller->first_parameter + i];
+    const auto value = reader.Run(parameter.program);
+    if (!value.ok()) continue;
+    out.cells[parameter.cell] = *value;
+    out.valid |= 1u << parameter.cell;
+  }
+  return out;
+}
+
+// From the outermost in: what a frame passes on may be what it was given itself.
+std::vector<hit::EntryValues> AllEntryValues(const RecordView& record,
+                                             const std::vector<FrameMeaning>& frames) {
+  std::vector<hit::EntryValues> entries(frames.size() + 1);
+  for (auto i = static_cast<uint32_t>(frames.size()); i-- != 0;) {
+    entries[i] = ReadEntryValues(record, frames, i, entries[i + 1]);
+  }
+  return entries;
+}
+
 // Appends the source-level frames of one machine frame.
 void AppendFrames(const FrameMeaning& meaning, const RecordView& record, uint32_t index,
-                  bool with_variables, FormatContext& context, model::Snapshot& out) {
+                  bool with_variables, const hit::EntryValues& entry, FormatContext& context,
+                  model::Snapshot& out) {
   const FrameRecord& machine = record.frames()[index];
   model::Frame base;
   base.module = meaning.module;
@@ -63,7 +109,7 @@ void AppendFrames(const FrameMeaning& meaning, const RecordView& record, uint32_
     return;
   }
   const FramePlan& plan = unit->frames[meaning.frame];
-  FrameReader reader(record, index, *unit, meaning.load_bias, context);
+  FrameReader reader(record, index, *unit, meaning.load_bias, entry, context);
   for (uint32_t v = 0; v < plan.virtual_count; ++v) {
     const VirtualFrame& source = unit->virtual_frames[plan.first_virtual + v];
     model::Frame frame = base;
@@ -85,10 +131,11 @@ void AppendFrames(const FrameMeaning& meaning, const RecordView& record, uint32_
 }
 
 void AppendExpressions(const BuildInput& input, const SitePlan& site, const RecordView& record,
-                       FormatContext& context, model::Snapshot& out) {
+                       const hit::EntryValues& entry, FormatContext& context,
+                       model::Snapshot& out) {
   if (site.expression_count == 0) return;
   const PlanUnit& unit = input.plan->unit;
-  FrameReader reader(record, 0, unit, input.load_bias, context);
+  FrameReader reader(record, 0, unit, input.load_bias, entry, context);
   for (uint32_t i = 0; i < site.expression_count; ++i) {
     out.expressions.push_back(reader.Show(unit.variables[site.first_expression + i]));
   }
@@ -111,20 +158,20 @@ Result<model::Snapshot> BuildSnapshot(const BuildInput& input) {
   snapshot.thread_id = header.thread_id;
   snapshot.truncated = record.truncated();
   snapshot.trace = TraceText(header.trace);
+  std::vector<FrameMeaning> frames(record.frames().size());
+  const std::string& path = input.plan->module_path;
+  frames[0] = {&input.plan->unit,    site.frame, input.load_bias, path.substr(path.rfind('/') + 1),
+               input.plan->build_id, ""};
+  for (size_t i = 1; i < frames.size() && input.resolve_frame; ++i) {
+    const FrameRecord& frame = record.frames()[i];
+    frames[i] = input.resolve_frame(frame.pc, frame.pc_is_exact != 0);
+  }
+  const std::vector<hit::EntryValues> entries = AllEntryValues(record, frames);
   // Watches first: when values run out they are what was asked for.
-  AppendExpressions(input, site, record, context, snapshot);
-  for (uint32_t i = 0; i < record.frames().size(); ++i) {
-    FrameMeaning meaning;
-    if (i == 0) {
-      const std::string& path = input.plan->module_path;
-      meaning = {&input.plan->unit,    site.frame,
-                 input.load_bias,      path.substr(path.rfind('/') + 1),
-                 input.plan->build_id, ""};
-    } else if (input.resolve_frame) {
-      const FrameRecord& frame = record.frames()[i];
-      meaning = input.resolve_frame(frame.pc, frame.pc_is_exact != 0);
-    }
-    AppendFrames(meaning, record, i, i < input.limits.local_frames, context, snapshot);
+  AppendExpressions(input, site, record, entries[0], context, snapshot);
+  for (uint32_t i = 0; i < frames.size(); ++i) {
+    AppendFrames(frames[i], record, i, i < input.limits.local_frames, entries[i], context,
+                 snapshot);
   }
   return snapshot;
 }

@@ -79,38 +79,109 @@ void CallerContext(const FrameRecord& frame, uint64_t load_bias, uint64_t* regis
   context.xmm = nullptr;
 }
 
-void AddSiteFrame(const CaptureRequest& request, RecordWriter& record, Walker& walker,
-                  Locals& locals) {
-  const ProbeRuntime& probe = *request.probe;
-  const SitePlan& site = probe.sites[request.site_index];
-  const FrameRecord& frame = record.frames()[0];
-  FrameContext context{};
-  context.registers = record.header().registers.gpr;
-  context.valid_registers = 0xffff;
-  context.cfa = frame.cfa;
-  context.cfa_known = frame.cfa != 0 ? 1 : 0;
-  context.load_bias = probe.load_bias;
-  context.xmm = record.header().xmm;
-  walker.SetUnit(0, &probe.unit);
-  locals.AddVariables(0, probe.unit, context, site.first_expression, site.expression_count);
-  locals.AddFrame(0, probe.unit, context, site.frame);
+// A machine frame with its plan and what its programs may use.
+struct PlannedFrame {
+  const UnitView* unit;  // nullptr: there is no plan
+  const FramePlan* plan;
+  FrameContext context;
+  uint64_t registers[kRegisterCount];
+};
+
+// The frames of which variables are captured, and one more for what it passes to them. One at a
+// time: all of them together are too much for the application's stack.
+class PlannedFrames {
+ public:
+  PlannedFrames(const CaptureRequest& request, RecordWriter& record)
+      : request_(request),
+        record_(record),
+        callers_(g_process.callers.load(std::memory_order_acquire)) {}
+
+  void Get(uint32_t index, PlannedFrame& out) {
+    out.unit = nullptr;
+    if (index >= record_.header().frame_count) return;
+    if (index == 0) return GetSite(out);
+    FrameRecord& frame = record_.frames()[index];
+    // The table is by return address; a pc that a signal interrupted is something else.
+    if (frame.pc_is_exact != 0) return;
+    const CallerEntry* const caller = FindCaller(callers_, frame.pc);
+    if (caller == nullptr) return;
+    frame.caller_plan_id = caller->caller_plan_id;
+    out.unit = &caller->unit;
+    out.plan = &caller->unit.frames[0];
+    CallerContext(frame, caller->load_bias, out.registers, out.context);
+    out.context.entry = Entry(index);
+  }
+
+ private:
+  const EntryValues* Entry(uint32_t index) const {
+    return index < kMaxLocalFrames ? &record_.scratch().entries[index] : nullptr;
+  }
+
+  void GetSite(PlannedFrame& out) {
+    const ProbeRuntime& probe = *request_.probe;
+    const FrameRecord& frame = record_.frames()[0];
+    out.unit = &probe.unit;
+    out.plan = &probe.unit.frames[probe.sites[request_.site_index].frame];
+    out.context.registers = record_.header().registers.gpr;
+    out.context.valid_registers = 0xffff;
+    out.context.cfa = frame.cfa;
+    out.context.cfa_known = frame.cfa != 0 ? 1 : 0;
+    out.context.load_bias = probe.load_bias;
+    out.context.xmm = record_.header().xmm;
+    out.context.entry = Entry(0);
+  }
+
+  const CaptureRequest& request_;
+  RecordWriter& record_;
+  const CallerTable* callers_;
+};
+
+// What frame `index` + 1 passes to frame `index`, if it is certain that it calls that one.
+void FillEntryValues(PlannedFrames& frames, uint32_t index, Locals& locals, EntryValues& out) {
+  out.valid = 0;
+  PlannedFrame frame;
+  frames.Get(index, frame);
+  if (frame.unit == nullptr || frame.plan->uses_entry_values == 0 ||
+      frame.plan->may_tail_call_itself != 0) {
+    return;
+  }
+  const FramePlan& callee = *frame.plan;
+  const uint64_t callee_bias = frame.context.load_bias;
+  frames.Get(index + 1, frame);
+  if (frame.unit == nullptr) return;
+  const FramePlan& caller = *frame.plan;
+  uint64_t value = 0;
+  const bool certain = caller.callee.count == 0
+                           ? CallsFunction(caller, frame.context.load_bias, callee, callee_bias)
+                           : locals.Evaluate(*frame.unit, frame.context, caller.callee, value) &&
+                                 value == callee.function_entry.value + callee_bias;
+  if (!certain) return;
+  for (uint32_t i = 0; i < caller.parameter_count; ++i) {
+    const CallParameter& parameter = frame.unit->call_parameters[caller.first_parameter + i];
+    if (!locals.Evaluate(*frame.unit, frame.context, parameter.program, value)) continue;
+    out.cells[parameter.cell] = value;
+    out.valid |= uint32_t{1} << parameter.cell;
+  }
 }
 
-void AddCallers(uint32_t local_frames, RecordWriter& record, Walker& walker, Locals& locals) {
-  const CallerTable* const table = g_process.callers.load(std::memory_order_acquire);
-  const uint32_t count = Clamp(record.header().frame_count, 1, local_frames);
-  uint64_t registers[kRegisterCount];
-  for (uint32_t i = 1; i < count; ++i) {
-    FrameRecord& frame = record.frames()[i];
-    // The table is by return address; a pc that a signal interrupted is something else.
-    if (frame.pc_is_exact != 0) continue;
-    const CallerEntry* const caller = FindCaller(table, frame.pc);
-    if (caller == nullptr) continue;
-    frame.caller_plan_id = caller->caller_plan_id;
-    FrameContext context{};
-    CallerContext(frame, caller->load_bias, registers, context);
-    walker.SetUnit(static_cast<uint16_t>(i), &caller->unit);
-    locals.AddFrame(static_cast<uint16_t>(i), caller->unit, context, 0);
+void AddLocals(const CaptureRequest& request, uint32_t local_frames, RecordWriter& record,
+               Walker& walker, Locals& locals) {
+  PlannedFrames frames(request, record);
+  EntryValues* const entries = record.scratch().entries;
+  // From the outermost in: what a frame passes on may be what it was given itself.
+  for (uint32_t i = local_frames; i-- != 0;) FillEntryValues(frames, i, locals, entries[i]);
+  PlannedFrame frame;
+  for (uint32_t i = 0; i < local_frames; ++i) {
+    frames.Get(i, frame);
+    if (frame.unit == nullptr) continue;
+    walker.SetUnit(static_cast<uint16_t>(i), frame.unit);
+    if (i == 0) {
+      const SitePlan& site = request.probe->sites[request.site_index];
+      locals.AddVariables(0, *frame.unit, frame.context, site.first_expression,
+                          site.expression_count);
+    }
+    locals.AddFrame(static_cast<uint16_t>(i), *frame.unit, frame.context,
+                    static_cast<uint32_t>(frame.plan - frame.unit->frames));
   }
 }
 
@@ -150,8 +221,9 @@ void Capture(const CaptureRequest& request, FastReader& reader, const ring::Slot
       request.start_ticks + g_process.ticks_per_second.load(std::memory_order_relaxed) / 50;
   Walker walker(record, reader, limits, deadline);
   Locals locals(record, walker, request.cells);
-  AddSiteFrame(request, record, walker, locals);
-  AddCallers(Clamp(limits.local_frames, 1, kMaxLocalFrames), record, walker, locals);
+  AddLocals(request,
+            Clamp(record.header().frame_count, 1, Clamp(limits.local_frames, 1, kMaxLocalFrames)),
+            record, walker, locals);
   walker.Run();
   record.Finish();
   record.header().end_ticks = stillframe_read_ticks();

@@ -52,6 +52,7 @@ struct UnitView {
   const Variable* variables;
   const VirtualFrame* virtual_frames;
   const FramePlan* frames;
+  const CallParameter* call_parameters;
 };
 
 // What a hit does once its condition holds.

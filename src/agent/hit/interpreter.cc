@@ -123,6 +123,12 @@ EvalResult EvaluateWithStack(uint64_t* cells, const Insn* code, uint32_t count,
       case Op::kXmm:
         if (!LoadXmm(frame, *insn, *++top)) return {0, Code::kNotSaved};
         break;
+      case Op::kEntryValue:
+        if (frame.entry == nullptr || (frame.entry->valid >> insn->a & 1) == 0) {
+          return {0, Code::kOptimizedOut};
+        }
+        *++top = frame.entry->cells[insn->a];
+        break;
       case Op::kLoad:
         result = *top;
         *top = 0;  // the bytes above what is read

@@ -16,6 +16,13 @@ struct StringRef {
   uint64_t size_bytes;
 };
 
+// What argument registers held when a frame's function was entered (plan/program.h: entry cells).
+struct EntryValues {
+  uint64_t cells[kEntryCells];
+  uint32_t valid;  // bit i: cells[i] is known
+  uint32_t pad;
+};
+
 // The machine frame that a program looks at.
 struct FrameContext {
   const uint64_t* registers;  // kRegisterCount cells in DWARF order
@@ -25,6 +32,7 @@ struct FrameContext {
   uint64_t cfa;
   uint64_t load_bias;        // of the module whose unit this is
   const uint8_t (*xmm)[16];  // nullptr: not available in this frame
+  const EntryValues* entry;  // nullptr: none is known
 };
 
 // Copies size_bytes from the target; false = it cannot be read. Never faults.

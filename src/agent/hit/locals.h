@@ -24,6 +24,13 @@ class Locals {
   // Variables [first, first + count) of the unit, as seen by `context`.
   void AddVariables(uint16_t frame, const UnitView& unit, const FrameContext& context,
                     uint32_t first, uint32_t count);
+  // One program in such a frame; false when it has no value.
+  bool Evaluate(const UnitView& unit, const FrameContext& context, const Program& program,
+                uint64_t& value) {
+    unit_ = &unit;
+    context_ = &context;
+    return Run(program, value);
+  }
   // All source-level frames of unit.frames[plan].
   void AddFrame(uint16_t frame, const UnitView& unit, const FrameContext& context, uint32_t plan);
 

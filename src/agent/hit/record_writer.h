@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "agent/hit/interpreter.h"
 #include "agent/hit/memory.h"
 #include "agent/ring/hit_path.h"
 #include "agent/ring/ring.h"
@@ -16,6 +17,7 @@ SF_HIT_PATH_BEGIN
 
 inline constexpr uint32_t kMaxRecordBytes = 64 * 1024;
 inline constexpr uint32_t kMaxFrames = 128;
+inline constexpr uint32_t kMaxLocalFrames = 16;  // of which variables are captured
 inline constexpr uint32_t kSliceBytes = 8 * 1024;
 inline constexpr uint32_t kWindowBytes = 4 * 1024;
 inline constexpr uint32_t kMaxPending = 1024;
@@ -56,6 +58,7 @@ struct Cursor {
 
 // Large working memory of one capture: in the slot, not on the application's stack.
 struct Scratch {
+  EntryValues entries[kMaxLocalFrames];
   uint8_t value[kValueBytes];  // a variable that is not in memory
   uint8_t slice[kSliceBytes];
   uint8_t window[kWindowBytes];

@@ -19,7 +19,6 @@ namespace stillframe::hit {
 
 SF_HIT_PATH_BEGIN
 
-inline constexpr uint32_t kMaxLocalFrames = 16;
 inline constexpr uint32_t kMaxObjectBytes = 16 * 1024;
 // Larger ones come last: a huge table behind `this` must not cost the other variables their place.
 inline constexpr uint32_t kLargeBytes = 2 * 1024;

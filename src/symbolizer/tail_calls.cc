@@ -1,0 +1,79 @@
+#include "symbolizer/tail_calls.h"
+
+#include <dwarf.h>
+
+#include <set>
+
+#include "symbolizer/call_site_reader.h"
+#include "symbolizer/dwarf_util.h"
+
+namespace stillframe {
+namespace {
+
+constexpr size_t kMaxFunctions = 128;
+
+// The entries of the function that a call site names: the DIE itself, or its instances in the unit,
+// or what the symbol table knows under its name.
+std::vector<LinkAddress> EntriesOf(const Dwarf_Die& callee, UnitIndex& units,
+                                   const SymbolTable& symbols) {
+  std::vector<LinkAddress> entries;
+  if (const LinkAddress own = dwarf::FunctionEntryOf(callee); own.value != 0) return {own};
+  const Dwarf_Die origin = dwarf::Origin(callee);
+  Dwarf_Die copy = callee;
+  Dwarf_Die unit_die;
+  if (dwarf_diecu(&copy, &unit_die, nullptr, nullptr) != nullptr) {
+    for (const FunctionEntry& function : units.Functions(&unit_die)) {
+      if (dwarf::Origin(function.die).addr == origin.addr) entries.push_back(function.entry);
+    }
+  }
+  std::string_view name = dwarf::LinkageName(origin);
+  if (name.empty()) name = dwarf::Name(origin);
+  if (entries.empty() && !name.empty()) {
+    if (const auto address = symbols.FindByName(name)) entries.push_back(*address);
+  }
+  return entries;
+}
+
+}  // namespace
+
+const TailCallGraph::Node& TailCallGraph::Read(LinkAddress entry, UnitIndex& units,
+                                               const SymbolTable& symbols) {
+  const auto [known, is_new] = nodes_.try_emplace(entry);
+  Node& node = known->second;
+  if (!is_new) return node;
+  Dwarf_Die* const unit = units.FindByAddress(entry);
+  const FunctionEntry* const function =
+      unit == nullptr ? nullptr : units.FindFunction(unit, entry);
+  if (function == nullptr) return node;
+  for (const dwarf::TailCall& call : dwarf::TailCalls(function->die)) {
+    if (!call.callee) {
+      node.has_unknown = true;
+      continue;
+    }
+    for (const LinkAddress callee : EntriesOf(*call.callee, units, symbols)) {
+      node.callees.push_back(callee);
+    }
+  }
+  return node;
+}
+
+bool TailCallGraph::MayReachItself(LinkAddress entry, UnitIndex& units,
+                                   const SymbolTable& symbols) {
+  std::set<LinkAddress> seen;
+  std::vector<LinkAddress> open{entry};
+  while (!open.empty()) {
+    const LinkAddress at = open.back();
+    open.pop_back();
+    const Node& node = Read(at, units, symbols);
+    if (node.has_unknown) return true;
+    for (const LinkAddress callee : node.callees) {
+      if (callee == entry) return true;
+      if (!seen.insert(callee).second) continue;
+      if (seen.size() > kMaxFunctions) return true;
+      open.push_back(callee);
+    }
+  }
+  return false;
+}
+
+}  // namespace stillframe
