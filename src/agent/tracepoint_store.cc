@@ -7,6 +7,7 @@
 
 #include "agent/hit_times.h"
 #include "agent/log_message.h"
+#include "agent/next_instruction.h"
 #include "agent/ring/ring.h"
 #include "agent/tick_clock.h"
 #include "base/log.h"
@@ -17,6 +18,7 @@ namespace {
 
 constexpr uint32_t kCallerLevels = 5;  // frames 1 to 4 show variables, which 1 to 5 pass on
 constexpr uint32_t kMaxPreparedCallers = 32;
+constexpr int kMaxInstructionsBehind = 3;
 constexpr int64_t kBudgetEveryNs = 50'000'000;
 constexpr int64_t kFirstPauseNs = 1'000'000'000;
 constexpr int64_t kMaxPauseNs = 64'000'000'000;
@@ -47,6 +49,7 @@ PlanRequest MakeRequest(const model::TracepointSpec& spec, const model::LogTempl
       .function = spec.location.function,
       .address =
           spec.location.address ? std::optional(LinkAddress(*spec.location.address)) : std::nullopt,
+      .line_addresses = {},
       .condition = spec.condition,
       .expressions = ExpressionsOf(log, spec),
       .limits = {.frames = is_log ? 1 : capture.frames,
@@ -270,7 +273,12 @@ void TracepointStore::CompileAndArm(Active& active) {
     }
   }
   callers_.Publish();
-  for (auto& [module, plan] : plans) ArmIn(active, *module, std::move(plan));
+  for (auto& [module, plan] : plans) {
+    ArmIn(active, *module, std::move(plan));
+    // An address is meant exactly; of a line, its beginning.
+    if (active.desired.spec.location.address) continue;
+    ArmBehind(active, *module, *active.probes.back(), kMaxInstructionsBehind);
+  }
   size_t armed = 0;
   Status refusal;
   for (const auto& probe : active.probes) {
@@ -295,6 +303,25 @@ void TracepointStore::ArmIn(Active& active, const LoadedModule& module, ProbePla
   // In the list before it is armed: hits may then use it, so nothing may destroy it.
   active.probes.push_back(std::move(probe));
   active.probes.back()->Arm(*sites_);
+}
+
+void TracepointStore::ArmBehind(Active& active, const LoadedModule& module,
+                                const ModuleProbe& probe, int tries) {
+  if (tries == 0) return;
+  auto opened = symbolizer_->OpenModule(module.path, module.build_id);
+  const auto log = ReadLogTemplate(active.desired.spec);
+  if (!opened.ok() || !log.ok()) return;
+  PlanRequest request = MakeRequest(active.desired.spec, *log, options_.bytes_per_snapshot);
+  for (const model::SiteStatus& site : probe.sites()) {
+    if (!site.reason.starts_with(CodeName(Code::kUnsafeSite))) continue;
+    const auto next = NextOfSameLine(**opened, LinkAddress(site.address));
+    if (next) request.line_addresses.push_back(*next);
+  }
+  if (request.line_addresses.empty()) return;
+  auto plan = (*opened)->Compile(request);
+  if (!plan.ok()) return;
+  ArmIn(active, module, std::move(*plan));
+  ArmBehind(active, module, *active.probes.back(), tries - 1);
 }
 
 void TracepointStore::TakeOut(Active& active) {

@@ -97,6 +97,8 @@ class TracepointStore {
   void Arm(Active& active);
   void CompileAndArm(Active& active);
   void ArmIn(Active& active, const LoadedModule& module, ProbePlan plan);
+  // Sites of the probe that no jump fits are tried one or a few instructions later.
+  void ArmBehind(Active& active, const LoadedModule& module, const ModuleProbe& probe, int tries);
   Status CompileEverywhere(const Active& active, Plans& plans);
   Status CompileEverywhere(const Active& active, bool name_near_files, Plans& plans);
   void TakeOut(Active& active);

@@ -81,15 +81,15 @@ struct FramePlan {
   // none). Programs that want entry values may have them when the call in the frame above is known
   // to call this very function, and the function cannot have come back to its own entry by tail
   // calls, which would leave the same return address.
-  LinkAddress function_entry;
+  LinkAddress function_entry{};
   uint64_t function_name = 0;
   uint8_t uses_entry_values = 0;  // a variable or a call parameter of this frame
   uint8_t may_tail_call_itself = 1;
   uint8_t pad[6] = {};
   // Of callers: what is called here. 0, 0 and empty: not known.
-  LinkAddress callee_entry;
+  LinkAddress callee_entry{};
   uint64_t callee_name = 0;
-  Program callee;  // of an indirect call: its target's runtime address
+  Program callee{};  // of an indirect call: its target's runtime address
   uint32_t first_parameter = 0;
   uint32_t parameter_count = 0;
 };

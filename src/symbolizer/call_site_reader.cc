@@ -108,8 +108,7 @@ void AddCallParameters(const Dwarf_Die& site, const LocationContext& context, Pl
     return true;
   });
   frame.parameter_count = static_cast<uint32_t>(parameters.size()) - frame.first_parameter;
-  frame.callee =
-      ReadProgram(site, DW_AT_call_target, DW_AT_GNU_call_site_target, context, tables);
+  frame.callee = ReadProgram(site, DW_AT_call_target, DW_AT_GNU_call_site_target, context, tables);
 }
 
 uint64_t NameHash(std::string_view linkage_name) {
@@ -133,8 +132,7 @@ std::vector<TailCall> TailCalls(const Dwarf_Die& function) {
   ForEachCallSite(function, 0, left, [&](const Dwarf_Die& site) {
     if (!IsTailCall(site)) return true;
     const bool gnu = Tag(site) == DW_TAG_GNU_call_site;
-    calls.push_back(
-        {Reference(site, gnu ? DW_AT_abstract_origin : DW_AT_call_origin, false)});
+    calls.push_back({Reference(site, gnu ? DW_AT_abstract_origin : DW_AT_call_origin, false)});
     return true;
   });
   return calls;

@@ -12,6 +12,7 @@
 #include "symbolizer/expression.h"
 #include "symbolizer/frame_compiler.h"
 #include "symbolizer/function_sites.h"
+#include "symbolizer/inline_chain_lines.h"
 #include "symbolizer/line_sites.h"
 #include "symbolizer/module_debug.h"
 #include "symbolizer/plan_builder.h"
@@ -39,6 +40,9 @@ class DwarfModule : public SymbolModule {
   Result<CallerPlan> CompileCaller(LinkAddress return_address, bool pc_is_exact,
                                    const CaptureLimits& limits) override;
   std::vector<LinkAddress> LikelyCallers(LinkAddress address, uint32_t max) override;
+  std::vector<uint8_t> ReadCode(LinkAddress address, uint32_t size_bytes) override;
+  std::pair<LinkAddress, LinkAddress> FunctionRange(LinkAddress address) override;
+  bool SameLine(LinkAddress a, LinkAddress b) override;
   std::vector<SourceFrame> Symbolize(LinkAddress pc) override;
   std::string SymbolName(LinkAddress address) override;
   Result<std::vector<std::string>> Files(std::string_view suffix) override;
@@ -130,8 +134,26 @@ Result<ProbePlan> DwarfModule::Compile(const PlanRequest& request) {
   return plan;
 }
 
+// The addresses that the request names, of the file and line (or function) that it names too.
+Result<std::vector<LineSite>> ChosenSites(ModuleDebug& debug, const PlanRequest& request) {
+  std::vector<LineSite> sites;
+  for (const LinkAddress address : request.line_addresses) {
+    Dwarf_Die* const unit = debug.units.FindByAddress(address);
+    if (unit == nullptr) return Status(Code::kNotFound, "no debug information covers an address");
+    LineSite site;
+    site.address = address;
+    site.unit = unit;
+    const dwarf::SourceLine line = dwarf::LineAt(*unit, address);
+    site.file = line.file;
+    site.line = line.line;
+    sites.push_back(std::move(site));
+  }
+  return sites;
+}
+
 Result<std::vector<LineSite>> DwarfModule::FindSites(ModuleDebug& debug,
                                                      const PlanRequest& request) {
+  if (!request.line_addresses.empty()) return ChosenSites(debug, request);
   if (request.address) return FindAddressSite(debug, *elf_, *request.address);
   if (!request.function.empty()) {
     return FindFunctionSites(debug, *elf_, Symbols(), request.function);
@@ -170,29 +192,49 @@ void DwarfModule::CompleteFrame(ModuleDebug& debug, FramePlan& frame) {
       tail_calls_.MayReachItself(frame.function_entry, debug.units, Symbols()) ? 1 : 0;
 }
 
+std::vector<uint8_t> DwarfModule::ReadCode(LinkAddress address, uint32_t size_bytes) {
+  for (const ElfSegment& segment : elf_->load_segments()) {
+    const uint64_t at = address.value - segment.address.value;
+    if (address < segment.address || at >= segment.file_size_bytes) continue;
+    const uint64_t size = std::min<uint64_t>(size_bytes, segment.file_size_bytes - at);
+    auto bytes = elf_->ReadAt(FileOffset(segment.offset.value + at), size);
+    if (bytes.ok() && elf_->IsCode(address)) return std::move(*bytes);
+  }
+  return {};
+}
+
+std::pair<LinkAddress, LinkAddress> DwarfModule::FunctionRange(LinkAddress address) {
+  const auto debug = Debug();
+  Dwarf_Die* const unit = debug.ok() ? (*debug)->units.FindByAddress(address) : nullptr;
+  const FunctionEntry* const function =
+      unit == nullptr ? nullptr : (*debug)->units.FindFunction(unit, address);
+  if (function == nullptr || address < function->entry || address >= function->entry_end) return {};
+  return {function->entry, function->entry_end};
+}
+
+bool DwarfModule::SameLine(LinkAddress a, LinkAddress b) {
+  const auto debug = Debug();
+  Dwarf_Die* const unit = debug.ok() ? (*debug)->units.FindByAddress(a) : nullptr;
+  if (unit == nullptr || (*debug)->units.FindByAddress(b) != unit) return false;
+  const dwarf::SourceLine first = dwarf::LineAt(*unit, a), second = dwarf::LineAt(*unit, b);
+  return first.line != 0 && first.line == second.line && first.file == second.file;
+}
+
 // The debug information names the function that the source calls; the instruction, what runs.
 void DwarfModule::ReadCallee(FramePlan& frame) {
-  constexpr uint64_t kCallBytes = 5;
+  constexpr uint32_t kCallBytes = 5;
   constexpr uint8_t kCallRel32 = 0xe8;
-  for (const ElfSegment& segment : elf_->load_segments()) {
-    const uint64_t at = frame.pc.value - kCallBytes - segment.address.value;
-    if (frame.pc.value < segment.address.value + kCallBytes ||
-        at + kCallBytes > segment.file_size_bytes) {
-      continue;
-    }
-    const auto bytes = elf_->ReadAt(FileOffset(segment.offset.value + at), kCallBytes);
-    if (!bytes.ok() || (*bytes)[0] != kCallRel32) return;
-    int32_t distance = 0;
-    std::memcpy(&distance, bytes->data() + 1, sizeof distance);
-    const LinkAddress target = frame.pc + static_cast<uint64_t>(int64_t{distance});
-    const std::string_view imported = Symbols().PltName(target);
-    frame.callee = {};  // a direct call needs no program
-    if (imported.empty()) {
-      frame.callee_entry = target;
-    } else {
-      frame.callee_name = dwarf::NameHash(imported);
-    }
-    return;
+  const std::vector<uint8_t> call = ReadCode(frame.pc - kCallBytes, kCallBytes);
+  if (call.size() != kCallBytes || call[0] != kCallRel32) return;
+  int32_t distance = 0;
+  std::memcpy(&distance, call.data() + 1, sizeof distance);
+  const LinkAddress target = frame.pc + static_cast<uint64_t>(int64_t{distance});
+  const std::string_view imported = Symbols().PltName(target);
+  frame.callee = {};  // a direct call needs no program
+  if (imported.empty()) {
+    frame.callee_entry = target;
+  } else {
+    frame.callee_name = dwarf::NameHash(imported);
   }
 }
 

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/address.h"
@@ -39,6 +40,8 @@ struct PlanRequest {
   uint32_t line = 0;
   std::string function;  // "shop::Checkout", "Checkout", or with its parameters as frames show it
   std::optional<LinkAddress> address;
+  // Instead of the line's own addresses: these, which belong to it.
+  std::vector<LinkAddress> line_addresses;
   std::string condition;                 // "" = always
   std::vector<std::string> expressions;  // watches
   CaptureLimits limits;
@@ -85,6 +88,13 @@ class SymbolModule {
   // Return addresses of direct calls to the function that contains `address`, as far as this
   // module's debug information names them; at most `max`. Best effort: may be empty.
   virtual std::vector<LinkAddress> LikelyCallers(LinkAddress address, uint32_t max) = 0;
+
+  // Bytes of code from the file; fewer at its end, none when the address is not code.
+  virtual std::vector<uint8_t> ReadCode(LinkAddress address, uint32_t size_bytes) = 0;
+  // Where the function's part that holds the address begins and ends; 0, 0 when none is known.
+  virtual std::pair<LinkAddress, LinkAddress> FunctionRange(LinkAddress address) = 0;
+  // Whether the line table gives both the same file and line.
+  virtual bool SameLine(LinkAddress a, LinkAddress b) = 0;
 
   // Innermost first; never empty: the last resort is one frame with an empty function.
   virtual std::vector<SourceFrame> Symbolize(LinkAddress pc) = 0;

@@ -42,8 +42,7 @@ const TailCallGraph::Node& TailCallGraph::Read(LinkAddress entry, UnitIndex& uni
   Node& node = known->second;
   if (!is_new) return node;
   Dwarf_Die* const unit = units.FindByAddress(entry);
-  const FunctionEntry* const function =
-      unit == nullptr ? nullptr : units.FindFunction(unit, entry);
+  const FunctionEntry* const function = unit == nullptr ? nullptr : units.FindFunction(unit, entry);
   if (function == nullptr) return node;
   for (const dwarf::TailCall& call : dwarf::TailCalls(function->die)) {
     if (!call.callee) {

@@ -30,9 +30,9 @@ struct FrameContext {
   uint8_t cfa_known;
   uint8_t pad[3];
   uint64_t cfa;
-  uint64_t load_bias;        // of the module whose unit this is
-  const uint8_t (*xmm)[16];  // nullptr: not available in this frame
-  const EntryValues* entry;  // nullptr: none is known
+  uint64_t load_bias;                  // of the module whose unit this is
+  const uint8_t (*xmm)[16];            // nullptr: not available in this frame
+  const EntryValues* entry = nullptr;  // none is known
 };
 
 // Copies size_bytes from the target; false = it cannot be read. Never faults.

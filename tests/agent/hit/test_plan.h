@@ -125,10 +125,11 @@ class TestPlan {
   UnitView MakeView() {
     strings_.clear();
     for (const std::string& text : unit.strings) strings_.push_back({text.data(), text.size()});
-    return {
-        unit.code.data(),  strings_.data(),    unit.types.data(),     unit.members.data(),
-        unit.views.data(), unit.pieces.data(), unit.variables.data(), unit.virtual_frames.data(),
-        unit.frames.data()};
+    return {unit.code.data(),      strings_.data(),
+            unit.types.data(),     unit.members.data(),
+            unit.views.data(),     unit.pieces.data(),
+            unit.variables.data(), unit.virtual_frames.data(),
+            unit.frames.data(),    unit.call_parameters.data()};
   }
 
  private:

@@ -1,0 +1,18 @@
+// Where a line can be probed when the instruction that begins it cannot.
+#ifndef STILLFRAME_AGENT_NEXT_INSTRUCTION_H_
+#define STILLFRAME_AGENT_NEXT_INSTRUCTION_H_
+
+#include <optional>
+
+#include "symbolizer/symbolizer.h"
+
+namespace stillframe::agent {
+
+// The first instruction behind the one at `site` that runs exactly when that one does and belongs
+// to the same line: nothing before it goes elsewhere, and nothing else leads to it. nullopt when
+// there is none. Agent thread.
+std::optional<LinkAddress> NextOfSameLine(SymbolModule& module, LinkAddress site);
+
+}  // namespace stillframe::agent
+
+#endif  // STILLFRAME_AGENT_NEXT_INSTRUCTION_H_

@@ -1,0 +1,59 @@
+#include "agent/probe/arch/x86_64/instruction.h"
+#include "agent/probe/plain_code.h"
+
+namespace stillframe::probe {
+namespace {
+
+using arch::DecodeInstruction;
+using arch::Encoding;
+using arch::Instruction;
+using arch::OpcodeMap;
+
+bool In(uint8_t opcode, uint8_t first, uint8_t last) { return opcode >= first && opcode <= last; }
+
+// Intel SDM volume 2, appendix A: what may go elsewhere, or into the kernel.
+bool Diverts(const Instruction& insn) {
+  if (insn.encoding != Encoding::kLegacy) return false;
+  const uint8_t op = insn.opcode;
+  switch (insn.map) {
+    case OpcodeMap::kOneByte:
+      if (op == 0xff) return insn.modrm_reg() >= 2 && insn.modrm_reg() <= 5;
+      return In(op, 0x70, 0x7f) || In(op, 0xe0, 0xe3) || In(op, 0xe8, 0xeb) || op == 0xc2 ||
+             op == 0xc3 || In(op, 0xca, 0xcf) || op == 0xf1 || op == 0xf4 || op == 0x9b;
+    case OpcodeMap::k0F:
+      return In(op, 0x80, 0x8f) || op == 0x05 || op == 0x07 || op == 0x0b || op == 0x34 ||
+             op == 0x35 || op == 0xb9 || op == 0xff || op == 0x01;
+    default:
+      return false;
+  }
+}
+
+bool IsRelativeBranch(const Instruction& insn) {
+  if (insn.encoding != Encoding::kLegacy) return false;
+  if (insn.map == OpcodeMap::k0F) return In(insn.opcode, 0x80, 0x8f);
+  return insn.map == OpcodeMap::kOneByte &&
+         (In(insn.opcode, 0x70, 0x7f) || In(insn.opcode, 0xe0, 0xe3) ||
+          In(insn.opcode, 0xe8, 0xe9) || insn.opcode == 0xeb);
+}
+
+}  // namespace
+
+uint32_t PlainInstructionBytes(std::span<const uint8_t> text) {
+  const std::optional<Instruction> insn = DecodeInstruction(text);
+  return insn && !Diverts(*insn) ? insn->length : 0;
+}
+
+bool MayBeBranchTarget(std::span<const uint8_t> text, uint64_t text_address, uint64_t address) {
+  for (size_t at = 0; at < text.size();) {
+    const std::optional<Instruction> insn = DecodeInstruction(text.subspan(at));
+    if (!insn) return true;
+    at += insn->length;
+    if (IsRelativeBranch(*insn) &&
+        text_address + at + static_cast<uint64_t>(insn->BranchDisplacement()) == address) {
+      return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace stillframe::probe
