@@ -16,7 +16,8 @@ namespace http = boost::beast::http;
 using boost::system::error_code;
 
 constexpr uint64_t kLingerBytes = 16u << 20;
-constexpr uint32_t kLingerMs = 2'000;
+constexpr uint32_t kGoodbyeMs = 2'000;
+constexpr uint32_t kLingerMs = 10'000;  // a peer on a slow line sends on until it sees the answer
 
 std::string ToString(boost::beast::string_view text) { return {text.data(), text.size()}; }
 
@@ -400,23 +401,24 @@ void Connection::AnswerDone() {
 // Closing with unread bytes in the socket makes the kernel send RST, which can destroy the answer
 // before the peer has read it (RFC 9112 §9.6): say goodbye, then read what still comes.
 void Connection::Linger() {
-  Deadline(kLingerMs);
-  stream_->ShutdownSend([self = shared_from_this()](const error_code& ec, std::size_t) {
+  Deadline(body_unread_ ? kLingerMs : kGoodbyeMs);
+  stream_->ShutdownSend([self = shared_from_this()](const error_code&, std::size_t) {
     if (self->closed_) return;
-    if (ec || !self->body_unread_) return self->Close();
+    // Failed or not: the peer that still sends is the one whose answer is in danger.
+    if (!self->body_unread_) return self->Close();
     self->LingerRead();
   });
 }
 
 void Connection::LingerRead() {
   if (reading_) return Close();
-  stream_->ReadSome(chunk_.data(), chunk_.size(),
-                    [self = shared_from_this()](const error_code& ec, std::size_t size) {
-                      if (self->closed_) return;
-                      self->lingered_bytes_ += size;
-                      if (ec || self->lingered_bytes_ > kLingerBytes) return self->Close();
-                      self->LingerRead();
-                    });
+  stream_->DrainSome(chunk_.data(), chunk_.size(),
+                     [self = shared_from_this()](const error_code& ec, std::size_t size) {
+                       if (self->closed_) return;
+                       self->lingered_bytes_ += size;
+                       if (ec || self->lingered_bytes_ > kLingerBytes) return self->Close();
+                       self->LingerRead();
+                     });
 }
 
 std::string Connection::Head(const Response& response, bool stream) const {

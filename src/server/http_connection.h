@@ -26,8 +26,11 @@ class ByteStream {
   virtual void Handshake(IoHandler done) = 0;
   virtual void ReadSome(void* data, std::size_t size, IoHandler done) = 0;
   virtual void WriteAll(const std::string& data, IoHandler done) = 0;  // data outlives the write
-  // Tells the peer that nothing more comes; it may still be read from.
+  // Tells the peer that nothing more comes. With TLS it may fail for no more than that the peer was
+  // still sending; either way only DrainSome() may follow.
   virtual void ShutdownSend(IoHandler done) = 0;
+  // After ShutdownSend: takes bytes off the socket as they are, for nobody to look at.
+  virtual void DrainSome(void* data, std::size_t size, IoHandler done) = 0;
   virtual void Close() = 0;
 };
 

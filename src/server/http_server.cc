@@ -30,6 +30,9 @@ class PlainStream : public ByteStream {
     socket_.shutdown(tcp::socket::shutdown_send, ec);
     done(ec, 0);
   }
+  void DrainSome(void* data, std::size_t size, IoHandler done) override {
+    socket_.async_read_some(asio::buffer(data, size), std::move(done));
+  }
   void Close() override {
     error_code ignored;
     socket_.close(ignored);
@@ -53,8 +56,17 @@ class TlsStream : public ByteStream {
     asio::async_write(stream_, asio::buffer(data), std::move(done));
   }
   void ShutdownSend(IoHandler done) override {
-    // close_notify; the peer's own is awaited until the caller's deadline closes the socket.
-    stream_.async_shutdown([done = std::move(done)](const error_code& ec) { done(ec, 0); });
+    // close_notify; the peer's own is awaited until the caller's deadline closes the socket. A
+    // record that comes instead is an error to OpenSSL, and the session decrypts nothing from then
+    // on.
+    stream_.async_shutdown([this, done = std::move(done)](const error_code& ec) {
+      error_code ignored;
+      stream_.next_layer().shutdown(tcp::socket::shutdown_send, ignored);
+      done(ec, 0);
+    });
+  }
+  void DrainSome(void* data, std::size_t size, IoHandler done) override {
+    stream_.next_layer().async_read_some(asio::buffer(data, size), std::move(done));
   }
   void Close() override {
     error_code ignored;

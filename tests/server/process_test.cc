@@ -279,12 +279,7 @@ TEST(Process, ServesOverTls) {
   const Folder folder;
   const std::string cert = (folder.path / "cert.pem").string();
   const std::string key = (folder.path / "key.pem").string();
-  ASSERT_EQ(
-      RunToEnd({"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key, "-out", cert, "-days",
-                "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"})
-          .code,
-      0);
+  ASSERT_TRUE(MakeCertificate(cert, key));
   ServerProcess server({"--tls-cert", cert, "--tls-key", key});
   EXPECT_EQ(server.Get("/v1/services", server.admin_key).status, 0);  // not trusted
   server.ca_file = cert;

@@ -84,6 +84,14 @@ inline Ended RunToEnd(const std::vector<std::string>& args) {
           ReadAll(folder.path / "err")};
 }
 
+// For 127.0.0.1, signed by itself.
+inline bool MakeCertificate(const std::string& cert, const std::string& key) {
+  return RunToEnd({"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                   "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key, "-out", cert, "-days",
+                   "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"})
+             .code == 0;
+}
+
 struct Answer {
   long status = 0;
   std::string body, headers;
