@@ -97,6 +97,8 @@ class FileLink final : public Link {
   }
   bool knows_desired() const override { return knows_desired_; }
 
+  void Answer(model::Answer /*answer*/) override {}  // nobody asks
+
   void Report(std::vector<model::TracepointReport> reports, bool urgent) override {
     if (!urgent) return;
     for (const model::TracepointReport& report : reports) {

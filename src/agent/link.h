@@ -23,7 +23,7 @@ class Link {
   virtual bool knows_desired() const = 0;
   // Queries of the server since the last call, and their answers.
   virtual std::vector<model::Query> TakeQueries() { return {}; }
-  virtual void Answer(model::Answer) {}
+  virtual void Answer(model::Answer answer) = 0;
   // Statuses to report; `urgent` = a state changed, tell at once.
   virtual void Report(std::vector<model::TracepointReport> reports, bool urgent) = 0;
   // Moves what it can from the outbox. May finish later.
@@ -32,7 +32,7 @@ class Link {
   virtual void Wait(uint32_t timeout_ms) = 0;
   virtual void Wake() = 0;
   // The last words before the thread ends: final statuses, at most timeout_ms.
-  virtual void Close(std::vector<model::TracepointReport>, uint32_t /*timeout_ms*/) {}
+  virtual void Close(std::vector<model::TracepointReport> reports, uint32_t timeout_ms) = 0;
 };
 
 Result<std::unique_ptr<Link>> MakeServerLink(const Options& options,
