@@ -27,6 +27,12 @@ class CallerPlans {
   // Compiles likely callers of the function at `site`, breadth first up to `levels` and at most
   // `max` plans.
   void Prepare(const LoadedModule& module, LinkAddress site, uint32_t levels, uint32_t max);
+  // The same for a caller that is known: its plan, and those of its own likely callers.
+  void PrepareCaller(const LoadedModule& module, LinkAddress return_address, uint32_t levels,
+                     uint32_t max) {
+    Compile(module.bias.ToRuntime(return_address), false, &module);
+    Prepare(module, return_address - 1, levels, max);
+  }
   // Publishes the table for the hit path when it changed.
   void Publish();
   // A module went away.

@@ -9,6 +9,7 @@
 #include "agent/hit/hit.h"
 #include "agent/identity.h"
 #include "agent/ring/ring.h"
+#include "agent/thrown.h"
 #include "base/log.h"
 
 namespace stillframe::agent {
@@ -97,6 +98,7 @@ void Collector::Decode(std::span<const uint8_t> record, uint64_t sequence) {
     return;
   }
   if (probe->log()) MakeLogEvent(*probe->log(), *snapshot);
+  if (probe->plan().hides_site_frame) NameThrown(*snapshot);
   Describe(*snapshot, id, sequence, header.start_ticks);
   snapshot->capture_nanos = static_cast<uint32_t>(
       std::min<uint64_t>(clock_.Nanos(header.end_ticks - header.start_ticks), UINT32_MAX));

@@ -18,6 +18,7 @@ namespace {
 
 constexpr uint32_t kCallerLevels = 5;  // frames 1 to 4 show variables, which 1 to 5 pass on
 constexpr uint32_t kMaxPreparedCallers = 32;
+constexpr uint32_t kMaxPreparedThrowers = 64;
 constexpr int kMaxInstructionsBehind = 3;
 constexpr int64_t kBudgetEveryNs = 50'000'000;
 constexpr int64_t kFirstPauseNs = 1'000'000'000;
@@ -34,7 +35,14 @@ Status CheckSupported(const model::TracepointSpec& spec) {
       spec.kind != model::Kind::kLog) {
     return refuse("tracepoints of kind " + std::string(model::KindName(spec.kind)) + " are");
   }
-  if (!spec.location.exception.empty()) return refuse("exception locations are");
+  if (!spec.location.exception.empty()) {
+    if (spec.kind != model::Kind::kSnapshot && spec.kind != model::Kind::kCounter) {
+      return refuse("throws can only be SNAPSHOT or COUNTER; other kinds are");
+    }
+    if (!spec.condition.empty() || !spec.expressions.empty()) {
+      return refuse("conditions and expressions over a thrown object are");
+    }
+  }
   if (!spec.selector.trace_id.empty()) return refuse("trace-scoped tracepoints are");
   return Status();
 }
@@ -49,6 +57,7 @@ PlanRequest MakeRequest(const model::TracepointSpec& spec, const model::LogTempl
       .function = spec.location.function,
       .address =
           spec.location.address ? std::optional(LinkAddress(*spec.location.address)) : std::nullopt,
+      .thrown = {},
       .line_addresses = {},
       .condition = spec.condition,
       .expressions = ExpressionsOf(log, spec),
@@ -215,6 +224,11 @@ Status TracepointStore::CompileEverywhere(const Active& active, bool name_near_f
   SF_ASSIGN_OR_RETURN(const model::LogTemplate log, ReadLogTemplate(active.desired.spec));
   PlanRequest request = MakeRequest(active.desired.spec, log, options_.bytes_per_snapshot);
   request.name_near_files = name_near_files;
+  if (!active.desired.spec.location.exception.empty()) {
+    request.thrown = ThrownTypes(active.desired.spec.location.exception);
+    ++request.limits.frames;  // the runtime's own is not shown
+    ++request.limits.local_frames;
+  }
   Status worst;
   int weight = -1;
   for (const LoadedModule& module : modules_) {
@@ -239,6 +253,35 @@ Status TracepointStore::CompileEverywhere(const Active& active, bool name_near_f
                   "no module '" + active.desired.spec.location.module + "' is loaded");
   }
   return worst;
+}
+
+// The type may be defined, or only known, in any module.
+std::vector<std::string> TracepointStore::ThrownTypes(const std::string& type) {
+  if (type == "*") return {type};
+  std::set<std::string> names;
+  for (const LoadedModule& module : modules_) {
+    if (module.is_agent || module.is_vdso) continue;
+    auto opened = symbolizer_->OpenModule(module.path, module.build_id);
+    if (!opened.ok()) continue;
+    for (std::string& name : (*opened)->TypeInfoNames(type)) names.insert(std::move(name));
+  }
+  // No symbol and no plain name: nothing matches.
+  if (names.empty()) names.insert(type);
+  return {names.begin(), names.end()};
+}
+
+// Who throws, so that the first hit has their values too.
+void TracepointStore::PrepareThrowers() {
+  uint32_t left = kMaxPreparedThrowers;
+  for (const LoadedModule& module : modules_) {
+    if (module.is_agent || module.is_vdso || left == 0) continue;
+    auto opened = symbolizer_->OpenModule(module.path, module.build_id);
+    if (!opened.ok() || !(*opened)->debug_status().ok()) continue;
+    for (const LinkAddress after : (*opened)->CallersOfImport("__cxa_throw", left)) {
+      callers_.PrepareCaller(module, after, kCallerLevels - 1, kMaxPreparedCallers);
+      if (left > 0) --left;
+    }
+  }
 }
 
 void TracepointStore::Arm(Active& active) {
@@ -272,6 +315,7 @@ void TracepointStore::CompileAndArm(Active& active) {
       callers_.Prepare(*module, plan.sites[0].address, kCallerLevels, kMaxPreparedCallers);
     }
   }
+  if (!active.desired.spec.location.exception.empty()) PrepareThrowers();
   callers_.Publish();
   for (auto& [module, plan] : plans) {
     ArmIn(active, *module, std::move(plan));

@@ -94,6 +94,8 @@ class TracepointStore {
   void ForgetUnloaded(const std::vector<LoadedModule>& now);
   // Our patches went with the old copy of a module that is in the list as before.
   bool WasReloaded(const LoadedModule& module) const;
+  std::vector<std::string> ThrownTypes(const std::string& type);
+  void PrepareThrowers();
   void Arm(Active& active);
   void CompileAndArm(Active& active);
   void ArmIn(Active& active, const LoadedModule& module, ProbePlan plan);

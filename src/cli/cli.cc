@@ -21,7 +21,10 @@ void AddGlobals(CLI::App& app, GlobalOptions& global, std::string& output, bool&
 
 void AddSet(CLI::App& app, Action& action, SetOptions& set) {
   CLI::App* command = app.add_subcommand("set", "set a tracepoint");
-  command->add_option("place", set.place, "FILE:LINE, FUNCTION or [MODULE:]0xADDRESS")->required();
+  CLI::Option* place =
+      command->add_option("place", set.place, "FILE:LINE, FUNCTION or [MODULE:]0xADDRESS");
+  command->add_option("--exception", set.exception, "instead: where this type is thrown, or '*'")
+      ->excludes(place);
   command->add_option("--if", set.condition, "C++ condition");
   // One value an option, so that an expression may begin with anything.
   command->add_option("--watch", set.watches, "expression to show")->allow_extra_args(false);

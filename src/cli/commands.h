@@ -20,6 +20,7 @@ struct GlobalOptions {
 };
 
 struct SetOptions {
+  std::string exception;
   std::string place;  // FILE:LINE
   std::string condition, log, service;
   std::vector<std::string> watches;

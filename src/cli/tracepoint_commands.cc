@@ -260,7 +260,11 @@ int FailUsage(const std::string& message) {
 }
 
 int RunSet(const GlobalOptions& global, const SetOptions& options) {
-  Json location = LocationOf(options.place);
+  if (options.place.empty() && options.exception.empty()) {
+    return FailUsage("say where: FILE:LINE, a function, an address or --exception TYPE");
+  }
+  Json location = options.exception.empty() ? LocationOf(options.place)
+                                            : Json{{"exception", options.exception}};
   if (location.is_null()) {
     return FailUsage("'" + options.place + "' is not FILE:LINE, a function or an address");
   }

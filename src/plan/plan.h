@@ -175,6 +175,7 @@ struct ProbePlan {
   std::vector<SitePlan> sites;
   std::vector<RefusedSite> refused;  // never empty sites because of these: then Compile fails
   CaptureLimits limits;
+  bool hides_site_frame = false;  // it is the runtime's; what called it is of interest
 };
 
 // The plan of a caller pc, made after (or before) it is first seen.

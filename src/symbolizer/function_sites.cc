@@ -23,23 +23,6 @@ constexpr size_t kMaxDies = 4u << 20;
 constexpr int kMaxDepth = 64;
 constexpr size_t kMaxNear = 5;
 
-// With indirect branch tracking the first instruction must stay where indirect calls land.
-LinkAddress SkipLandingPad(const ElfFile& module, LinkAddress address) {
-  constexpr std::array<uint8_t, 4> kEndbr64{0xf3, 0x0f, 0x1e, 0xfa};
-  for (const ElfSegment& segment : module.load_segments()) {
-    if (address < segment.address ||
-        address.value - segment.address.value + 4 > segment.file_size_bytes) {
-      continue;
-    }
-    const FileOffset at(segment.offset.value + (address.value - segment.address.value));
-    const auto bytes = module.ReadAt(at, kEndbr64.size());
-    if (bytes.ok() && std::equal(kEndbr64.begin(), kEndbr64.end(), bytes->begin(), bytes->end())) {
-      return address + kEndbr64.size();
-    }
-  }
-  return address;
-}
-
 uint64_t LineProgramOf(Dwarf_Die unit) {
   return dwarf::Unsigned(unit, DW_AT_stmt_list, false).value_or(0);
 }
@@ -185,6 +168,22 @@ Status FunctionNotFound(std::string_view wanted, const SymbolTable& symbols) {
 }
 
 }  // namespace
+
+LinkAddress SkipLandingPad(const ElfFile& module, LinkAddress address) {
+  constexpr std::array<uint8_t, 4> kEndbr64{0xf3, 0x0f, 0x1e, 0xfa};
+  for (const ElfSegment& segment : module.load_segments()) {
+    if (address < segment.address ||
+        address.value - segment.address.value + 4 > segment.file_size_bytes) {
+      continue;
+    }
+    const FileOffset at(segment.offset.value + (address.value - segment.address.value));
+    const auto bytes = module.ReadAt(at, kEndbr64.size());
+    if (bytes.ok() && std::equal(kEndbr64.begin(), kEndbr64.end(), bytes->begin(), bytes->end())) {
+      return address + kEndbr64.size();
+    }
+  }
+  return address;
+}
 
 Result<std::vector<LineSite>> FindFunctionSites(ModuleDebug& debug, const ElfFile& module,
                                                 const SymbolTable& symbols,

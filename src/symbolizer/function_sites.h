@@ -18,6 +18,10 @@ Result<std::vector<LineSite>> FindFunctionSites(ModuleDebug& debug, const ElfFil
                                                 const SymbolTable& symbols,
                                                 std::string_view function);
 
+// Behind the function's endbr64, if it has one: with indirect branch tracking the first instruction
+// must stay where indirect calls land.
+LinkAddress SkipLandingPad(const ElfFile& module, LinkAddress address);
+
 // The one address, if it is code that the debug information covers. Errors: kNotFound,
 // kNoDebugInfo.
 Result<std::vector<LineSite>> FindAddressSite(ModuleDebug& debug, const ElfFile& module,

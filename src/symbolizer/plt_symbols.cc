@@ -75,7 +75,7 @@ std::vector<PltSymbol> ReadPltSymbols(const ElfFile& module) {
       const auto name =
           names.find(GotEntryOf(ByteSpan(*bytes).subspan(at, slot_size), start.value));
       if (name != names.end()) {
-        found.push_back({start, slot_size, Demangle(name->second) + "@plt"});
+        found.push_back({start, slot_size, name->second});
       }
     }
   }

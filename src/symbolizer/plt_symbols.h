@@ -13,7 +13,7 @@ namespace stillframe {
 struct PltSymbol {
   LinkAddress start;
   uint64_t size_bytes = 0;
-  std::string name;  // "malloc@plt"
+  std::string name;  // of the import, mangled
 };
 
 // Slots of .plt, .plt.sec and .plt.got whose indirect jump goes through a relocated GOT entry. Best

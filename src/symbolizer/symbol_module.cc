@@ -18,12 +18,14 @@
 #include "symbolizer/plan_builder.h"
 #include "symbolizer/symbol_table.h"
 #include "symbolizer/tail_calls.h"
+#include "symbolizer/throw_plan.h"
 
 namespace stillframe {
 namespace {
 
 constexpr uint32_t kMaxCallers = 4096;
 constexpr size_t kRecentPlans = 32;
+constexpr int64_t kMaxScannedBytes = 256 << 20;
 
 class DwarfModule : public SymbolModule {
  public:
@@ -41,6 +43,10 @@ class DwarfModule : public SymbolModule {
                                    const CaptureLimits& limits) override;
   std::vector<LinkAddress> LikelyCallers(LinkAddress address, uint32_t max) override;
   std::vector<uint8_t> ReadCode(LinkAddress address, uint32_t size_bytes) override;
+  std::vector<std::string> TypeInfoNames(std::string_view type) override {
+    return stillframe::TypeInfoNames(Symbols(), type);
+  }
+  std::vector<LinkAddress> CallersOfImport(std::string_view name, uint32_t max) override;
   std::pair<LinkAddress, LinkAddress> FunctionRange(LinkAddress address) override;
   bool SameLine(LinkAddress a, LinkAddress b) override;
   std::vector<SourceFrame> Symbolize(LinkAddress pc) override;
@@ -60,6 +66,7 @@ class DwarfModule : public SymbolModule {
   }
   const ElfFile& DebugElf() const { return Located().separate ? *Located().separate : *elf_; }
   Result<ProbePlan> CompileAnew(const PlanRequest& request);
+  Result<ProbePlan> CompileThrows(const PlanRequest& request);
   Result<std::vector<LineSite>> FindSites(ModuleDebug& debug, const PlanRequest& request);
   Result<ModuleDebug*> Debug();
   // OK also when there is no telling.
@@ -161,7 +168,39 @@ Result<std::vector<LineSite>> DwarfModule::FindSites(ModuleDebug& debug,
   return FindLineSites(debug, request.file, request.line, request.name_near_files);
 }
 
+Result<ProbePlan> DwarfModule::CompileThrows(const PlanRequest& request) {
+  const bool any = request.thrown.size() == 1 && request.thrown[0] == "*";
+  SF_ASSIGN_OR_RETURN(
+      ProbePlan plan,
+      CompileThrow(*elf_, Symbols(), any ? std::vector<std::string>() : request.thrown,
+                   request.limits));
+  plan.module_path = path_;
+  SF_RETURN_IF_ERROR(VerifyPlan(plan).WithContext("plan for " + path_));
+  return plan;
+}
+
+std::vector<LinkAddress> DwarfModule::CallersOfImport(std::string_view name, uint32_t max) {
+  constexpr size_t kCallBytes = 5;
+  constexpr uint8_t kCallRel32 = 0xe8;
+  std::vector<LinkAddress> found;
+  for (const CodeRange& range : elf_->code_ranges()) {
+    const std::vector<uint8_t> code = ReadCode(
+        range.start,
+        static_cast<uint32_t>(std::min<int64_t>(range.end - range.start, kMaxScannedBytes)));
+    for (size_t at = 0; at + kCallBytes <= code.size() && found.size() < max; ++at) {
+      if (code[at] != kCallRel32) continue;
+      int32_t distance = 0;
+      std::memcpy(&distance, code.data() + at + 1, sizeof distance);
+      const LinkAddress after = range.start + at + kCallBytes;
+      const LinkAddress target = after + static_cast<uint64_t>(int64_t{distance});
+      if (Symbols().PltName(target) == name) found.push_back(after);
+    }
+  }
+  return found;
+}
+
 Result<ProbePlan> DwarfModule::CompileAnew(const PlanRequest& request) {
+  if (!request.thrown.empty()) return CompileThrows(request);
   SF_RETURN_IF_ERROR(CheckRequest(request));
   if (!request.file.empty() && !request.name_near_files) {
     SF_RETURN_IF_ERROR(CheckMayHave(request.file));

@@ -135,6 +135,23 @@ std::optional<LinkAddress> SymbolTable::FindByName(std::string_view name) const 
   return std::nullopt;
 }
 
+std::optional<LinkAddress> SymbolTable::FindObject(std::string_view name) const {
+  for (const Symbol& symbol : symbols_) {
+    if (!symbol.is_function && symbol.rank != kPltRank && name == names_.c_str() + symbol.name) {
+      return LinkAddress(symbol.address);
+    }
+  }
+  return std::nullopt;
+}
+
+void SymbolTable::ForEachObject(std::string_view prefix,
+                                const std::function<void(const std::string& name)>& visit) const {
+  for (const Symbol& symbol : symbols_) {
+    const std::string_view name = names_.c_str() + symbol.name;
+    if (!symbol.is_function && name.starts_with(prefix)) visit(std::string(name));
+  }
+}
+
 std::string_view SymbolTable::PltName(LinkAddress address) const {
   const auto after = std::upper_bound(
       symbols_.begin(), symbols_.end(), address.value,
@@ -154,7 +171,9 @@ std::optional<SymbolMatch> SymbolTable::Find(LinkAddress address) const {
   for (int step = 0; step < kMaxSteps && it != symbols_.begin(); ++step) {
     --it;
     if (address.value < it->end) {
-      return SymbolMatch{Demangle(names_.c_str() + it->name), address.value - it->address};
+      std::string name = Demangle(names_.c_str() + it->name);
+      if (it->rank == kPltRank) name += "@plt";
+      return SymbolMatch{std::move(name), address.value - it->address};
     }
   }
   return std::nullopt;

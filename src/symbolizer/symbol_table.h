@@ -33,6 +33,10 @@ class SymbolTable {
       const std::function<void(LinkAddress, const std::string& demangled)>& visit) const;
   // The function of that (mangled) name; nullopt when none has it. Looks at all of them.
   std::optional<LinkAddress> FindByName(std::string_view name) const;
+  // The same for data.
+  std::optional<LinkAddress> FindObject(std::string_view name) const;
+  void ForEachObject(std::string_view prefix,
+                     const std::function<void(const std::string& name)>& visit) const;
   // Of the slot of the procedure linkage table that covers the address; "" when none does.
   std::string_view PltName(LinkAddress address) const;
   size_t size() const { return symbols_.size(); }

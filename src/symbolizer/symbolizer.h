@@ -40,6 +40,8 @@ struct PlanRequest {
   uint32_t line = 0;
   std::string function;  // "shop::Checkout", "Checkout", or with its parameters as frames show it
   std::optional<LinkAddress> address;
+  // Or throws of types with these std::type_info names; {"*"}: of any type.
+  std::vector<std::string> thrown;
   // Instead of the line's own addresses: these, which belong to it.
   std::vector<LinkAddress> line_addresses;
   std::string condition;                 // "" = always
@@ -91,6 +93,11 @@ class SymbolModule {
 
   // Bytes of code from the file; fewer at its end, none when the address is not code.
   virtual std::vector<uint8_t> ReadCode(LinkAddress address, uint32_t size_bytes) = 0;
+  // What types of that name are called by std::type_info::name() here.
+  virtual std::vector<std::string> TypeInfoNames(std::string_view type) = 0;
+  // Return addresses of calls to the imported function: where its name stands in the procedure
+  // linkage table. At most `max`; some may be no calls.
+  virtual std::vector<LinkAddress> CallersOfImport(std::string_view name, uint32_t max) = 0;
   // Where the function's part that holds the address begins and ends; 0, 0 when none is known.
   virtual std::pair<LinkAddress, LinkAddress> FunctionRange(LinkAddress address) = 0;
   // Whether the line table gives both the same file and line.

@@ -80,7 +80,8 @@ TEST_P(EarlyTlsAnswer, ReachesAClientThatStillSends) {
   EXPECT_EQ(answer, "HTTP/1.1 401");
 }
 
-INSTANTIATE_TEST_SUITE_P(Versions, EarlyTlsAnswer, ::testing::Values(TLS1_2_VERSION, TLS1_3_VERSION),
+INSTANTIATE_TEST_SUITE_P(Versions, EarlyTlsAnswer,
+                         ::testing::Values(TLS1_2_VERSION, TLS1_3_VERSION),
                          [](const auto& version) {
                            return version.param == TLS1_3_VERSION ? "Tls13" : "Tls12";
                          });

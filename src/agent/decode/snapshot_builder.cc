@@ -169,7 +169,8 @@ Result<model::Snapshot> BuildSnapshot(const BuildInput& input) {
   const std::vector<hit::EntryValues> entries = AllEntryValues(record, frames);
   // Watches first: when values run out they are what was asked for.
   AppendExpressions(input, site, record, entries[0], context, snapshot);
-  for (uint32_t i = 0; i < frames.size(); ++i) {
+  for (uint32_t i = input.plan->hides_site_frame && frames.size() > 1 ? 1 : 0; i < frames.size();
+       ++i) {
     AppendFrames(frames[i], record, i, i < input.limits.local_frames, entries[i], context,
                  snapshot);
   }

@@ -1,0 +1,38 @@
+#include "agent/thrown.h"
+
+#include <string>
+
+#include "symbolizer/symbol_table.h"
+
+namespace stillframe::agent {
+namespace {
+
+// `0x55… "text"` -> `"text"`, with its quotes; "" when there is no text.
+std::string TextOf(const std::string& value) {
+  const size_t begin = value.find('"');
+  return begin == std::string::npos ? "" : value.substr(begin);
+}
+
+std::string TypeName(std::string_view mangled) {
+  constexpr std::string_view kPrefix = "typeinfo name for ";
+  if (mangled.starts_with('*')) mangled.remove_prefix(1);  // a type of one unit only
+  const std::string symbol = "_ZTS" + std::string(mangled);
+  const std::string demangled = Demangle(symbol);
+  return demangled.starts_with(kPrefix) ? demangled.substr(kPrefix.size()) : std::string(mangled);
+}
+
+}  // namespace
+
+void NameThrown(model::Snapshot& snapshot) {
+  if (snapshot.expressions.size() < 2) return;
+  model::Value& type = snapshot.expressions[0];
+  const std::string name = TextOf(type.value);
+  if (name.size() > 2 && name.ends_with('"')) {
+    type.value = TypeName(std::string_view(name).substr(1, name.size() - 2));
+    type.type = "std::type_info";
+  }
+  model::Value& what = snapshot.expressions[1];
+  if (const std::string text = TextOf(what.value); !text.empty()) what.value = text;
+}
+
+}  // namespace stillframe::agent
