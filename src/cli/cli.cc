@@ -130,6 +130,12 @@ int RunCli(int argc, char** argv) {
   AddOffline(app, action, binary, place, list_files);
   try {
     app.parse(argc, argv);
+  } catch (const CLI::RequiredError& error) {
+    const std::vector<std::string> words = app.remaining();
+    if (!app.get_subcommands().empty() || words.empty()) return app.exit(error), kUsage;
+    std::fprintf(stderr, "there is no command '%s'\nRun with --help for more information.\n",
+                 words.front().c_str());
+    return kUsage;
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kDone : kUsage;
   }

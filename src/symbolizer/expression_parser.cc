@@ -305,8 +305,11 @@ class Parser {
     if (Accept("(")) {
       bool known = false;
       for (const std::string_view method : kMethods) known |= method == name.text;
-      if (!known || !Is(")")) return BadExpression(name.column, std::string(kCalls));
-      Take();
+      if (!known) return BadExpression(name.column, std::string(kCalls));
+      if (!Accept(")")) {
+        return BadExpression(Peek().column,
+                             "expected ')': ." + std::string(name.text) + "() takes no arguments");
+      }
       node->kind = NodeKind::kMethod;
     }
     return Join(std::move(node), std::move(object));

@@ -267,6 +267,9 @@ class OnlineTest(unittest.TestCase):
             self.assertEqual(done.returncode, 3, command)
             self.assertIn(nobody, done.stderr)
         self.assertEqual(stillframe("--server", "ftp://a", "list").returncode, 2)
+        unknown = stillframe("lst")
+        self.assertEqual(unknown.returncode, 2)
+        self.assertIn("no command 'lst'", unknown.stderr)
 
     def test_server_and_key_come_from_the_environment(self):
         done = stillframe("services", env={"STILLFRAME_SERVER": self.server.url,
