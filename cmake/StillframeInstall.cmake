@@ -39,7 +39,7 @@ install(FILES packaging/copyright DESTINATION ${CMAKE_INSTALL_DOCDIR})
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME stillframe)
 set(CPACK_PACKAGE_VENDOR Stillframe)
-set(CPACK_PACKAGE_CONTACT "Stillframe maintainers <maintainers@stillframe.invalid>")
+set(CPACK_PROJECT_CONFIG_FILE ${CMAKE_CURRENT_SOURCE_DIR}/packaging/contact.cmake)
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "production debugger for C++ that never stops the program")
 set(CPACK_PACKAGE_DESCRIPTION
 "Sets tracepoints on source lines of running C++ services. The next thread

@@ -7,6 +7,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 fail() { echo "the package: $*" >&2; exit 1; }
 
+export DEBFULLNAME="A. Packager" DEBEMAIL=packager@here.example
 (cd "$build" && cpack -G DEB -B "$work/packages") >"$work/cpack.log" 2>&1 ||
   { cat "$work/cpack.log" >&2; exit 1; }
 deb=$(find "$work/packages" -maxdepth 1 -name '*.deb')
@@ -20,7 +21,8 @@ field() { dpkg-deb -f "$deb" "$1"; }
 [ "$(field Architecture)" = "$architecture" ] || fail "Architecture: $(field Architecture)"
 [ "$(field Section)" = devel ] || fail "Section: $(field Section)"
 [ "$(field Priority)" = optional ] || fail "Priority: $(field Priority)"
-[[ $(field Maintainer) =~ ^[^\<]+\ \<[^@]+@[^\>]+\>$ ]] || fail "Maintainer: $(field Maintainer)"
+[ "$(field Maintainer)" = "A. Packager <packager@here.example>" ] ||
+  fail "Maintainer: $(field Maintainer)"
 [[ $(field Installed-Size) =~ ^[0-9]+$ ]] || fail "Installed-Size: $(field Installed-Size)"
 [ "$(field Recommends)" = libdw1 ] || fail "Recommends: $(field Recommends)"
 # What the server and the command line load, with versions; nothing of the toolchain.
