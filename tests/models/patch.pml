@@ -1,7 +1,7 @@
 /* Changing live text while threads run it.
  *
- * Mirrors TextWriter::WriteByte, StoreWords and StoreGuarded of src/agent/probe/text_writer.cc, and
- * the contract of TextSystem::CoreSync (text_system.h).
+ * Mirrors TextWriter::ReplaceAll (src/agent/probe/text_writer.cc), ReplaceBatch (replace_batch.cc),
+ * and the contract of TextSystem::CoreSync (text_system.h).
  *
  * The instruction is four bytes. Memory changes by single stores: a byte, or an aligned word. A
  * thread fetches word by word, each whole, and may then run what it fetched for any time, whatever
@@ -18,9 +18,11 @@
  *   NO_SYNC_1      GUARDED without the core sync after the guard
  *   NO_SYNC_2      GUARDED without the core sync after the tail
  *   SYNC_DIES      the core sync fails from some moment on for good (a sandbox that comes down in
- *                  the middle of a store): a known limit of StoreGuarded's roll-back
- *   FOREIGN        another patcher changes a neighbour's byte in the head's word while the guard
- *                  stands, so that taking the guard away by one exchange fails: a known limit
+ *                  the middle of a store): a known limit of ReplaceBatch's roll-back
+ *   FOREIGN ONE_ATTEMPT  see FOREIGN; the word is not read again when the exchange fails
+ * With GUARDED, and expected to hold:
+ *   FOREIGN        another patcher changes a neighbour's byte in the head's word at any time, some
+ *                  times over: what it wrote is taken over and the exchange made again
  * Expected to be reached: REACH_NEW, REACH_GUARD, REACH_ROLLBACK.
  */
 #ifndef THREADS
@@ -170,9 +172,6 @@ inline ReplaceInOneStore(armed) {
 inline ReplaceGuarded(armed) {
   ok = true;
   written = false;
-#ifdef FOREIGN
-  near_before = near;
-#endif
 #ifndef NO_GUARD
   d_step { mem[0] = G; mem[1] = G };
 #ifndef NO_SYNC_1
@@ -204,17 +203,29 @@ inline ReplaceGuarded(armed) {
   :: else
   fi;
 #ifdef FOREIGN
-  atomic {
-    if
-    :: near == near_before -> skip
-    :: else -> goto finished /* the exchange fails: the word is not the one that was left */
-    fi
-  };
+  do
+  :: near_before = near; /* what the failed exchange tells */
+     atomic {
+       if
+       :: near == near_before ->
+          if
+          :: ok -> StoreHead(armed, HEAD_BYTES); done = armed
+          :: else -> StoreHead(!armed, HEAD_BYTES)
+          fi;
+          break
+       :: else
+#ifdef ONE_ATTEMPT
+          -> goto finished
 #endif
+       fi
+     }
+  od;
+#else
   if
   :: ok -> StoreHead(armed, HEAD_BYTES); done = armed
   :: else -> StoreHead(!armed, HEAD_BYTES)
   fi;
+#endif
   CoreSync()
 }
 
@@ -222,7 +233,7 @@ byte failures = 1;
 
 #ifdef FOREIGN
 byte near; /* a byte of the head's word that is not ours */
-active proctype OtherPatcher() { near = 1 }
+active proctype OtherPatcher() { near = 1; near = 2; near = 3 }
 #endif
 
 proctype Agent() {

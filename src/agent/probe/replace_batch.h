@@ -42,12 +42,27 @@ class WritableText {
   Status status_;
 };
 
+// Bytes of one aligned word: those under the mask must be `from` and become `to`.
+struct WordEdit {
+  uint64_t address = 0;
+  uint64_t mask = 0;
+  uint64_t from = 0;
+  uint64_t to = 0;
+};
+
 // Across two words no single store will do (HAZARDS: torn writes), so threads wait at the head
 // while the tail changes. With bytes h0 h1 h2 | t0 t1 becoming H0 H1 H2 | T0 T1:
 //   h0 h1 h2 | t0 t1     before
 //   eb fe h2 | t0 t1     guard; core sync: nobody runs h0... from an old fetch any more
 //   eb fe h2 | T0 T1     tail; core sync
 //   H0 H1 H2 | T0 T1     head
+//
+// While a guard stands every thread waits that comes along, and it may stand anywhere in the
+// program, in malloc and in the C library's syscall() too. So from the first guard to the last head
+// nothing is called but TextSystem's CoreSync and CompareExchange: words and masks are made ready
+// before, failures become words after. Bytes next to ours may be changed by others at any moment:
+// they are taken over as they are found. A guard is taken away whatever else has failed; the one
+// way for it to stay is that another patcher has written over it and later puts it back.
 class ReplaceBatch {
  public:
   explicit ReplaceBatch(TextSystem& system) : system_(system) {}
@@ -58,26 +73,34 @@ class ReplaceBatch {
   bool unsynced() const { return unsynced_; }
 
  private:
+  enum class Failure : uint8_t { kNone, kNotWritable, kChanged, kNotSynced, kGuardLost };
   struct Entry {
-    const TextChange* change;
-    uint64_t first;
-    uint64_t end;
-    Status* result;
-    bool straddles;
+    const TextChange* change = nullptr;
+    Status* result = nullptr;
+    bool straddles = false;
+    Failure failure = Failure::kNone;
     bool guarded = false;  // the guard stands
     bool tail_written = false;
+    WordEdit guard;
+    WordEdit head;     // from the guard
+    WordEdit tail[2];  // of what does not straddle: everything, in the first
+    uint32_t tail_words = 0;
   };
   void MakeWritable();
   void PlaceGuards();
   void WriteTails();
   void WriteHeads();
-  // The bytes [first, end), all in one word, from `from` to `to`; both begin at change.address.
-  Status Swap(const TextChange& change, uint64_t first, uint64_t end, std::span<const uint8_t> from,
-              std::span<const uint8_t> to);
+  void TakeGuardsBack();
+  void Report();
+  bool Apply(const WordEdit& edit, int attempts);
+  bool ApplyTail(Entry& entry);
+  void UndoTail(Entry& entry);
+  int CoreSync();
 
   TextSystem& system_;
   std::vector<Entry> entries_;
   std::vector<std::unique_ptr<WritableText>> writable_;
+  int sync_error_ = 0;  // of the last one that failed
   bool unsynced_ = false;
 };
 

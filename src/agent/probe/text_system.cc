@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cerrno>
 
+#include "agent/hit/arch.h"
 #include "base/unique_fd.h"
 
 namespace stillframe::probe {
@@ -82,15 +83,14 @@ class LinuxTextSystem final : public TextSystem {
     return Status(code, ErrnoStatus("mprotect of text", errno).message());
   }
 
-  Status CoreSync() override {
-    if (sync_error_ != 0) return MemoryError("register membarrier", sync_error_);
-    if (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0) == 0) {
-      return Status();
-    }
-    return MemoryError("membarrier", errno);
+  // Not libc's syscall(): the guard may stand in it.
+  int CoreSync() override {
+    if (sync_error_ != 0) return sync_error_;
+    return -static_cast<int>(stillframe_syscall(
+        SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0, 0, 0, 0));
   }
 
-  bool CompareExchange(uint64_t address, uint64_t expected, uint64_t desired) override {
+  bool CompareExchange(uint64_t address, uint64_t& expected, uint64_t desired) override {
     std::atomic_ref<uint64_t> word(*reinterpret_cast<uint64_t*>(address));
     return word.compare_exchange_strong(expected, desired, std::memory_order_seq_cst);
   }

@@ -33,11 +33,13 @@ class TextSystem {
   }
   // Protection of whole pages, PROT_* as mprotect(2) has them.
   virtual Status Protect(uint64_t start, uint64_t size_bytes, int protection) = 0;
-  // When this returns OK, no thread of the process runs instructions that it fetched before.
-  virtual Status CoreSync() = 0;
-  // One store of an aligned word that must hold `expected`; false when it does not. The page must
-  // be writable.
-  virtual bool CompareExchange(uint64_t address, uint64_t expected, uint64_t desired) = 0;
+  // These two are called while a guard stands, maybe in the C library: they call nothing outside of
+  // the agent and allocate nothing.
+  // 0: no thread of the process runs instructions any more that it fetched before. Else an errno.
+  virtual int CoreSync() = 0;
+  // One store of an aligned word that must hold `expected`; false when it does not, and `expected`
+  // becomes what it holds. The page must be writable.
+  virtual bool CompareExchange(uint64_t address, uint64_t& expected, uint64_t desired) = 0;
 };
 
 // Linux: process_vm_readv and /proc/self/mem, opened for each use (a host that closes descriptors

@@ -16,6 +16,7 @@ namespace {
 constexpr uint64_t kPageBytes = 4096;
 constexpr uint64_t kWordBytes = kTextWordBytes;
 constexpr int kLive = PROT_READ | PROT_EXEC;
+constexpr uint64_t kMaxChangeBytes = 16;  // so that it touches three words at most
 
 std::string Hex(std::span<const uint8_t> bytes) {
   static constexpr char kDigits[] = "0123456789abcdef";
@@ -76,7 +77,8 @@ void TextWriter::SelfTest() {
     abilities_.reasons += status.message();
     return false;
   };
-  abilities_.core_sync = note(system_->CoreSync());
+  const int sync_error = system_->CoreSync();
+  abilities_.core_sync = note(sync_error == 0 ? Status() : ErrnoStatus("membarrier", sync_error));
   void* page = mmap(nullptr, kPageBytes, kLive, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (page == MAP_FAILED) {
     note(ErrnoStatus("map executable memory", errno));
@@ -166,6 +168,9 @@ Status TextWriter::CanReplace(const TextChange& change) const {
 Status TextWriter::Check(const TextChange& change) {
   if (change.expected.size() != change.replacement.size() || change.expected.empty()) {
     return Status(Code::kInternal, "a text change whose halves differ in length");
+  }
+  if (change.expected.size() > kMaxChangeBytes) {
+    return Status(Code::kInternal, "a text change of more than one instruction");
   }
   SF_RETURN_IF_ERROR(CanReplace(change));
   return Compare(change);
