@@ -1,6 +1,7 @@
 // No probe lands inside an instruction, whatever the debug information says.
 #include "agent/probe/site_boundary.h"
 
+#include <dlfcn.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include "agent/probe/arch/x86_64/instruction.h"
 #include "symbolizer/symbolizer.h"
 #include "tests/agent/probe/code_scan.h"
+#include "tests/agent/probe/discarded_copy.h"
 #include "tests/agent/probe/probe_testing.h"
 
 namespace stillframe::probe {
@@ -188,11 +190,49 @@ TEST(SiteBoundary, UnwindRowsBeginInstructions) {
 
 constexpr uint64_t kUsualLoadAddress = 0x555555554000;
 
-// What line tables that tell the truth name passes: every statement of this program (-O2, with
-// libraries linked in) begins an instruction, and hardly any is refused.
-// Disabled: 2 rows of GCC 12 for this program lie inside an `add rax, 16` of a destructor; why is
-// not understood. The installer refuses them as it should.
-TEST(SiteBoundary, DISABLED_StatementsBeginInstructions) {
+// Inline functions that two units compile to different code of the same size, as other options or
+// another version of a header make them. The linker keeps one copy; GNU ld lets the other unit's
+// line table point into the kept one all the same (binutils: _bfd_elf_check_kept_section), so its
+// rows lie at places where the kept copy has no instruction. GCC 12's GlobalNames destructor was
+// such a case: a row three bytes inside of `add rax, 16`.
+TEST(SiteBoundary, RowsOfADiscardedCopyAreRefused) {
+#if defined(__GNUC__) && !defined(__clang__)
+  const uint64_t function = DiscardedCopyAddress();
+  ASSERT_EQ(function, OtherDiscardedCopyAddress()) << "one copy is kept";
+  const auto* const code = reinterpret_cast<const uint8_t*>(function);
+  const bool kept_long = code[0] == 0x48;  // add rax, 16 in four bytes; else three and one
+  Dl_info info{};
+  ASSERT_NE(dladdr(code, &info), 0);
+  const uint64_t link = function - reinterpret_cast<uint64_t>(info.dli_fbase);
+  const auto symbolizer = Symbolizer::Create({});
+  const auto module = symbolizer->OpenModule("/proc/self/exe", "");
+  ASSERT_TRUE(module.ok());
+  const auto statements = (*module)->StatementAddresses(1'000'000);
+  if (!statements.ok()) GTEST_SKIP() << "built without debug information";
+  uint64_t inside = 0, right = 0;
+  for (const LinkAddress statement : *statements) {
+    if (statement.value < link || statement.value >= link + 8) continue;
+    const uint64_t offset = statement.value - link;
+    const Status status = CheckInstructionBoundary({code, 8}, function, function + offset);
+    const bool begins = !(kept_long && offset == 3);
+    EXPECT_EQ(status.ok(), begins) << offset << " " << status.ToString();
+    if (!begins) {
+      EXPECT_EQ(status.code(), Code::kUnsafeSite);
+      EXPECT_NE(status.message().find("inside an instruction"), std::string::npos);
+    }
+    ++(begins ? right : inside);
+  }
+  EXPECT_GE(right, 1u);
+  if (inside == 0) GTEST_SKIP() << "this linker drops the rows of discarded copies";
+#else
+  GTEST_SKIP() << "written for GCC's assembler";
+#endif
+}
+
+// Of this program (-O2, with libraries linked in) every statement begins an instruction, but for
+// the few of discarded copies (above). Those are refused, for that reason, and hardly anything else
+// is.
+TEST(SiteBoundary, StatementsBeginInstructions) {
   const auto file = CodeFile::Open("/proc/self/exe");
   ASSERT_TRUE(file.ok());
   const auto symbolizer = Symbolizer::Create({});
@@ -204,8 +244,8 @@ TEST(SiteBoundary, DISABLED_StatementsBeginInstructions) {
   if (!statements.ok()) GTEST_SKIP() << "built without debug information";
   uint64_t sites = 0, inside = 0, refused = 0;
   std::map<std::string, uint64_t> reasons;
-  for (size_t i = 0; i < statements->size(); i += 4) {  // the disassembler is slow
-    const uint64_t site = (*statements)[i].value;
+  for (const LinkAddress statement : *statements) {
+    const uint64_t site = statement.value;
     const auto at = file->At(site);
     const auto row =
         std::upper_bound(table->pcs.begin(), table->pcs.end(), site - table->base.value);
@@ -213,9 +253,14 @@ TEST(SiteBoundary, DISABLED_StatementsBeginInstructions) {
     const uint64_t boundary = table->base.value + row[-1];
     ++sites;
     const Status begins = CheckInstructionBoundary(file->At(boundary), boundary, site);
-    inside += begins.ok() ? 0 : 1;
-    EXPECT_TRUE(begins.ok()) << std::hex << site << " from " << boundary << ": "
-                             << begins.ToString();
+    if (!begins.ok()) {
+      ++inside;
+      EXPECT_EQ(begins.code(), Code::kUnsafeSite);
+      EXPECT_NE(begins.message().find("inside an instruction"), std::string::npos)
+          << std::hex << site << " from " << boundary << ": " << begins.ToString();
+      continue;
+    }
+    if (sites % 4 != 0) continue;  // the disassembler is slow
     const size_t before = std::min<uint64_t>(site - boundary, arch::kContextBytes);
     const auto analysis = arch::AnalyzeSite(
         {file->At(site - before).first(before),
@@ -230,7 +275,7 @@ TEST(SiteBoundary, DISABLED_StatementsBeginInstructions) {
     std::printf("    %6lu x %s\n", count, reason.c_str());
   }
   EXPECT_GT(sites, 1000u);
-  EXPECT_EQ(inside, 0u);
+  EXPECT_LE(inside, sites / 10'000 + 1);
   EXPECT_LT(refused, sites / 200 + 1);
 }
 
