@@ -8,10 +8,11 @@
 namespace stillframe::agent {
 
 ModuleProbe::ModuleProbe(std::string tracepoint_id, uint64_t probe_id, ProbePlan plan,
-                         const LoadedModule& module, const model::TracepointSpec& spec,
-                         uint64_t ticks_per_second)
+                         std::vector<hit::MeasureSite> measure, const LoadedModule& module,
+                         const model::TracepointSpec& spec, uint64_t ticks_per_second)
     : tracepoint_id_(std::move(tracepoint_id)),
       plan_(std::move(plan)),
+      measure_(std::move(measure)),
       module_(module),
       arrays_(plan_.unit) {
   runtime_.probe_id = probe_id;
@@ -29,6 +30,10 @@ ModuleProbe::ModuleProbe(std::string tracepoint_id, uint64_t probe_id, ProbePlan
     runtime_.action = hit::Action::kLog;
     runtime_.light = light_.sites().data();
   }
+  if (spec.kind == model::Kind::kDistribution && runtime_.MakeDistribution()) {
+    runtime_.action = hit::Action::kMeasure;
+    runtime_.measure = measure_.data();
+  }
   runtime_.max_hits = limits.max_hits;
   runtime_.captures_left.store(limits.max_hits, std::memory_order_relaxed);
   runtime_.ticks_per_permit =
@@ -38,7 +43,8 @@ ModuleProbe::ModuleProbe(std::string tracepoint_id, uint64_t probe_id, ProbePlan
 }
 
 void ModuleProbe::Arm(SiteTable& table) {
-  if (runtime_.shards == nullptr) {
+  const bool lacks_distribution = !measure_.empty() && runtime_.distribution == nullptr;
+  if (runtime_.shards == nullptr || lacks_distribution) {
     refusal_ = Status(Code::kOverLimit, "there is no memory for its counters");
     return;
   }

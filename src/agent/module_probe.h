@@ -21,9 +21,10 @@ namespace stillframe::agent {
 class ModuleProbe {
  public:
   // `tracepoint_id` is kept for the records that name this probe.
+  // `measure`: of a DISTRIBUTION, by site; else empty.
   ModuleProbe(std::string tracepoint_id, uint64_t probe_id, ProbePlan plan,
-              const LoadedModule& module, const model::TracepointSpec& spec,
-              uint64_t ticks_per_second);
+              std::vector<hit::MeasureSite> measure, const LoadedModule& module,
+              const model::TracepointSpec& spec, uint64_t ticks_per_second);
   ModuleProbe(const ModuleProbe&) = delete;
   ModuleProbe& operator=(const ModuleProbe&) = delete;
 
@@ -53,6 +54,7 @@ class ModuleProbe {
  private:
   const std::string tracepoint_id_;
   const ProbePlan plan_;
+  const std::vector<hit::MeasureSite> measure_;
   const LoadedModule module_;
   std::optional<model::LogTemplate> log_;
   UnitArrays arrays_;

@@ -7,6 +7,7 @@
 
 #include "agent/hit_times.h"
 #include "agent/log_message.h"
+#include "agent/measure_plan.h"
 #include "agent/next_instruction.h"
 #include "agent/ring/ring.h"
 #include "agent/tick_clock.h"
@@ -32,7 +33,7 @@ Status CheckSupported(const model::TracepointSpec& spec) {
     return Status(Code::kUnsupported, what + " not supported by this version of the agent");
   };
   if (spec.kind != model::Kind::kSnapshot && spec.kind != model::Kind::kCounter &&
-      spec.kind != model::Kind::kLog) {
+      spec.kind != model::Kind::kLog && spec.kind != model::Kind::kDistribution) {
     return refuse("tracepoints of kind " + std::string(model::KindName(spec.kind)) + " are");
   }
   if (!spec.location.exception.empty()) {
@@ -85,7 +86,8 @@ void AddSums(hit::CounterSums& into, const hit::CounterSums& from) {
 }
 
 uint64_t CountedBy(const ModuleProbe& probe) {
-  if (probe.runtime().action != hit::Action::kCount) return 0;
+  const hit::Action action = probe.runtime().action;
+  if (action != hit::Action::kCount && action != hit::Action::kMeasure) return 0;
   return hit::SumCounters(probe.runtime()).count[hit::kCaptured];
 }
 
@@ -239,6 +241,11 @@ Status TracepointStore::CompileEverywhere(const Active& active, bool name_near_f
     if (opened.ok()) {
       auto plan = (*opened)->Compile(request);
       status = NameLogMessage(plan.status(), log);
+      if (plan.ok() && active.desired.spec.kind == model::Kind::kDistribution) {
+        ProbePlan trial = *plan;
+        status = MakeMeasureSites(trial).status();
+        if (!status.ok()) plan = status;
+      }
       if (plan.ok()) plans.emplace_back(&module, std::move(*plan));
     }
     if (!status.ok()) LogDebug(module.path + ": " + status.ToString());
@@ -340,9 +347,15 @@ void TracepointStore::CompileAndArm(Active& active) {
 }
 
 void TracepointStore::ArmIn(Active& active, const LoadedModule& module, ProbePlan plan) {
-  auto probe =
-      std::make_unique<ModuleProbe>(active.desired.id, next_probe_id_++, std::move(plan), module,
-                                    active.desired.spec, options_.ticks_per_second);
+  std::vector<hit::MeasureSite> measure;
+  if (active.desired.spec.kind == model::Kind::kDistribution) {
+    auto sites = MakeMeasureSites(plan);  // worked before: CompileEverywhere asked
+    if (!sites.ok()) return;
+    measure = std::move(*sites);
+  }
+  auto probe = std::make_unique<ModuleProbe>(active.desired.id, next_probe_id_++, std::move(plan),
+                                             std::move(measure), module, active.desired.spec,
+                                             options_.ticks_per_second);
   by_id_[probe->id()] = probe.get();
   // In the list before it is armed: hits may then use it, so nothing may destroy it.
   active.probes.push_back(std::move(probe));
@@ -422,6 +435,18 @@ uint64_t TracepointStore::Counted(const Active& active) const {
     if (probe->tracepoint_id() == active.desired.id) sum += CountedBy(*probe);
   }
   return sum;
+}
+
+hit::DistributionSums TracepointStore::Distribution(const Active& active) const {
+  hit::DistributionSums sums = active.retired_distribution;
+  for (const auto& probe : active.probes) {
+    AddDistribution(hit::SumDistribution(probe->runtime()), sums);
+  }
+  for (const auto& probe : retired_) {
+    if (probe->tracepoint_id() != active.desired.id) continue;
+    AddDistribution(hit::SumDistribution(probe->runtime()), sums);
+  }
+  return sums;
 }
 
 void TracepointStore::Tick(int64_t now_ns) {
@@ -554,6 +579,9 @@ std::vector<model::TracepointReport> TracepointStore::Reports() const {
     counters.captured = sums.count[hit::kCaptured];
     counters.acked = std::min(Counted(active), counters.captured);  // hits go on meanwhile
     if (active.over_limit > 0) counters.dropped["overHitLimit"] = active.over_limit;
+    if (active.desired.spec.kind == model::Kind::kDistribution) {
+      status.distribution = DescribeDistribution(Distribution(active));
+    }
     status.hit_nanos_p50 = HitNanos(sums, 0.5, options_.ticks_per_second);
     status.hit_nanos_p99 = HitNanos(sums, 0.99, options_.ticks_per_second);
     reports.push_back(std::move(report));
@@ -597,6 +625,7 @@ void TracepointStore::FreeRetired() {
     if (found != active_.end()) {
       AddSums(found->second.retired_sums, hit::SumCounters(probe->runtime()));
       found->second.retired_counted += CountedBy(*probe);
+      AddDistribution(hit::SumDistribution(probe->runtime()), found->second.retired_distribution);
     } else {
       gone_ticks_ += hit::SumCounters(probe->runtime()).ticks;
     }

@@ -77,13 +77,14 @@ class TracepointStore {
     std::vector<model::SiteStatus> sites;  // of the last arming, also when it is over
     hit::CounterSums retired_sums{};       // of probes freed already
     uint64_t retired_counted = 0;          // captures among them that leave no record
-    uint64_t captured_before = 0;          // captures of earlier revisions
-    uint64_t admitted = 0;                 // snapshots of this revision let through
-    uint64_t over_limit = 0;               // and thrown away
-    uint64_t fast_ticks_seen = 0;          // at the last look at the budget
-    int64_t paused_until_ns = 0;           // while THROTTLED
-    int64_t pause_ns = 0;                  // the last one; each is longer than the one before
-    int64_t expires_ns = 0;                // CLOCK_MONOTONIC; 0 = never
+    hit::DistributionSums retired_distribution;
+    uint64_t captured_before = 0;  // captures of earlier revisions
+    uint64_t admitted = 0;         // snapshots of this revision let through
+    uint64_t over_limit = 0;       // and thrown away
+    uint64_t fast_ticks_seen = 0;  // at the last look at the budget
+    int64_t paused_until_ns = 0;   // while THROTTLED
+    int64_t pause_ns = 0;          // the last one; each is longer than the one before
+    int64_t expires_ns = 0;        // CLOCK_MONOTONIC; 0 = never
   };
 
   using Plans = std::vector<std::pair<const LoadedModule*, ProbePlan>>;
@@ -111,6 +112,7 @@ class TracepointStore {
   void SetState(Active& active, model::State state, const Status& why);
   // Live, retired and freed probes of the tracepoint together.
   hit::CounterSums Sums(const Active& active) const;
+  hit::DistributionSums Distribution(const Active& active) const;
   // Captures that leave no record (COUNTER): the report that tells them delivers them.
   uint64_t Counted(const Active& active) const;
 

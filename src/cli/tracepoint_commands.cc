@@ -1,7 +1,9 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <thread>
 
 #include "cli/commands.h"
@@ -95,6 +97,55 @@ void PrintAgentStatus(const GlobalOptions& global, const Json& agent) {
   }
 }
 
+std::string Number(const Json& object, const char* name) {
+  const Json value = object.value(name, Json());
+  if (!value.is_number()) return "-";
+  char text[40];
+  std::snprintf(text, sizeof text, "%.6g", value.get<double>());
+  return text;
+}
+
+// Value below which the share `quantile` of the counts lies, by the buckets' upper bounds.
+std::string Quantile(const Json& distribution, double quantile) {
+  std::vector<std::pair<double, double>> bounds;  // upper bound, count
+  const double base = std::exp2(std::exp2(-distribution.value("scale", 0)));
+  const auto add = [&](const char* sign, double factor) {
+    const Json buckets = distribution.value(sign, Json::object());
+    for (const auto& [index, count] : buckets.items()) {
+      if (!count.is_number()) continue;
+      const double upper = std::pow(base, std::atof(index.c_str()) + (factor > 0 ? 1 : 0));
+      bounds.emplace_back(factor * upper, count.get<double>());
+    }
+  };
+  add("positive", 1);
+  add("negative", -1);
+  bounds.emplace_back(0, distribution.value("zeroCount", 0.0));
+  std::sort(bounds.begin(), bounds.end());
+  double total = 0, seen = 0;
+  for (const auto& [upper, count] : bounds) total += count;
+  for (const auto& [upper, count] : bounds) {
+    seen += count;
+    if (total == 0 || seen < quantile * total) continue;
+    char text[40];
+    std::snprintf(
+        text, sizeof text, "%.4g",
+        std::clamp(upper, distribution.value("min", upper),
+                   std::max(distribution.value("min", upper), distribution.value("max", upper))));
+    return text;
+  }
+  return "-";
+}
+
+void PrintDistribution(const Json& agent) {
+  const Json distribution = agent.value("distribution", Json());
+  if (!distribution.is_object()) return;
+  std::printf("    count %s  sum %s  min %s  p50 %s  p90 %s  p99 %s  max %s\n",
+              Text(distribution, "count").c_str(), Number(distribution, "sum").c_str(),
+              Number(distribution, "min").c_str(), Quantile(distribution, 0.5).c_str(),
+              Quantile(distribution, 0.9).c_str(), Quantile(distribution, 0.99).c_str(),
+              Number(distribution, "max").c_str());
+}
+
 void PrintTracepoint(const GlobalOptions& global, const Json& tracepoint) {
   std::printf("%s  %s  %s %s\n", Paint(global.style, Ink::kBold, Text(tracepoint, "id")).c_str(),
               Text(tracepoint, "kind").c_str(), Text(tracepoint, "service").c_str(),
@@ -114,6 +165,7 @@ void PrintTracepoint(const GlobalOptions& global, const Json& tracepoint) {
                             .c_str());
   for (const Json& agent : tracepoint.value("agents", Json::array())) {
     PrintAgentStatus(global, agent);
+    PrintDistribution(agent);
   }
 }
 

@@ -75,6 +75,24 @@ Json CountersJson(const Counters& counters) {
   return json;
 }
 
+// Counts by index: "positive": {"12": 3}.
+Json BucketsJson(const std::map<int32_t, uint64_t>& buckets) {
+  Json json = Json::object();
+  for (const auto& [index, count] : buckets) json[std::to_string(index)] = count;
+  return json;
+}
+
+Json DistributionJson(const Distribution& distribution) {
+  return {{"count", distribution.count},
+          {"sum", distribution.sum},
+          {"min", distribution.min},
+          {"max", distribution.max},
+          {"scale", distribution.scale},
+          {"zeroCount", distribution.zero_count},
+          {"positive", BucketsJson(distribution.positive)},
+          {"negative", BucketsJson(distribution.negative)}};
+}
+
 Json AgentJson(const AgentStatus& status) {
   Json json = {{"instance", status.instance},
                {"state", StateName(status.state)},
@@ -92,6 +110,7 @@ Json AgentJson(const AgentStatus& status) {
   }
   json["counters"] = CountersJson(status.counters);
   json["hitNanos"] = {{"p50", status.hit_nanos_p50}, {"p99", status.hit_nanos_p99}};
+  if (status.distribution) json["distribution"] = DistributionJson(*status.distribution);
   json["revision"] = status.revision;
   return json;
 }

@@ -100,6 +100,15 @@ struct Counters {
   std::map<std::string, uint64_t> dropped;  // by reason, e.g. "spoolFull", "shutdownDeadline"
 };
 
+// Of a DISTRIBUTION: an exponential histogram as in OpenTelemetry's data model. Bucket i counts
+// magnitudes in (2^(i / 2^scale), 2^((i + 1) / 2^scale)].
+struct Distribution {
+  uint64_t count = 0, zero_count = 0;
+  double sum = 0, min = 0, max = 0;
+  int32_t scale = 0;
+  std::map<int32_t, uint64_t> positive, negative;  // by index; only what is not empty
+};
+
 struct AgentStatus {  // of one tracepoint in one process
   std::string instance;
   State state = State::kReceived;
@@ -108,6 +117,7 @@ struct AgentStatus {  // of one tracepoint in one process
   std::vector<SiteStatus> sites;
   Counters counters;
   uint32_t hit_nanos_p50 = 0, hit_nanos_p99 = 0;
+  std::optional<Distribution> distribution;
   uint64_t revision = 0;  // of the tracepoint that this speaks of
 };
 

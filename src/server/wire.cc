@@ -59,6 +59,19 @@ model::Counters Counters(const v1::Counters& in) {
   return out;
 }
 
+model::Distribution Distribution(const v1::Distribution& in) {
+  model::Distribution out;
+  out.count = in.count();
+  out.sum = in.sum();
+  out.min = in.min();
+  out.max = in.max();
+  out.scale = in.scale();
+  out.zero_count = in.zero_count();
+  for (const auto& bucket : in.positive()) out.positive[bucket.index()] = bucket.count();
+  for (const auto& bucket : in.negative()) out.negative[bucket.index()] = bucket.count();
+  return out;
+}
+
 model::TracepointReport Report(const v1::TracepointReport& in) {
   model::TracepointReport out;
   out.id = in.id();
@@ -74,6 +87,7 @@ model::TracepointReport Report(const v1::TracepointReport& in) {
   status.counters = Counters(in.counters());
   status.hit_nanos_p50 = in.hit_nanos_p50();
   status.hit_nanos_p99 = in.hit_nanos_p99();
+  if (in.has_distribution()) status.distribution = Distribution(in.distribution());
   return out;
 }
 

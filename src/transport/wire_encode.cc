@@ -121,6 +121,25 @@ void EncodeCounters(pbf_writer& out, const model::Counters& counters) {
   }
 }
 
+void EncodeBuckets(pbf_writer& out, uint32_t tag, const std::map<int32_t, uint64_t>& buckets) {
+  for (const auto& [index, count] : buckets) {
+    pbf_writer nested(out, tag);
+    nested.add_sint32(1, index);
+    nested.add_uint64(2, count);
+  }
+}
+
+void EncodeDistribution(pbf_writer& out, const model::Distribution& distribution) {
+  out.add_uint64(1, distribution.count);
+  out.add_double(2, distribution.sum);
+  out.add_double(3, distribution.min);
+  out.add_double(4, distribution.max);
+  out.add_sint32(5, distribution.scale);
+  out.add_uint64(6, distribution.zero_count);
+  EncodeBuckets(out, 7, distribution.positive);
+  EncodeBuckets(out, 8, distribution.negative);
+}
+
 void EncodeReport(pbf_writer& out, const model::TracepointReport& report) {
   const model::AgentStatus& status = report.status;
   AddString(out, 1, report.id);
@@ -142,6 +161,10 @@ void EncodeReport(pbf_writer& out, const model::TracepointReport& report) {
   counters.commit();
   out.add_uint32(8, status.hit_nanos_p50);
   out.add_uint32(9, status.hit_nanos_p99);
+  if (status.distribution) {
+    pbf_writer nested(out, 10);
+    EncodeDistribution(nested, *status.distribution);
+  }
 }
 
 }  // namespace

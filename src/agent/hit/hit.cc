@@ -240,6 +240,39 @@ __attribute__((noinline)) Counter TryLog(SiteRuntime* site, const SiteProbe& ent
   return kCaptured;
 }
 
+// Off the way of declined hits.
+__attribute__((noinline)) Counter TryMeasure(SiteRuntime* site, const SiteProbe& entry,
+                                             const RegisterFile* registers, CounterShard& shard) {
+  ProbeRuntime& probe = *entry.probe;
+  ThreadState& thread = t_thread;
+  const uint64_t start = stillframe_read_ticks();
+  const Counter permit = TakeLogPermit(probe, start);
+  if (permit != kCaptured) return permit;
+  SetContext(site, probe, *registers, thread);
+  const MeasureSite& measure = probe.measure[entry.site_index];
+  EvalResult result = RunCondition(probe, measure.program);
+  if (result.error == Code::kNotSaved) result = RunConditionWithXmm(probe, measure.program);
+  uint64_t bits = result.value;
+  if (result.error == Code::kOk && measure.in_memory != 0) {
+    bits = 0;
+    if (!thread.memory.read(thread.memory.self, result.value, &bits, measure.size_bytes)) {
+      result.error = Code::kUnreadable;
+    }
+  }
+  DistributionShard& share = probe.distribution[thread.shard_plus_one - 1];
+  if (result.error != Code::kOk ||
+      !Record(share, ToFloat64(bits, measure.size_bytes, measure.format))) {
+    ReturnPermit(probe);
+    return kConditionError;
+  }
+  thread.open = nullptr;
+  Count(thread, shard, kCaptured);
+  const uint64_t now = stillframe_read_ticks();
+  CountTime(shard, now - start, 1);
+  ChargeBudget(now - start, now);
+  return kCaptured;
+}
+
 SF_HIT_INLINE Counter Decide(SiteRuntime* site, const SiteProbe& entry,
                              const RegisterFile* registers, ThreadState& thread,
                              CounterShard& shard) {
@@ -256,6 +289,7 @@ SF_HIT_INLINE Counter Decide(SiteRuntime* site, const SiteProbe& entry,
     Count(thread, shard, kCaptured);
     return kCaptured;
   }
+  if (probe.action == Action::kMeasure) return TryMeasure(site, entry, registers, shard);
   if (probe.action == Action::kLog) return TryLog(site, entry, registers, shard);
   return TryCapture(entry, registers, shard);
 }

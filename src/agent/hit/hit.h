@@ -10,6 +10,7 @@
 #include <span>
 
 #include "agent/hit/interpreter.h"
+#include "agent/hit/measure.h"
 #include "plan/light_record.h"
 #include "plan/plan.h"
 #include "plan/record.h"
@@ -60,6 +61,7 @@ enum class Action : uint8_t {
   kCapture,  // a record with frames and variables
   kCount,    // nothing more: counted as captured
   kLog,      // a light record
+  kMeasure,  // a number, into the thread's share of the distribution
 };
 
 // A tracepoint in one module, in force. Immutable after publication but for the atomics.
@@ -70,6 +72,8 @@ struct ProbeRuntime {
   ~ProbeRuntime();
   ProbeRuntime(const ProbeRuntime&) = delete;
   ProbeRuntime& operator=(const ProbeRuntime&) = delete;
+  // For kMeasure. False when there is no memory.
+  bool MakeDistribution();
 
   uint64_t probe_id = 0;  // never reused in the process
   UnitView unit{};
@@ -82,7 +86,9 @@ struct ProbeRuntime {
   std::atomic<uint64_t> permits_full_again{0};  // time stamp, see limits.cc
   std::atomic<uint32_t> stopped{0};  // 1: the agent stopped it (budget); partner: agent thread
   Action action = Action::kCapture;
-  const LightSite* light = nullptr;  // kLog: by site index
+  const LightSite* light = nullptr;           // kLog: by site index
+  const MeasureSite* measure = nullptr;       // kMeasure: by site index
+  DistributionShard* distribution = nullptr;  // kMeasure: kShardCount
   bool compiled = false;           // some site has code that decides hits alone; agent thread only
   CounterShard* shards = nullptr;  // kShardCount
 };
@@ -240,6 +246,7 @@ struct CounterSums {
   uint64_t histogram[32];  // hits by log2(ticks)
   uint64_t fast_ticks;     // of `ticks`: those of hits that the hit path did not see
 };
+DistributionSums SumDistribution(const ProbeRuntime& probe);
 CounterSums SumCounters(const ProbeRuntime& probe);
 
 // ---- Trace context of the calling thread (thread-local, initial-exec) ----

@@ -168,7 +168,16 @@ ProbeRuntime::ProbeRuntime() {
   if (map != MAP_FAILED) shards = static_cast<CounterShard*>(map);
 }
 
+bool ProbeRuntime::MakeDistribution() {
+  void* const map = mmap(nullptr, sizeof(DistributionShard) * kShardCount, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (map == MAP_FAILED) return false;
+  distribution = static_cast<DistributionShard*>(map);
+  return true;
+}
+
 ProbeRuntime::~ProbeRuntime() {
+  if (distribution != nullptr) munmap(distribution, sizeof(DistributionShard) * kShardCount);
   if (shards != nullptr) munmap(shards, sizeof(CounterShard) * kShardCount);
 }
 
@@ -243,6 +252,32 @@ bool WaitForQuiescence(uint32_t timeout_ms) {
 }
 
 uint64_t ReadTicks() { return stillframe_read_ticks(); }
+
+DistributionSums SumDistribution(const ProbeRuntime& probe) {
+  const auto number = [](const std::atomic<uint64_t>& bits) {
+    return std::bit_cast<double>(bits.load(std::memory_order_relaxed));
+  };
+  DistributionSums sums;
+  const uint32_t used = g_process.slots_used.load(std::memory_order_acquire);
+  for (uint32_t at = 0; probe.distribution != nullptr && at < kShardCount; ++at) {
+    if (at == used) at = kSharedShard;
+    const DistributionShard& shard = probe.distribution[at];
+    const uint64_t count = shard.count.load(std::memory_order_relaxed);
+    if (count == 0) continue;
+    const double min = number(shard.min), max = number(shard.max);
+    sums.min = sums.count == 0 ? min : std::min(sums.min, min);
+    sums.max = sums.count == 0 ? max : std::max(sums.max, max);
+    sums.count += count;
+    sums.sum += number(shard.sum);
+    sums.zeros += shard.zeros.load(std::memory_order_relaxed);
+    for (int sign = 0; sign < 2; ++sign) {
+      for (int i = 0; i < kBuckets; ++i) {
+        sums.buckets[sign][i] += shard.buckets[sign][i].load(std::memory_order_relaxed);
+      }
+    }
+  }
+  return sums;
+}
 
 CounterSums SumCounters(const ProbeRuntime& probe) {
   CounterSums sums{};
