@@ -198,7 +198,8 @@ Result<Options> ReadOptions(const Environment& environment, const std::string& p
   SF_ASSIGN_OR_RETURN(options.labels,
                       ReadPairs("STILLFRAME_LABELS", Get(environment, "STILLFRAME_LABELS")));
   ReadIdentity(environment, program_name, options);
-  for (std::string_view folder : Split(Get(environment, "STILLFRAME_DEBUG_PATH"), ':')) {
+  const std::string debug_path = Get(environment, "STILLFRAME_DEBUG_PATH");
+  for (std::string_view folder : Split(debug_path, ':')) {  // views of it
     options.debug_path.emplace_back(folder);
   }
   const std::string wait = Get(environment, "STILLFRAME_START_WAIT");
