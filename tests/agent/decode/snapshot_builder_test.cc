@@ -115,9 +115,12 @@ __attribute__((noinline)) std::vector<uint8_t> Observe() {
   header.frame_count = 1;
   header.chunk_count = 2;
   header.thread_id = 7;
-  // Clang's frame base is rsp or rbp (DWARF registers 7 and 6), not the CFA.
-  asm("mov %%rsp, %0\n\tmov %%rbp, %1"
-      : "=r"(header.registers.gpr[7]), "=r"(header.registers.gpr[6]));
+  // What locations may be based on, by DWARF's numbers: the CFA, rsp or rbp (Clang), any register
+  // that calls preserve (AddressSanitizer's frames).
+  uint64_t* const gpr = header.registers.gpr;
+  asm("mov %%rsp, %0\n\tmov %%rbp, %1\n\tmov %%rbx, %2" : "=m"(gpr[7]), "=m"(gpr[6]), "=m"(gpr[3]));
+  asm("mov %%r12, %0\n\tmov %%r13, %1\n\tmov %%r14, %2\n\tmov %%r15, %3"
+      : "=m"(gpr[12]), "=m"(gpr[13]), "=m"(gpr[14]), "=m"(gpr[15]));
   std::memcpy(record.data(), &header, sizeof header);
   return record;
 }

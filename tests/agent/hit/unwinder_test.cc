@@ -142,6 +142,13 @@ class UnwinderTest : public testing::Test {
   void SetUp() override { ASSERT_TRUE(Initialize({kTicksPerSecond, 0, 0}).ok()); }
 };
 
+// The sanitizers replace backtrace() by a function of their own, which finds itself, too.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr int kOfSanitizer = 1;
+#else
+constexpr int kOfSanitizer = 0;
+#endif
+
 void ExpectSameAsBacktrace(uint32_t slice_bytes) {
   void* expected[64];
   RegisterFile registers;
@@ -149,9 +156,9 @@ void ExpectSameAsBacktrace(uint32_t slice_bytes) {
   stillframe_test_registers(&registers);
   const Unwound got = UnwindFrom(registers, Tables().get(), 64, slice_bytes);
   // Frame 0 differs by the two calls' return addresses; the rest must be equal.
-  ASSERT_EQ(got.frames.size(), static_cast<size_t>(count));
-  for (int i = 1; i < count; ++i) {
-    EXPECT_EQ(got.frames[i].pc, reinterpret_cast<uint64_t>(expected[i])) << i;
+  ASSERT_EQ(got.frames.size(), static_cast<size_t>(count - kOfSanitizer));
+  for (int i = 1; i < count - kOfSanitizer; ++i) {
+    EXPECT_EQ(got.frames[i].pc, reinterpret_cast<uint64_t>(expected[i + kOfSanitizer])) << i;
     EXPECT_GT(got.frames[i].rsp, got.frames[i - 1].rsp);
     EXPECT_EQ(got.frames[i].rsp, got.frames[i - 1].cfa);
   }

@@ -78,7 +78,7 @@ inline std::unique_ptr<Installer> MakeInstaller(HitFunction hit = RecordingHit) 
 class TestModule {
  public:
   explicit TestModule(size_t size_bytes = 1 << 16) : size_(size_bytes) {
-    static std::atomic<uint64_t> next{0x100000000000};  // 16 TiB
+    static std::atomic<uint64_t> next{kFirst};
     void* const wanted = reinterpret_cast<void*>(next.fetch_add(uint64_t{1} << 36));
     void* got = mmap(wanted, size_ + kDataBytes, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
@@ -110,6 +110,13 @@ class TestModule {
   }
 
  private:
+  // Where nothing else lies, the shadow of a sanitizer included (asan_mapping.h; tsan_platform.h
+  // has room for mappings in its lowest half TiB).
+#if defined(__SANITIZE_THREAD__)
+  static constexpr uint64_t kFirst = 0x2000000000;
+#else
+  static constexpr uint64_t kFirst = 0x200000000000;
+#endif
   static constexpr size_t kDataBytes = 4096;
   size_t size_;
   uint64_t base_ = 0;
