@@ -60,19 +60,19 @@ class Tracer {
   }
   // Lets go of the child. Its exit code, -1 when it died.
   int Finish() {
-    ptrace(PTRACE_DETACH, child_, nullptr, nullptr);
-    int status = 0;
-    while (waitpid(child_, &status, 0) == child_ && WIFSTOPPED(status)) {
+    while (!ended_) {
       ptrace(PTRACE_DETACH, child_, nullptr, nullptr);
+      (void)WaitForStop();
     }
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    return WIFEXITED(status_) ? WEXITSTATUS(status_) : -1;
   }
 
  private:
+  // The signal that stopped the child; 0 when it is at its end, which is kept for Finish().
   int WaitForStop() {
-    int status = 0;
-    if (waitpid(child_, &status, 0) != child_ || !WIFSTOPPED(status)) return 0;
-    return WSTOPSIG(status);
+    if (ended_) return 0;
+    ended_ = waitpid(child_, &status_, 0) != child_ || !WIFSTOPPED(status_);
+    return ended_ ? 0 : WSTOPSIG(status_);
   }
   user_regs_struct Registers() {
     user_regs_struct registers{};
@@ -99,6 +99,8 @@ class Tracer {
   }
 
   pid_t child_;
+  int status_ = SIGKILL;  // as of a child that died, until it is known
+  bool ended_ = false;
   const volatile uint64_t& site_;
 };
 
