@@ -4,6 +4,7 @@ import re
 
 SHOWN = ("EXACT", "RECOVERED", "TRUNCATED")
 MAX_EXAMPLES = 40
+MADE_BY_COMPILER = re.compile(r"__(for_)?(range|begin|end)\d*$")  # of a range-based for
 
 
 def as_number(text):
@@ -165,7 +166,7 @@ class Comparison:
         level = "0" if index == 0 else "up"
         for name, gdb in theirs["variables"].items():
             declared = gdb.get("declared", 0)
-            if declared > ours["line"] or name.startswith("__for_"):
+            if declared > ours["line"] or MADE_BY_COMPILER.match(name):
                 continue  # not declared yet at this line; made by the compiler
             variable = mine.get(name)
             if variable is not None and variable["status"] == "REDACTED":
@@ -175,7 +176,11 @@ class Comparison:
             self.counts[f"ours {level}"] += has
             self.counts[f"gdb {level}"] += had
             place = f"{where} {ours['function'][:60]}:{ours['line']} {name}"
-            if had and not has:
+            if had and not has and variable is not None and \
+                    variable.get("reason") == "NOT_SAVED":
+                # GDB shows what a callee left in a register that callees need not keep.
+                self.counts["guessed"] += 1
+            elif had and not has:
                 self.lost.append((place, variable and {
                     k: variable.get(k) for k in ("type", "status", "reason")}, gdb))
             elif has and not had:

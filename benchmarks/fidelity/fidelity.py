@@ -233,15 +233,15 @@ def row(name, c):
     return (f"| {name} | {c['addresses']} | {c['pairs 0']} | {percent(c['gdb 0'], c['pairs 0'])} | "
             f"{percent(c['ours 0'], c['pairs 0'])} | {percent(c['gdb up'], c['pairs up'])} | "
             f"{percent(c['ours up'], c['pairs up'])} | {c['lost']} | "
-            f"{percent(c['lost'], pairs, 3)} | {c['gained']} | {c['values']} | {c['wrong']} | "
+            f"{percent(c['lost'], pairs, 3)} | {c['guessed']} | {c['gained']} | {c['values']} | {c['wrong']} | "
             f"{c['unexplained']} | {percent(c['frames'] - c['frames differ'], c['frames'])} |")
 
 
 HEADER = ("| program, compiler, level | addresses | pairs at frame 0 | GDB % | ours % | "
-          "callers: GDB % | ours % | lost | lost % | gained | values compared | wrong | "
+          "callers: GDB % | ours % | lost | lost % | guessed by GDB | gained | values compared | wrong | "
           "without reason | frames agreeing % |\n"
           "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | "
-          "---: | ---: |")
+          "---: | ---: | ---: |")
 
 
 def main():
