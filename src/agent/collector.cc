@@ -99,7 +99,12 @@ void Collector::Decode(std::span<const uint8_t> record, uint64_t sequence) {
   }
   if (probe->log()) MakeLogEvent(*probe->log(), *snapshot);
   if (probe->plan().hides_site_frame) NameThrown(*snapshot);
-  Describe(*snapshot, id, sequence, header.start_ticks);
+  if (probe->runtime().action == hit::Action::kEndSpan) {
+    snapshot->kind = model::Kind::kSpan;
+    snapshot->duration_nanos = clock_.Nanos(header.span_ticks);
+    if (!snapshot->frames.empty()) snapshot->frames.resize(1);
+  }
+  Describe(*snapshot, id, sequence, header.start_ticks - header.span_ticks);
   snapshot->capture_nanos = static_cast<uint32_t>(
       std::min<uint64_t>(clock_.Nanos(header.end_ticks - header.start_ticks), UINT32_MAX));
   outbox_.Add(std::move(*snapshot));

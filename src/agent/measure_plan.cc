@@ -95,8 +95,8 @@ Result<std::vector<hit::MeasureSite>> MakeMeasureSites(ProbePlan& plan) {
     hit::MeasureSite measure;
     const auto format = FormatOf(type);
     if (!format && variable.location.kind != LocationKind::kUnavailable) {
-      return Status(Code::kBadExpression, "'" + text + "' is no number but a " +
-                                              plan.unit.strings[type.name]);
+      return Status(Code::kBadExpression,
+                    "'" + text + "' is no number but a " + plan.unit.strings[type.name]);
     }
     measure.format = format.value_or(hit::NumberFormat::kSigned);
     measure.size_bytes = static_cast<uint8_t>(std::clamp<uint32_t>(type.size_bytes, 1, 8));
@@ -105,8 +105,7 @@ Result<std::vector<hit::MeasureSite>> MakeMeasureSites(ProbePlan& plan) {
       any = true;
     } else {
       reason = code;
-      measure.program =
-          Append(plan.unit, MakeInsn(Op::kFail, static_cast<uint8_t>(code), 0, 0));
+      measure.program = Append(plan.unit, MakeInsn(Op::kFail, static_cast<uint8_t>(code), 0, 0));
     }
     sites.push_back(measure);
   }

@@ -8,8 +8,9 @@
 namespace stillframe::agent {
 
 ModuleProbe::ModuleProbe(std::string tracepoint_id, uint64_t probe_id, ProbePlan plan,
-                         std::vector<hit::MeasureSite> measure, const LoadedModule& module,
-                         const model::TracepointSpec& spec, uint64_t ticks_per_second)
+                         std::vector<hit::MeasureSite> measure, const SpanRole& span,
+                         const LoadedModule& module, const model::TracepointSpec& spec,
+                         uint64_t ticks_per_second)
     : tracepoint_id_(std::move(tracepoint_id)),
       plan_(std::move(plan)),
       measure_(std::move(measure)),
@@ -33,6 +34,11 @@ ModuleProbe::ModuleProbe(std::string tracepoint_id, uint64_t probe_id, ProbePlan
   if (spec.kind == model::Kind::kDistribution && runtime_.MakeDistribution()) {
     runtime_.action = hit::Action::kMeasure;
     runtime_.measure = measure_.data();
+  }
+  if (spec.kind == model::Kind::kSpan) {
+    runtime_.action = span.ends ? hit::Action::kEndSpan : hit::Action::kBeginSpan;
+    runtime_.span = span.id;
+    runtime_.span_any_frame = span.any_frame;
   }
   runtime_.max_hits = limits.max_hits;
   runtime_.captures_left.store(limits.max_hits, std::memory_order_relaxed);

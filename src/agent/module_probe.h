@@ -18,13 +18,21 @@
 
 namespace stillframe::agent {
 
+// What a probe of a SPAN does.
+struct SpanRole {
+  uint32_t id = 0;  // the same for both ends, and never reused
+  bool ends = false;
+  bool any_frame = false;  // it may end in another function than it began in
+};
+
 class ModuleProbe {
  public:
   // `tracepoint_id` is kept for the records that name this probe.
   // `measure`: of a DISTRIBUTION, by site; else empty.
   ModuleProbe(std::string tracepoint_id, uint64_t probe_id, ProbePlan plan,
-              std::vector<hit::MeasureSite> measure, const LoadedModule& module,
-              const model::TracepointSpec& spec, uint64_t ticks_per_second);
+              std::vector<hit::MeasureSite> measure, const SpanRole& span,
+              const LoadedModule& module, const model::TracepointSpec& spec,
+              uint64_t ticks_per_second);
   ModuleProbe(const ModuleProbe&) = delete;
   ModuleProbe& operator=(const ModuleProbe&) = delete;
 

@@ -10,23 +10,37 @@ namespace {
 constexpr uint32_t kLongestInstruction = 15;
 constexpr uint64_t kMaxFunctionBytes = 1 << 20;
 
+// The code of the function's part with the site, from its beginning; empty when it is not known.
+std::vector<uint8_t> CodeAround(SymbolModule& module, LinkAddress site, LinkAddress& begin) {
+  const auto [first, end] = module.FunctionRange(site);
+  begin = first;
+  if (end - first <= 0 || end - first > int64_t{kMaxFunctionBytes}) return {};
+  std::vector<uint8_t> text = module.ReadCode(first, static_cast<uint32_t>(end - first));
+  if (static_cast<int64_t>(text.size()) != end - first) text.clear();
+  return text;
+}
+
 }  // namespace
 
 std::optional<LinkAddress> NextOfSameLine(SymbolModule& module, LinkAddress site) {
   const uint32_t length = probe::PlainInstructionBytes(module.ReadCode(site, kLongestInstruction));
   if (length == 0) return std::nullopt;
   const LinkAddress next = site + length;
-  const auto [begin, end] = module.FunctionRange(site);
-  if (next < begin || next >= end || end - begin > int64_t{kMaxFunctionBytes} ||
-      !module.SameLine(site, next)) {
-    return std::nullopt;
-  }
-  const std::vector<uint8_t> text = module.ReadCode(begin, static_cast<uint32_t>(end - begin));
-  if (static_cast<int64_t>(text.size()) != end - begin ||
+  LinkAddress begin;
+  const std::vector<uint8_t> text = CodeAround(module, site, begin);
+  if (next < begin || next >= begin + text.size() || !module.SameLine(site, next) ||
       probe::MayBeBranchTarget(text, begin.value, next.value)) {
     return std::nullopt;
   }
   return next;
+}
+
+std::optional<LinkAddress> PreviousInSequence(SymbolModule& module, LinkAddress site) {
+  LinkAddress begin;
+  const std::vector<uint8_t> text = CodeAround(module, site, begin);
+  const auto previous = probe::PlainInstructionBefore(text, begin.value, site.value);
+  if (!previous || probe::MayBeBranchTarget(text, begin.value, site.value)) return std::nullopt;
+  return LinkAddress(*previous);
 }
 
 }  // namespace stillframe::agent

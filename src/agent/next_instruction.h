@@ -13,6 +13,9 @@ namespace stillframe::agent {
 // there is none. Agent thread.
 std::optional<LinkAddress> NextOfSameLine(SymbolModule& module, LinkAddress site);
 
+// The same backwards: the instruction before, which runs exactly when the one at `site` does.
+std::optional<LinkAddress> PreviousInSequence(SymbolModule& module, LinkAddress site);
+
 }  // namespace stillframe::agent
 
 #endif  // STILLFRAME_AGENT_NEXT_INSTRUCTION_H_

@@ -10,6 +10,7 @@
 #include "agent/measure_plan.h"
 #include "agent/next_instruction.h"
 #include "agent/ring/ring.h"
+#include "agent/span_plan.h"
 #include "agent/tick_clock.h"
 #include "base/log.h"
 #include "symbolizer/path_match.h"
@@ -32,9 +33,9 @@ Status CheckSupported(const model::TracepointSpec& spec) {
   const auto refuse = [](const std::string& what) {
     return Status(Code::kUnsupported, what + " not supported by this version of the agent");
   };
-  if (spec.kind != model::Kind::kSnapshot && spec.kind != model::Kind::kCounter &&
-      spec.kind != model::Kind::kLog && spec.kind != model::Kind::kDistribution) {
-    return refuse("tracepoints of kind " + std::string(model::KindName(spec.kind)) + " are");
+  if (spec.kind == model::Kind::kSpan && spec.location.function.empty() &&
+      (spec.location.file.empty() || spec.end_location.file.empty())) {
+    return refuse("spans between other places than two lines are");
   }
   if (!spec.location.exception.empty()) {
     if (spec.kind != model::Kind::kSnapshot && spec.kind != model::Kind::kCounter) {
@@ -60,6 +61,7 @@ PlanRequest MakeRequest(const model::TracepointSpec& spec, const model::LogTempl
           spec.location.address ? std::optional(LinkAddress(*spec.location.address)) : std::nullopt,
       .thrown = {},
       .line_addresses = {},
+      .own_code_only = false,
       .condition = spec.condition,
       .expressions = ExpressionsOf(log, spec),
       .limits = {.frames = is_log ? 1 : capture.frames,
@@ -226,6 +228,7 @@ Status TracepointStore::CompileEverywhere(const Active& active, bool name_near_f
   SF_ASSIGN_OR_RETURN(const model::LogTemplate log, ReadLogTemplate(active.desired.spec));
   PlanRequest request = MakeRequest(active.desired.spec, log, options_.bytes_per_snapshot);
   request.name_near_files = name_near_files;
+  request.own_code_only = active.desired.spec.kind == model::Kind::kSpan;
   if (!active.desired.spec.location.exception.empty()) {
     request.thrown = ThrownTypes(active.desired.spec.location.exception);
     ++request.limits.frames;  // the runtime's own is not shown
@@ -324,6 +327,14 @@ void TracepointStore::CompileAndArm(Active& active) {
   }
   if (!active.desired.spec.location.exception.empty()) PrepareThrowers();
   callers_.Publish();
+  if (active.desired.spec.kind == model::Kind::kSpan) {
+    Plans ends;
+    if (Status status = CompileEnds(active, plans, ends); !status.ok()) {
+      return SetState(active, model::State::kError, status);
+    }
+    ArmSpan(active, std::move(plans), std::move(ends));
+    plans.clear();
+  }
   for (auto& [module, plan] : plans) {
     ArmIn(active, *module, std::move(plan));
     // An address is meant exactly; of a line, its beginning.
@@ -346,7 +357,34 @@ void TracepointStore::CompileAndArm(Active& active) {
   }
 }
 
-void TracepointStore::ArmIn(Active& active, const LoadedModule& module, ProbePlan plan) {
+Status TracepointStore::CompileEnds(const Active& active, const Plans& begins, Plans& ends) {
+  const model::TracepointSpec& spec = active.desired.spec;
+  if (spec.location.function.empty()) {
+    Active end;
+    end.desired = active.desired;
+    end.desired.spec.location = spec.end_location;
+    end.desired.spec.condition.clear();
+    SF_RETURN_IF_ERROR(CompileEverywhere(end, ends).WithContext("endLocation"));
+  } else {
+    for (const auto& [module, plan] : begins) {
+      SF_ASSIGN_OR_RETURN(SymbolModule* const opened,
+                          symbolizer_->OpenModule(module->path, module->build_id));
+      PlanRequest request = MakeRequest(spec, {}, options_.bytes_per_snapshot);
+      request.condition.clear();
+      SF_ASSIGN_OR_RETURN(request.line_addresses, FunctionExits(*opened, plan));
+      if (request.line_addresses.empty()) {
+        return Status(Code::kLineHasNoCode, "the function never returns");
+      }
+      SF_ASSIGN_OR_RETURN(ProbePlan end, opened->Compile(request));
+      ends.emplace_back(module, std::move(end));
+    }
+  }
+  for (auto& [module, plan] : ends) DropVariables(plan);
+  return Status();
+}
+
+void TracepointStore::ArmIn(Active& active, const LoadedModule& module, ProbePlan plan,
+                            const SpanRole& span) {
   std::vector<hit::MeasureSite> measure;
   if (active.desired.spec.kind == model::Kind::kDistribution) {
     auto sites = MakeMeasureSites(plan);  // worked before: CompileEverywhere asked
@@ -354,12 +392,59 @@ void TracepointStore::ArmIn(Active& active, const LoadedModule& module, ProbePla
     measure = std::move(*sites);
   }
   auto probe = std::make_unique<ModuleProbe>(active.desired.id, next_probe_id_++, std::move(plan),
-                                             std::move(measure), module, active.desired.spec,
+                                             std::move(measure), span, module, active.desired.spec,
                                              options_.ticks_per_second);
   by_id_[probe->id()] = probe.get();
   // In the list before it is armed: hits may then use it, so nothing may destroy it.
   active.probes.push_back(std::move(probe));
   active.probes.back()->Arm(*sites_);
+}
+
+// Ends first: a span that begins finds them.
+void TracepointStore::ArmSpan(Active& active, Plans begins, Plans ends) {
+  std::set<std::string> functions;
+  const auto names = [&functions](const ProbePlan& plan) {
+    for (const SitePlan& site : plan.sites) functions.insert(plan.unit.strings[site.function]);
+  };
+  for (const auto& [module, plan] : begins) names(plan);
+  const bool by_function = !active.desired.spec.location.function.empty();
+  const size_t begun_in = functions.size();
+  for (const auto& [module, plan] : ends) names(plan);
+  SpanRole role;
+  role.id = next_span_id_++;
+  role.any_frame = !by_function && functions.size() != begun_in;
+  role.ends = true;
+  for (auto& [module, plan] : ends) {
+    ArmIn(active, *module, std::move(plan), role);
+    if (by_function) ArmBefore(active, *module, *active.probes.back(), role);
+  }
+  role.ends = false;
+  for (auto& [module, plan] : begins) {
+    DropVariables(plan);
+    ArmIn(active, *module, std::move(plan), role);
+  }
+}
+
+void TracepointStore::ArmBefore(Active& active, const LoadedModule& module,
+                                const ModuleProbe& probe, const SpanRole& role) {
+  auto opened = symbolizer_->OpenModule(module.path, module.build_id);
+  if (!opened.ok()) return;
+  const ModuleProbe* refused = &probe;
+  for (int tries = 0; tries < kMaxInstructionsBehind; ++tries) {
+    PlanRequest request = MakeRequest(active.desired.spec, {}, options_.bytes_per_snapshot);
+    request.condition.clear();
+    for (const model::SiteStatus& site : refused->sites()) {
+      if (!site.reason.starts_with(CodeName(Code::kUnsafeSite))) continue;
+      const auto before = PreviousInSequence(**opened, LinkAddress(site.address));
+      if (before) request.line_addresses.push_back(*before);
+    }
+    if (request.line_addresses.empty()) return;
+    auto plan = (*opened)->Compile(request);
+    if (!plan.ok()) return;
+    DropVariables(*plan);
+    ArmIn(active, module, std::move(*plan), role);
+    refused = active.probes.back().get();
+  }
 }
 
 void TracepointStore::ArmBehind(Active& active, const LoadedModule& module,

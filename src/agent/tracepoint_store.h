@@ -99,7 +99,13 @@ class TracepointStore {
   void PrepareThrowers();
   void Arm(Active& active);
   void CompileAndArm(Active& active);
-  void ArmIn(Active& active, const LoadedModule& module, ProbePlan plan);
+  void ArmIn(Active& active, const LoadedModule& module, ProbePlan plan, const SpanRole& span = {});
+  // The plans of a SPAN's other end.
+  Status CompileEnds(const Active& active, const Plans& begins, Plans& ends);
+  void ArmSpan(Active& active, Plans begins, Plans ends);
+  // Exits of a function that no jump fits are tried one or a few instructions earlier.
+  void ArmBefore(Active& active, const LoadedModule& module, const ModuleProbe& probe,
+                 const SpanRole& role);
   // Sites of the probe that no jump fits are tried one or a few instructions later.
   void ArmBehind(Active& active, const LoadedModule& module, const ModuleProbe& probe, int tries);
   Status CompileEverywhere(const Active& active, Plans& plans);
@@ -133,6 +139,7 @@ class TracepointStore {
   std::vector<std::unique_ptr<ModuleProbe>> retired_;
   std::map<uint64_t, const ModuleProbe*> by_id_;
   uint64_t next_probe_id_ = 1;
+  uint32_t next_span_id_ = 1;
   uint64_t status_version_ = 0;
   uint64_t gone_ticks_ = 0;  // in hits of tracepoints that were removed
   bool guarded_ = false;     // fast condition reads are on

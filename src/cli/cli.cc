@@ -35,6 +35,10 @@ void AddSet(CLI::App& app, Action& action, SetOptions& set) {
       ->excludes(log)
       ->excludes(count);
   log->excludes(count);
+  command->add_flag("--span", set.span, "how long the function takes, or until --to is reached")
+      ->excludes(log)
+      ->excludes(count);
+  command->add_option("--to", set.to, "FILE:LINE where a span ends");
   command->add_flag("--allow-trap", set.allow_trap, "where no jump fits, int3 (slow)");
   command->add_option("--max-hits", set.max_hits, "captures, then it is over (1)");
   command->add_option("--per-second", set.per_second, "captures a second at most (1)");
@@ -66,7 +70,7 @@ void AddReaders(CLI::App& app, Action& action, FilterOptions& filter, std::strin
   CLI::App* snapshots = app.add_subcommand("snapshots", "snapshots and log messages, newest first");
   AddFilters(*snapshots, filter);
   snapshots->add_option("--kind", filter.kind, "SNAPSHOT or LOG")
-      ->check(CLI::IsMember({"SNAPSHOT", "LOG"}));
+      ->check(CLI::IsMember({"SNAPSHOT", "LOG", "SPAN"}));
   snapshots->add_option("--trace", filter.trace_id, "trace id");
   snapshots->add_option("--since", filter.since, "RFC 3339 time");
   snapshots->add_option("--limit", filter.limit, "how many (20)")->check(CLI::Range(1, 1000));

@@ -21,6 +21,8 @@ struct GlobalOptions {
 
 struct SetOptions {
   std::string exception;
+  bool span = false;
+  std::string to;     // FILE:LINE
   std::string place;  // FILE:LINE
   std::string condition, log, service;
   std::vector<std::string> watches;

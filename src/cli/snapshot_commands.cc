@@ -59,7 +59,7 @@ std::string MemoryText(const Json& agent) {
 void Print(const GlobalOptions& global, const Json& snapshot) {
   if (global.json) {
     std::printf("%s\n", snapshot.dump().c_str());
-  } else if (IsLog(snapshot)) {
+  } else if (IsLine(snapshot)) {
     std::printf("%s\n", RenderLogLine(snapshot, global.style).c_str());
   } else {
     std::printf("%s\n", RenderSnapshot(snapshot, global.style, global.source_root).c_str());
@@ -81,13 +81,13 @@ int RunSnapshots(const GlobalOptions& global, const FilterOptions& filter) {
       {"ID", "TIME (UTC)", "SERVICE", "LINE", "FUNCTION", "THREAD"}};
   const Json snapshots = result.body.value("snapshots", Json::array());
   for (const Json& snapshot : snapshots) {
-    if (!IsLog(snapshot)) rows.push_back(SnapshotRow(snapshot));
+    if (!IsLine(snapshot)) rows.push_back(SnapshotRow(snapshot));
   }
   if (snapshots.empty()) std::printf("no snapshots\n");
   if (rows.size() > 1) std::printf("%s", Table(global.style, rows).c_str());
   if (rows.size() > 1 && rows.size() <= snapshots.size()) std::printf("\n");
   for (const Json& snapshot : snapshots) {
-    if (IsLog(snapshot)) std::printf("%s\n", RenderLogLine(snapshot, global.style).c_str());
+    if (IsLine(snapshot)) std::printf("%s\n", RenderLogLine(snapshot, global.style).c_str());
   }
   return kDone;
 }
@@ -96,7 +96,7 @@ int RunSnapshot(const GlobalOptions& global, const std::string& id) {
   ApiClient client(global.server, global.key);
   const ApiResult result = client.Get("/v1/snapshots/" + UrlEncode(id));
   if (!result.ok()) return Fail(global, result.error);
-  if (!global.json && IsLog(result.body)) {  // one alone is shown whole
+  if (!global.json && IsLine(result.body)) {  // one alone is shown whole
     std::printf("%s\n", RenderSnapshot(result.body, global.style, global.source_root).c_str());
     return kDone;
   }
@@ -116,7 +116,7 @@ int RunTail(const GlobalOptions& global, const FilterOptions& filter) {
     const Json event = Json::parse(data, nullptr, false);
     if (!event.is_object()) return true;
     if (!filter.tracepoint.empty() && Text(event, "tracepointId") != filter.tracepoint) return true;
-    if (IsLog(event)) {  // all there is, and there may be thousands a second
+    if (IsLine(event)) {  // all there is, and there may be thousands a second
       Print(global, event);
       return filter.count == 0 || ++shown < filter.count;
     }

@@ -192,6 +192,23 @@ std::optional<Gap> GapOf(const Json& value) {
 bool IsSystemFrame(const Json& frame) { return Text(frame, "file").starts_with("/usr/include/"); }
 
 // Nothing to show but the reason.
+// "1.25 ms" of nanoseconds.
+std::string DurationText(double nanos) {
+  const char* const units[] = {"ns", "µs", "ms", "s"};
+  int unit = 0;
+  for (; unit < 3 && nanos >= 1000; ++unit) nanos /= 1000;
+  char text[40];
+  std::snprintf(text, sizeof text, unit == 0 ? "%.0f %s" : "%.2f %s", nanos, units[unit]);
+  return text;
+}
+
+// What a LOG says; what a SPAN was and how long.
+std::string LineText(const Json& snapshot, const Json& frame) {
+  if (Text(snapshot, "kind") == "LOG") return Text(snapshot, "message");
+  const Json nanos = snapshot.value("durationNanos", Json());
+  return Text(frame, "function") + "  " + DurationText(nanos.is_number() ? nanos.get<double>() : 0);
+}
+
 bool IsPlainGap(const Json& value) {
   return Text(value, "status") == "UNAVAILABLE" && !value.contains("value") &&
          List(value, "children").empty();
@@ -203,8 +220,10 @@ class Renderer {
 
   std::string Render(const Json& snapshot) {
     Heading(snapshot);
-    if (IsLog(snapshot)) {
-      out_ += Paint(style_, Ink::kDim, "message ") + Text(snapshot, "message") + "\n";
+    if (IsLine(snapshot)) {
+      const Json& frames = List(snapshot, "frames");
+      out_ += Paint(style_, Ink::kDim, "message ") +
+              LineText(snapshot, frames.empty() ? Json::object() : frames[0]) + "\n";
     }
     const Json& expressions = List(snapshot, "expressions");
     if (!expressions.empty()) {
@@ -236,7 +255,7 @@ class Renderer {
     const auto found = snapshot.find("thread");
     const Json thread = found == snapshot.end() ? Json::object() : *found;
     out_ += Paint(style_, Ink::kBold, Text(snapshot, "service")) + "  " +
-            Paint(style_, Ink::kDim, IsLog(snapshot) ? "log " : "snapshot ") +
+            Paint(style_, Ink::kDim, IsLine(snapshot) ? "event " : "snapshot ") +
             Text(snapshot, "id") + Paint(style_, Ink::kDim, "  tracepoint ") +
             Text(snapshot, "tracepointId") + "\n";
     std::string when = TimeText(Text(snapshot, "time"));
@@ -421,7 +440,10 @@ std::string ReasonText(const std::string& code) {
   return found == kTexts.end() ? code : found->second;
 }
 
-bool IsLog(const Json& snapshot) { return Text(snapshot, "kind") == "LOG"; }
+bool IsLine(const Json& snapshot) {
+  const std::string kind = Text(snapshot, "kind");
+  return kind == "LOG" || kind == "SPAN";
+}
 
 std::string RenderLogLine(const Json& snapshot, const Style& style) {
   const Json& frames = List(snapshot, "frames");
@@ -435,8 +457,9 @@ std::string RenderLogLine(const Json& snapshot, const Style& style) {
       snapshot.is_object() && snapshot.contains("thread") ? snapshot["thread"] : Json::object();
   std::string name = Text(thread, "name");
   if (name.empty()) name = Text(thread, "id");
+  const std::string text = LineText(snapshot, frame);
   std::string line = Paint(style, Ink::kDim, time) + "  " + Paint(style, Ink::kName, name) + "  " +
-                     Paint(style, Ink::kDim, place) + "  " + Text(snapshot, "message");
+                     Paint(style, Ink::kDim, place) + "  " + text;
   const auto trace = snapshot.find("trace");
   if (trace != snapshot.end()) {
     line += "  " + Paint(style, Ink::kDim, "trace " + Text(*trace, "traceId"));

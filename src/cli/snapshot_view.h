@@ -13,9 +13,9 @@ namespace stillframe::cli {
 // `source_root` plus a suffix of it, when such a file is there.
 std::string RenderSnapshot(const nlohmann::ordered_json& snapshot, const Style& style,
                            const std::string& source_root);
-// Whether the JSON is a message of a LOG tracepoint.
-bool IsLog(const nlohmann::ordered_json& snapshot);
-// Such a message on one line: time, thread, place, message, trace.
+// Whether the JSON is shown on one line: a LOG or a SPAN.
+bool IsLine(const nlohmann::ordered_json& snapshot);
+// Time, thread, place, message or duration, trace.
 std::string RenderLogLine(const nlohmann::ordered_json& snapshot, const Style& style);
 // "optimized out by the compiler" for OPTIMIZED_OUT and so on; the code itself when unknown.
 std::string ReasonText(const std::string& code);

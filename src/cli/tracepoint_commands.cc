@@ -217,7 +217,9 @@ Json SpecOf(const SetOptions& options, Json location) {
   spec["kind"] = !options.log.empty()            ? "LOG"
                  : options.count                 ? "COUNTER"
                  : !options.distribution.empty() ? "DISTRIBUTION"
+                 : options.span                  ? "SPAN"
                                                  : "SNAPSHOT";
+  if (!options.to.empty()) spec["endLocation"] = LocationOf(options.to);
   spec["location"] = std::move(location);
   if (!options.condition.empty()) spec["condition"] = options.condition;
   if (!options.watches.empty()) spec["expressions"] = options.watches;
@@ -319,6 +321,9 @@ int RunSet(const GlobalOptions& global, const SetOptions& options) {
                                             : Json{{"exception", options.exception}};
   if (location.is_null()) {
     return FailUsage("'" + options.place + "' is not FILE:LINE, a function or an address");
+  }
+  if (!options.to.empty() && (!options.span || LocationOf(options.to).is_null())) {
+    return FailUsage("--to is the end of a --span, as FILE:LINE");
   }
   if (!options.expires.empty() && ParseLifetime(options.expires).empty()) {
     return FailUsage("'" + options.expires + "' is no lifetime: say 90s, 30m, 1h or 1d");

@@ -175,6 +175,7 @@ std::string SnapshotToJson(const Snapshot& snapshot) {
                {"instance", snapshot.instance},
                {"time", FormatTime(snapshot.time_unix_nanos)}};
   if (snapshot.kind == Kind::kLog) json["message"] = snapshot.message;
+  if (snapshot.kind == Kind::kSpan) json["durationNanos"] = snapshot.duration_nanos;
   json["thread"] = {{"id", snapshot.thread_id}, {"name", snapshot.thread_name}};
   if (!snapshot.trace.trace_id.empty()) {
     json["trace"] = {{"traceId", snapshot.trace.trace_id},

@@ -48,7 +48,7 @@ struct TraceContext {
 };
 
 struct Snapshot {
-  Kind kind = Kind::kSnapshot;  // or kLog
+  Kind kind = Kind::kSnapshot;  // or kLog, kSpan
   std::string id, tracepoint_id, service, instance;
   int64_t time_unix_nanos = 0;
   uint32_t thread_id = 0;
@@ -57,6 +57,7 @@ struct Snapshot {
   std::vector<Frame> frames;       // of a LOG: the site's only, without variables
   std::vector<Value> expressions;  // Value::name is "text" in JSON
   std::string message;             // of a LOG (FormatLog)
+  uint64_t duration_nanos = 0;     // of a SPAN; its time is its beginning
   uint32_t capture_nanos = 0;
   bool truncated = false;  // the byte limit was reached
   uint64_t sequence = 0;   // of the agent's epoch

@@ -51,6 +51,7 @@ struct RecordHeader {
   TraceContextRecord trace;
   RegisterFile registers;
   uint8_t xmm[kXmmCount][16];
+  uint64_t span_ticks;  // of a SPAN: how long it was; else 0
 };
 
 // One machine frame. frames[0] is the site's: pc = registers.rip.

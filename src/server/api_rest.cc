@@ -293,8 +293,9 @@ Response Api::Snapshots(RouteContext& context) {
   take("tracepoint", query.tracepoint);
   take("traceId", query.trace_id);
   take("kind", query.kind);
-  if (context.target.Find("kind") != nullptr && query.kind != "SNAPSHOT" && query.kind != "LOG") {
-    return Error(400, "INVALID_ARGUMENT", "kind must be SNAPSHOT or LOG", "kind");
+  if (context.target.Find("kind") != nullptr && query.kind != "SNAPSHOT" && query.kind != "LOG" &&
+      query.kind != "SPAN") {
+    return Error(400, "INVALID_ARGUMENT", "kind must be SNAPSHOT, LOG or SPAN", "kind");
   }
   query.environment = context.principal.environment;
   if (!context.principal.service.empty()) {

@@ -131,7 +131,10 @@ model::Snapshot Snapshot(const v1::Snapshot& in) {
   out.truncated = in.truncated();
   out.sequence = in.sequence();
   // An agent of a later version may publish kinds that are shown as what they resemble most.
-  out.kind = in.kind() == v1::LOG ? model::Kind::kLog : model::Kind::kSnapshot;
+  out.kind = in.kind() == v1::LOG    ? model::Kind::kLog
+             : in.kind() == v1::SPAN ? model::Kind::kSpan
+                                     : model::Kind::kSnapshot;
+  out.duration_nanos = in.duration_nanos();
   out.message = in.message();
   return out;
 }

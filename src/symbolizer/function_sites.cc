@@ -48,8 +48,10 @@ std::optional<LinkAddress> FirstOwnAddress(Dwarf_Die die) {
 
 class FunctionSearch {
  public:
-  FunctionSearch(ModuleDebug& debug, const ElfFile& module, std::string_view wanted)
-      : debug_(debug),
+  FunctionSearch(ModuleDebug& debug, const ElfFile& module, std::string_view wanted,
+                 bool own_code_only)
+      : own_code_only_(own_code_only),
+        debug_(debug),
         module_(module),
         wanted_(wanted),
         last_(LastComponent(wanted)),
@@ -120,7 +122,7 @@ class FunctionSearch {
   }
 
   void AddInlined(Dwarf_Die* unit, const Dwarf_Die& die) {
-    const auto entry = FirstOwnAddress(die);
+    const auto entry = own_code_only_ ? std::nullopt : FirstOwnAddress(die);
     if (entry && IsWanted(die)) Add(unit, die, *entry);
   }
 
@@ -138,6 +140,7 @@ class FunctionSearch {
     sites_.try_emplace(address, std::move(site));
   }
 
+  const bool own_code_only_;
   ModuleDebug& debug_;
   const ElfFile& module_;
   const std::string_view wanted_;
@@ -187,8 +190,8 @@ LinkAddress SkipLandingPad(const ElfFile& module, LinkAddress address) {
 
 Result<std::vector<LineSite>> FindFunctionSites(ModuleDebug& debug, const ElfFile& module,
                                                 const SymbolTable& symbols,
-                                                std::string_view function) {
-  FunctionSearch search(debug, module, function);
+                                                std::string_view function, bool own_code_only) {
+  FunctionSearch search(debug, module, function, own_code_only);
   const std::string_view last = LastComponent(function);
   if (last.empty()) {
     return Status(Code::kInvalidArgument,

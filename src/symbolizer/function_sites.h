@@ -12,11 +12,12 @@
 namespace stillframe {
 
 // Every place where a function of that name begins: overloads, template instances, constructors'
-// variants, clones, and the copies inlined into others. Ascending. Errors: kFunctionNotFound (near
+// variants, clones, and the copies inlined into others. Ascending. `own_code_only`: no
+// inlined copies. Errors: kFunctionNotFound (near
 // names).
 Result<std::vector<LineSite>> FindFunctionSites(ModuleDebug& debug, const ElfFile& module,
                                                 const SymbolTable& symbols,
-                                                std::string_view function);
+                                                std::string_view function, bool own_code_only);
 
 // Behind the function's endbr64, if it has one: with indirect branch tracking the first instruction
 // must stay where indirect calls land.

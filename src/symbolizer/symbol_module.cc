@@ -48,6 +48,7 @@ class DwarfModule : public SymbolModule {
   }
   std::vector<LinkAddress> CallersOfImport(std::string_view name, uint32_t max) override;
   std::pair<LinkAddress, LinkAddress> FunctionRange(LinkAddress address) override;
+  std::vector<std::pair<LinkAddress, LinkAddress>> FunctionParts(LinkAddress address) override;
   bool SameLine(LinkAddress a, LinkAddress b) override;
   std::vector<SourceFrame> Symbolize(LinkAddress pc) override;
   std::string SymbolName(LinkAddress address) override;
@@ -163,7 +164,7 @@ Result<std::vector<LineSite>> DwarfModule::FindSites(ModuleDebug& debug,
   if (!request.line_addresses.empty()) return ChosenSites(debug, request);
   if (request.address) return FindAddressSite(debug, *elf_, *request.address);
   if (!request.function.empty()) {
-    return FindFunctionSites(debug, *elf_, Symbols(), request.function);
+    return FindFunctionSites(debug, *elf_, Symbols(), request.function, request.own_code_only);
   }
   return FindLineSites(debug, request.file, request.line, request.name_near_files);
 }
@@ -249,6 +250,25 @@ std::pair<LinkAddress, LinkAddress> DwarfModule::FunctionRange(LinkAddress addre
       unit == nullptr ? nullptr : (*debug)->units.FindFunction(unit, address);
   if (function == nullptr || address < function->entry || address >= function->entry_end) return {};
   return {function->entry, function->entry_end};
+}
+
+std::vector<std::pair<LinkAddress, LinkAddress>> DwarfModule::FunctionParts(LinkAddress address) {
+  std::vector<std::pair<LinkAddress, LinkAddress>> parts;
+  const auto debug = Debug();
+  Dwarf_Die* const unit = debug.ok() ? (*debug)->units.FindByAddress(address) : nullptr;
+  const FunctionEntry* const function =
+      unit == nullptr ? nullptr : (*debug)->units.FindFunction(unit, address);
+  if (function == nullptr) return parts;
+  constexpr int kMaxParts = 1024;
+  Dwarf_Die die = function->die;
+  Dwarf_Addr base = 0, start = 0, end = 0;
+  ptrdiff_t offset = 0;
+  for (int i = 0; i < kMaxParts; ++i) {
+    offset = dwarf_ranges(&die, offset, &base, &start, &end);
+    if (offset <= 0) break;
+    if (start < end) parts.emplace_back(LinkAddress(start), LinkAddress(end));
+  }
+  return parts;
 }
 
 bool DwarfModule::SameLine(LinkAddress a, LinkAddress b) {

@@ -44,6 +44,8 @@ struct PlanRequest {
   std::vector<std::string> thrown;
   // Instead of the line's own addresses: these, which belong to it.
   std::vector<LinkAddress> line_addresses;
+  // Of a function: no copies inlined into others.
+  bool own_code_only = false;
   std::string condition;                 // "" = always
   std::vector<std::string> expressions;  // watches
   CaptureLimits limits;
@@ -100,6 +102,8 @@ class SymbolModule {
   virtual std::vector<LinkAddress> CallersOfImport(std::string_view name, uint32_t max) = 0;
   // Where the function's part that holds the address begins and ends; 0, 0 when none is known.
   virtual std::pair<LinkAddress, LinkAddress> FunctionRange(LinkAddress address) = 0;
+  // All parts of that function; empty when none is known.
+  virtual std::vector<std::pair<LinkAddress, LinkAddress>> FunctionParts(LinkAddress address) = 0;
   // Whether the line table gives both the same file and line.
   virtual bool SameLine(LinkAddress a, LinkAddress b) = 0;
 

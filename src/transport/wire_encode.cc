@@ -73,6 +73,7 @@ void EncodeSnapshot(pbf_writer& out, const model::Snapshot& snapshot) {
     EncodeValue(nested, value);
   }
   out.add_uint32(13, snapshot.capture_nanos);
+  if (snapshot.duration_nanos != 0) out.add_uint64(18, snapshot.duration_nanos);
   out.add_bool(14, snapshot.truncated);
   out.add_uint64(15, snapshot.sequence);
   if (snapshot.kind != model::Kind::kSnapshot) {

@@ -216,7 +216,7 @@ TEST(SnapshotView, ALogMessageIsOneLine) {
   log["time"] = "2026-01-02T03:04:05.678901234Z";
   log["thread"] = {{"id", 4711}, {"name", "worker-3"}};
   log["trace"] = {{"traceId", "4bf92f"}, {"spanId", "00f0"}};
-  ASSERT_TRUE(IsLog(log));
+  ASSERT_TRUE(IsLine(log));
   const std::string place = "orders.cc:42";
   EXPECT_EQ(RenderLogLine(log, Style{}),
             "2026-01-02 03:04:05.678901  worker-3  " + place + "  order 17  trace 4bf92f");
@@ -226,7 +226,7 @@ TEST(SnapshotView, ALogMessageIsOneLine) {
   log["message"] = "a\nb\x1b[2J\xc2\x9b";
   const std::string line = RenderLogLine(log, Style{});
   for (const char c : line) EXPECT_GE(static_cast<unsigned char>(c), 0x20) << line;
-  EXPECT_FALSE(IsLog(Snapshot(Json::array())));
+  EXPECT_FALSE(IsLine(Snapshot(Json::array())));
   for (const char* text : {R"({"kind":"LOG"})", R"({"kind":"LOG","frames":[3],"thread":[]})",
                            R"({"kind":"LOG","frames":{},"trace":7,"message":{}})"}) {
     EXPECT_NO_THROW(RenderLogLine(Json::parse(text), Style{})) << text;

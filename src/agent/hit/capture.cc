@@ -44,6 +44,7 @@ void FillHeader(const CaptureRequest& request, RecordHeader& header) {
   header.thread_id = ThreadId();
   header.start_ticks = request.start_ticks;
   header.pad = 0;
+  header.span_ticks = 0;
   const ThreadState& thread = t_thread;
   const uint32_t index = thread.trace_index.load(std::memory_order_relaxed) & 1;
   CopyWords(&header.trace, &thread.traces[index], sizeof(TraceContextRecord) / 8);

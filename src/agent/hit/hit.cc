@@ -240,6 +240,47 @@ __attribute__((noinline)) Counter TryLog(SiteRuntime* site, const SiteProbe& ent
   return kCaptured;
 }
 
+// kCaptured: there is nothing to be counted.
+__attribute__((noinline)) Counter StartSpan(SiteRuntime* site, const SiteProbe& entry,
+                                            const RegisterFile* registers) {
+  ThreadState& thread = t_thread;
+  SetContext(site, *entry.probe, *registers, thread);
+  if (thread.context.cfa_known == 0) return kUnsafeContext;
+  thread.open = nullptr;
+  BeginSpan(thread, entry.probe->span, thread.context.cfa, stillframe_read_ticks());
+  return kCaptured;
+}
+
+__attribute__((noinline)) Counter FinishSpan(SiteRuntime* site, const SiteProbe& entry,
+                                             const RegisterFile* registers, CounterShard& shard) {
+  ProbeRuntime& probe = *entry.probe;
+  ThreadState& thread = t_thread;
+  const uint64_t now = stillframe_read_ticks();
+  SetContext(site, probe, *registers, thread);
+  if (thread.context.cfa_known == 0) return kUnsafeContext;
+  uint64_t begun = 0;
+  if (!EndSpan(thread, probe.span, thread.context.cfa, probe.span_any_frame, begun)) {
+    thread.open = nullptr;
+    return kCaptured;
+  }
+  const Counter permit = TakeLogPermit(probe, now);
+  if (permit != kCaptured) return permit;
+  ring::Slot slot;
+  if (!ring::Acquire(slot)) {
+    ReturnPermit(probe);
+    return kRingFull;
+  }
+  Capture({&probe, entry.site_index, registers, now, thread.cells}, thread.reader, slot);
+  reinterpret_cast<RecordHeader*>(slot.data)->span_ticks = now - begun;
+  thread.open = nullptr;
+  Count(thread, shard, kCaptured);
+  ring::Commit(slot);
+  const uint64_t end = stillframe_read_ticks();
+  CountTime(shard, end - now, 1);
+  ChargeBudget(end - now, end);
+  return kCaptured;
+}
+
 // Off the way of declined hits.
 __attribute__((noinline)) Counter TryMeasure(SiteRuntime* site, const SiteProbe& entry,
                                              const RegisterFile* registers, CounterShard& shard) {
@@ -289,6 +330,8 @@ SF_HIT_INLINE Counter Decide(SiteRuntime* site, const SiteProbe& entry,
     Count(thread, shard, kCaptured);
     return kCaptured;
   }
+  if (probe.action == Action::kBeginSpan) return StartSpan(site, entry, registers);
+  if (probe.action == Action::kEndSpan) return FinishSpan(site, entry, registers, shard);
   if (probe.action == Action::kMeasure) return TryMeasure(site, entry, registers, shard);
   if (probe.action == Action::kLog) return TryLog(site, entry, registers, shard);
   return TryCapture(entry, registers, shard);

@@ -58,10 +58,12 @@ struct UnitView {
 
 // What a hit does once its condition holds.
 enum class Action : uint8_t {
-  kCapture,  // a record with frames and variables
-  kCount,    // nothing more: counted as captured
-  kLog,      // a light record
-  kMeasure,  // a number, into the thread's share of the distribution
+  kCapture,    // a record with frames and variables
+  kCount,      // nothing more: counted as captured
+  kLog,        // a light record
+  kBeginSpan,  // remembered in the thread, and not counted
+  kEndSpan,    // a record, if the span was begun; else not counted either
+  kMeasure,    // a number, into the thread's share of the distribution
 };
 
 // A tracepoint in one module, in force. Immutable after publication but for the atomics.
@@ -87,6 +89,8 @@ struct ProbeRuntime {
   std::atomic<uint32_t> stopped{0};  // 1: the agent stopped it (budget); partner: agent thread
   Action action = Action::kCapture;
   const LightSite* light = nullptr;           // kLog: by site index
+  uint32_t span = 0;                          // kBeginSpan, kEndSpan: which belong together
+  bool span_any_frame = false;                // begun in one function, ended in another
   const MeasureSite* measure = nullptr;       // kMeasure: by site index
   DistributionShard* distribution = nullptr;  // kMeasure: kShardCount
   bool compiled = false;           // some site has code that decides hits alone; agent thread only

@@ -1,5 +1,5 @@
-// Hit-path contract: no allocation, lock, lazy TLS, logging, exception; no call out of hit/; general
-// registers only: doubles are bits.
+// Hit-path contract: no allocation, lock, lazy TLS, logging, exception; no call out of hit/;
+// general registers only: doubles are bits.
 #include "agent/hit/measure.h"
 
 #include "agent/hit/float_ops.h"
@@ -57,10 +57,8 @@ bool Record(DistributionShard& shard, uint64_t f64_bits) {
     none = 0;
     shard.max.compare_exchange_strong(none, f64_bits);
   }
-  Update(shard.min,
-         [f64_bits](uint64_t old) { return F64Less(f64_bits, old) ? f64_bits : old; });
-  Update(shard.max,
-         [f64_bits](uint64_t old) { return F64Less(old, f64_bits) ? f64_bits : old; });
+  Update(shard.min, [f64_bits](uint64_t old) { return F64Less(f64_bits, old) ? f64_bits : old; });
+  Update(shard.max, [f64_bits](uint64_t old) { return F64Less(old, f64_bits) ? f64_bits : old; });
   shard.count.fetch_add(1, kRelaxed);
   return true;
 }

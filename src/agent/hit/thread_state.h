@@ -8,6 +8,7 @@
 
 #include "agent/hit/interpreter.h"
 #include "agent/hit/memory.h"
+#include "agent/hit/spans.h"
 #include "plan/program.h"
 #include "plan/record.h"
 
@@ -43,6 +44,8 @@ struct ThreadState {
   // Of the hit that is running: on the application's stack, below everything that was live there.
   const RegisterFile* hit_registers;
   CounterShard* open;  // the hit is counted there, its outcome is not yet
+  uint32_t span_count;
+  OpenSpan spans[kMaxOpenSpans];
 };
 
 extern thread_local constinit ThreadState t_thread

@@ -4,7 +4,10 @@
 #define STILLFRAME_AGENT_PROBE_PLAIN_CODE_H_
 
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <span>
+#include <vector>
 
 namespace stillframe::probe {
 
@@ -14,6 +17,15 @@ uint32_t PlainInstructionBytes(std::span<const uint8_t> text);
 // Whether a direct branch in `text`, which begins at `text_address` with an instruction, goes to
 // the address; also true when not all of it is understood.
 bool MayBeBranchTarget(std::span<const uint8_t> text, uint64_t text_address, uint64_t address);
+
+// The instruction that ends at `address`, if it is plain (see above) and `text` is understood so
+// far.
+std::optional<uint64_t> PlainInstructionBefore(std::span<const uint8_t> text, uint64_t text_address,
+                                               uint64_t address);
+// Where the function with this part ends: return instructions, and jumps to where `inside` says
+// that it is not. nullopt when not all of `text` is understood.
+std::optional<std::vector<uint64_t>> FindExits(std::span<const uint8_t> text, uint64_t text_address,
+                                               const std::function<bool(uint64_t)>& inside);
 
 }  // namespace stillframe::probe
 

@@ -43,6 +43,37 @@ uint32_t PlainInstructionBytes(std::span<const uint8_t> text) {
   return insn && !Diverts(*insn) ? insn->length : 0;
 }
 
+std::optional<uint64_t> PlainInstructionBefore(std::span<const uint8_t> text, uint64_t text_address,
+                                               uint64_t address) {
+  for (size_t at = 0; at < text.size();) {
+    const std::optional<Instruction> insn = DecodeInstruction(text.subspan(at));
+    if (!insn || text_address + at >= address) return std::nullopt;
+    if (text_address + at + insn->length == address) {
+      return Diverts(*insn) ? std::nullopt : std::optional(text_address + at);
+    }
+    at += insn->length;
+  }
+  return std::nullopt;
+}
+
+std::optional<std::vector<uint64_t>> FindExits(std::span<const uint8_t> text, uint64_t text_address,
+                                               const std::function<bool(uint64_t)>& inside) {
+  std::vector<uint64_t> exits;
+  for (size_t at = 0; at < text.size();) {
+    const std::optional<Instruction> insn = DecodeInstruction(text.subspan(at));
+    if (!insn) return std::nullopt;
+    const uint64_t next = text_address + at + insn->length;
+    const bool one_byte = insn->encoding == Encoding::kLegacy && insn->map == OpcodeMap::kOneByte;
+    const bool returns = one_byte && (insn->opcode == 0xc2 || insn->opcode == 0xc3);
+    const bool jumps = one_byte && (insn->opcode == 0xe9 || insn->opcode == 0xeb);
+    if (returns || (jumps && !inside(next + static_cast<uint64_t>(insn->BranchDisplacement())))) {
+      exits.push_back(text_address + at);
+    }
+    at += insn->length;
+  }
+  return exits;
+}
+
 bool MayBeBranchTarget(std::span<const uint8_t> text, uint64_t text_address, uint64_t address) {
   for (size_t at = 0; at < text.size();) {
     const std::optional<Instruction> insn = DecodeInstruction(text.subspan(at));
