@@ -144,7 +144,8 @@ struct Fixture {
                         unit.types.data(),     unit.members.data(),
                         unit.views.data(),     unit.pieces.data(),
                         unit.variables.data(), unit.virtual_frames.data(),
-                        unit.frames.data(),    unit.call_parameters.data()};
+                        unit.frames.data(),    unit.call_parameters.data(),
+                        unit.derived.data()};
     probe->unit = view;
     probe->sites = sites.data();
     list.count = 1;

@@ -120,6 +120,7 @@ void AgentLoop::MakeStore() {
   }
   store_ = std::make_unique<TracepointStore>(
       StoreOptions{.debug_path = options_.debug_path,
+                   .formatter_files = options_.formatter_files,
                    .redaction = &redaction_,
                    .ticks_per_second = ticks_per_second,
                    .bytes_per_snapshot = options_.limits.bytes_per_snapshot,

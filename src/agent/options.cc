@@ -198,10 +198,11 @@ Result<Options> ReadOptions(const Environment& environment, const std::string& p
   SF_ASSIGN_OR_RETURN(options.labels,
                       ReadPairs("STILLFRAME_LABELS", Get(environment, "STILLFRAME_LABELS")));
   ReadIdentity(environment, program_name, options);
-  const std::string debug_path = Get(environment, "STILLFRAME_DEBUG_PATH");
-  for (std::string_view folder : Split(debug_path, ':')) {  // views of it
-    options.debug_path.emplace_back(folder);
-  }
+  // Split() looks into these.
+  const std::string folders = Get(environment, "STILLFRAME_DEBUG_PATH");
+  const std::string files = Get(environment, "STILLFRAME_FORMATTERS");
+  for (std::string_view folder : Split(folders, ':')) options.debug_path.emplace_back(folder);
+  for (std::string_view file : Split(files, ':')) options.formatter_files.emplace_back(file);
   const std::string wait = Get(environment, "STILLFRAME_START_WAIT");
   if (!wait.empty()) {
     const auto ms = model::ParseDurationMs(wait);

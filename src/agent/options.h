@@ -27,6 +27,7 @@ struct Options {
   std::string service, version, environment;
   std::vector<std::pair<std::string, std::string>> labels;
   std::vector<std::string> debug_path;
+  std::vector<std::string> formatter_files;
   std::string tracepoints_file, output_file;  // file mode
   uint32_t start_wait_ms = 0;
   ProcessLimitOptions limits;

@@ -22,7 +22,8 @@ Result<std::vector<LinkAddress>> FunctionExits(SymbolModule& module, const Probe
       });
     };
     for (const auto& [begin, end] : parts) {
-      if (end - begin > kMaxPartBytes) return Status(Code::kUnsafeSite, "the function is too large");
+      if (end - begin > kMaxPartBytes)
+        return Status(Code::kUnsafeSite, "the function is too large");
       const std::vector<uint8_t> text = module.ReadCode(begin, static_cast<uint32_t>(end - begin));
       const auto found = probe::FindExits(text, begin.value, inside);
       if (!found) return Status(Code::kUnsafeSite, "the function's code is not understood");

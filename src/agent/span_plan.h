@@ -10,9 +10,9 @@
 
 namespace stillframe::agent {
 
-// The places where functions that begin at the plan's sites are left: their return instructions, and
-// the jumps by which they end in another function. Errors: kUnsafeSite when a function's code is not
-// understood.
+// The places where functions that begin at the plan's sites are left: their return instructions,
+// and the jumps by which they end in another function. Errors: kUnsafeSite when a function's code
+// is not understood.
 Result<std::vector<LinkAddress>> FunctionExits(SymbolModule& module, const ProbePlan& entries);
 
 // Spans show where they were, not what was there.

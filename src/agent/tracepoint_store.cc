@@ -106,12 +106,25 @@ int Weight(Code code, bool is_executable) {
   return 3;
 }
 
+// A bad file is one line, and as if it were not there.
+Formatters ReadFormatters(const std::vector<std::string>& files) {
+  Formatters formatters;
+  for (const std::string& file : files) {
+    const Status status = formatters.AddFile(file);
+    if (!status.ok()) LogError("formatters: " + status.ToString());
+  }
+  return formatters;
+}
+
 }  // namespace
 
 TracepointStore::TracepointStore(StoreOptions options)
     : options_(std::move(options)),
-      symbolizer_(Symbolizer::Create(SymbolizerOptions{
-          .debug_path = options_.debug_path, .redaction = options_.redaction, .max_sites = 1000})),
+      formatters_(ReadFormatters(options_.formatter_files)),
+      symbolizer_(Symbolizer::Create(SymbolizerOptions{.debug_path = options_.debug_path,
+                                                       .redaction = options_.redaction,
+                                                       .formatters = &formatters_,
+                                                       .max_sites = 1000})),
       callers_(*symbolizer_) {}
 
 TracepointStore::~TracepointStore() = default;

@@ -16,12 +16,14 @@
 #include "agent/site_table.h"
 #include "agent/unwind_modules.h"
 #include "model/agent_info.h"
+#include "symbolizer/formatters.h"
 #include "symbolizer/symbolizer.h"
 
 namespace stillframe::agent {
 
 struct StoreOptions {
   std::vector<std::string> debug_path;
+  std::vector<std::string> formatter_files;
   const RedactionPolicy* redaction = nullptr;
   uint64_t ticks_per_second = 0;
   uint32_t bytes_per_snapshot = 65536;
@@ -123,6 +125,7 @@ class TracepointStore {
   uint64_t Counted(const Active& active) const;
 
   StoreOptions options_;
+  const Formatters formatters_;
   std::unique_ptr<Symbolizer> symbolizer_;
   CallerPlans callers_;
   UnwindModules unwind_;

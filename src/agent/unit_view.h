@@ -28,6 +28,7 @@ class UnitArrays {
         .virtual_frames = unit.virtual_frames.data(),
         .frames = unit.frames.data(),
         .call_parameters = unit.call_parameters.data(),
+        .derived = unit.derived.data(),
     };
   }
   UnitArrays(const UnitArrays&) = delete;

@@ -437,7 +437,10 @@ std::string ReasonText(const std::string& code) {
       {"NOT_IN_SCOPE", "not in scope"},
   };
   const auto found = kTexts.find(code);
-  return found == kTexts.end() ? code : found->second;
+  if (found != kTexts.end()) return found->second;
+  // "IMPLAUSIBLE: its end is before its begin" explains itself.
+  constexpr std::string_view kImplausible = "IMPLAUSIBLE: ";
+  return code.starts_with(kImplausible) ? "corrupt: " + code.substr(kImplausible.size()) : code;
 }
 
 bool IsLine(const Json& snapshot) {

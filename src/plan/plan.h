@@ -119,6 +119,7 @@ struct PlanUnit {
   std::vector<Member> members;
   std::vector<Enumerator> enumerators;
   std::vector<View> views{View{}};
+  std::vector<Derived> derived;
   std::vector<Piece> pieces;
   std::vector<Variable> variables;
   std::vector<VirtualFrame> virtual_frames;

@@ -24,12 +24,16 @@ enum class TypeKind : uint8_t {
   kReference,  // target; stored as a pointer
   kStruct,     // struct or class; members: bases and fields, in layout order
   kUnion,
-  kArray,     // target = element, count elements (one node per dimension)
-  kFunction,  // only behind pointers
-  kMemberPointer,
+  kArray,          // target = element, count elements (one node per dimension)
+  kFunction,       // only behind pointers
+  kMemberPointer,  // 8 bytes: to data; 16: to a function (Itanium C++ ABI 2.3)
   kNullptr,
   kIncomplete,   // only a declaration was found
   kUnsupported,  // name says what; values are UNAVAILABLE / UNSUPPORTED_TYPE
+  kHalf,         // _Float16, 2 bytes (IEEE 754 binary16)
+  kBrainFloat,   // __bf16, 2 bytes (the upper half of a float)
+  kQuad,         // __float128, 16 bytes (IEEE 754 binary128)
+  kComplex,      // two of `target` in a row: real, imaginary
 };
 
 enum TypeFlags : uint8_t {
@@ -39,45 +43,99 @@ enum TypeFlags : uint8_t {
   kFlagRedacted = 8,    // the type's name is on the redaction list
 };
 
-// How a library type is shown and walked although its members are an implementation detail.
+// How a library type is shown and walked although its members are an implementation detail. [x] is
+// the field at byte offset View::x of the object; fields are 8 bytes unless something else is said.
 enum class ViewKind : uint8_t {
   kNone = 0,
-  kString,       // [a] data pointer, [b] size field (8 bytes); element = character type
+  kString,       // [a] data pointer, [b] size; element = character type
   kStringView,   // the same fields, not owning
   kSequence,     // vector: [a] begin pointer, [b] end pointer; element
   kInlineArray,  // std::array: count elements of `element` at offset a
-  kTree,         // map, set, multi*: [a] root (header's parent pointer), [b] element count,
-                 // [c] value's offset in a node; node: +8 parent, +16 left, +24 right;
-                 // header itself at offset d; leftmost pointer at d + 16. element = value type
-  kHash,         // unordered_*: [a] first node pointer, [b] element count, [c] value's offset in a
-                 // node whose first word is the next pointer; element = value type
+  kTree,         // map, set, multi*: [a] first node in order, [b] element count, c = the value's
+                 // offset in a node, d = offset of the header, which ends the order; a node's links
+                 // are at `left`, `right`, `parent`. element = value type
+  kHash,         // unordered_*, list, forward_list: [a] first node pointer, [b] element count (with
+                 // kUncounted none: 0 ends the chain), c = the value's offset in a node whose link
+                 // is at `left`; element = value type
   kOptional,     // [a] engaged flag (1 byte), [b] payload; element = value type
   kVariant,      // [a] index field of `size_bytes` bytes, [b] payload; members = alternatives
   kUniquePtr,    // [a] pointer; element = target
-  kSharedPtr,    // [a] pointer, [b] control block pointer (use count int32 at +8, weak at +12)
-  kWeakPtr,      // the same
-  kTuple,        // members named [0], [1], ...
-  kPair,         // members first, second
+  kSharedPtr,  // [a] pointer, [b] control block pointer (libstdc++: use count int32 at +8, weak at
+               // +12; kLibcxx: int64 at +8 and +16, each one less); element = target
+  kWeakPtr,    // the same
+  kTuple,      // members named [0], [1], ...
+  kPair,       // members first, second
+  kCounted,    // span, initializer_list, valarray: [a] data pointer, [b] element count (with
+               // kFixedCount: View::count); element
+  kShortString,  // libc++: the flag byte at d masked by `left` tells: [a] pointer and [b] size of a
+                 // long one, or the bytes at c of a short one, whose size is the rest of that byte
+                 // (shifted down by one when the mask is 1); size_bytes = room of a short one
+  kBits,      // vector<bool>: [a] first word's pointer, [b] last word's pointer and [c] bits used
+              // in it (4 bytes); kLibcxx: [b] bit count
+  kBitset,    // count bits in words at offset a
+  kDeque,     // c elements in a block. libstdc++: iterators (current, first, last, block) at a
+              // and b. kLibcxx: [a] first block's pointer, [b] size, [d] start index; element
+  kWrapper,   // the `element` at offset a is all there is: atomic, filesystem::path, queue
+  kDuration,  // `element` at a counts units of count / (c + 2^32 d) seconds; kSystemTime: since
+              // 1970; kOtherTime: since its clock's epoch
+  kMutex,     // pthread_mutex_t: lock (4 bytes) at a, recursion at a + 4, owner at a + 8;
+              // kRecursive
+  kAny,       // [a] manager function, which is one of the type's `derived`; value at b, or where
+              // [b] points to
+  kFunction,  // [a] invoker function, [b] target (2 words). kLibcxx: [a] pointer to an object
+              // whose vtable names the target
+  kExceptionPtr,  // [a] exception object; its std::type_info pointer is 112 bytes before it
+  kCoroutine,     // [a] frame pointer; its first word is the function that resumes it
+  kCustom,        // a user's formatter: a = summary (StringId; the byte 1 and then the byte i + 1
+                  // stand for the text of member i), b = index of the view that holds its items
+                  // (0 = none); members = what is shown
+};
+
+// View::layout.
+enum ViewLayout : uint8_t {
+  kPlain = 0,
+  kLibcxx = 1,
+  kUncounted = 2,   // kHash
+  kFixedCount = 3,  // kCounted
+  kSystemTime = 4,  // kDuration
+  kOtherTime = 5,   // kDuration
+  kRecursive = 6,   // kMutex
 };
 
 struct View {
   ViewKind kind = ViewKind::kNone;
   uint8_t size_bytes = 0;
   uint8_t key_value = 0;  // kTree, kHash: element is a pair<const K, V> shown as [key] = value
-  uint8_t pad = 0;
+  uint8_t layout = kPlain;
   uint32_t a = 0, b = 0, c = 0, d = 0;  // byte offsets in the object (or node), as listed above
   TypeId element = kVoidType;
   uint64_t count = 0;
   uint32_t first_member = 0;  // alternatives and tuple elements, in TypeTable::members
   uint32_t member_count = 0;
+  uint8_t left = 0, right = 0, parent = 0;  // byte offsets in a node; or as said
+  uint8_t pad = 0;
+  uint32_t pad2 = 0;
 };
+
+// What an object of a polymorphic type may really be: the class whose vtables lie in [start, end)
+// of the module, and where the static type is in it. The same for std::any: the functions that
+// manage a type.
+struct Derived {
+  uint64_t start = 0;  // LinkAddress
+  uint64_t end = 0;
+  TypeId type = kVoidType;
+  uint32_t base_offset = 0;  // kOffsetInVtable: as the vtable says. kAny: 1 = on the heap
+};
+// The word 16 bytes before a vptr's target is minus the vptr's offset in the whole object.
+inline constexpr uint32_t kOffsetInVtable = UINT32_MAX;
 
 enum MemberFlags : uint8_t {
   kMemberBase = 1,          // base class subobject
   kMemberArtificial = 2,    // vptr and the like: hidden
   kMemberRedacted = 4,      // name is on the redaction list; its bytes are never shown
   kMemberAnonymous = 8,     // anonymous struct or union: its members belong to the parent
-  kMemberVirtualBase = 16,  // offset not known statically: UNAVAILABLE
+  kMemberInSummary = 32,    // kCustom: shown in the summary only
+  kMemberVirtualBase = 16,  // offset_bytes is where the vtable holds it: below the vptr by that
 };
 
 struct Member {
@@ -99,15 +157,16 @@ struct Enumerator {
 struct TypeNode {
   TypeKind kind = TypeKind::kVoid;
   uint8_t flags = 0;  // TypeFlags
-  uint16_t pad = 0;
+  uint8_t pad = 0;
+  uint8_t derived_count = 0;
   StringId name = 0;  // as GDB prints it, cv-qualifiers included; typedef names kept
   uint32_t size_bytes = 0;
   TypeId target = kVoidType;  // pointer, reference, array element, enum's underlying type
   uint32_t first_member = 0;  // structs, unions: members; enums: enumerators
   uint32_t member_count = 0;
-  uint32_t view = 0;  // index into TypeTable::views; 0 = none
-  uint32_t pad2 = 0;
-  uint64_t count = 0;  // array length
+  uint32_t view = 0;           // index into TypeTable::views; 0 = none
+  uint32_t first_derived = 0;  // into PlanUnit::derived
+  uint64_t count = 0;          // array length
 };
 
 }  // namespace stillframe

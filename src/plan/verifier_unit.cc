@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "plan/verifier.h"
+#include "plan/view_layout.h"
 
 namespace stillframe {
 namespace {
@@ -36,6 +37,7 @@ class UnitVerifier {
     SF_RETURN_IF_ERROR(CheckEach("member", unit_.members.size(), &UnitVerifier::CheckMember));
     SF_RETURN_IF_ERROR(
         CheckEach("enumerator", unit_.enumerators.size(), &UnitVerifier::CheckEnumerator));
+    SF_RETURN_IF_ERROR(CheckEach("derived", unit_.derived.size(), &UnitVerifier::CheckDerived));
     SF_RETURN_IF_ERROR(CheckEach("type", unit_.types.size(), &UnitVerifier::CheckType));
     SF_RETURN_IF_ERROR(CheckAcyclic());
     SF_RETURN_IF_ERROR(CheckEach("piece", unit_.pieces.size(), &UnitVerifier::CheckPiece));
@@ -79,8 +81,13 @@ class UnitVerifier {
 
   Status CheckView(size_t index) {
     const View& view = unit_.views[index];
-    if (view.kind > ViewKind::kPair) return Corrupt("unknown kind");
+    if (view.kind > ViewKind::kCustom || view.layout > kRecursive) return Corrupt("unknown kind");
     SF_RETURN_IF_ERROR(CheckTypeId(view.element));
+    if (view.left > 24 || view.right > 24 || view.parent > 24) {
+      const bool mask = view.kind == ViewKind::kShortString;
+      if (!mask) return Corrupt("bad link");
+    }
+    if (view.kind == ViewKind::kCustom) SF_RETURN_IF_ERROR(CheckCustom(view));
     if (!InTable(view.first_member, view.member_count, unit_.members.size())) {
       return Corrupt("members outside the table");
     }
@@ -89,6 +96,25 @@ class UnitVerifier {
       return Corrupt("bad index size");
     }
     return Status();
+  }
+
+  Status CheckCustom(const View& view) const {
+    SF_RETURN_IF_ERROR(CheckString(view.a));
+    if (view.b >= unit_.views.size()) return Corrupt("no such view");
+    const ViewKind items = unit_.views[view.b].kind;
+    const bool legal = items == ViewKind::kNone || items == ViewKind::kSequence ||
+                       items == ViewKind::kCounted || items == ViewKind::kHash ||
+                       items == ViewKind::kTree;
+    return legal ? Status() : Corrupt("a formatter's items of a bad kind");
+  }
+
+  Status CheckDerived(size_t index) {
+    const Derived& derived = unit_.derived[index];
+    if (derived.start >= derived.end) return Corrupt("empty range");
+    SF_RETURN_IF_ERROR(CheckTypeId(derived.type));
+    // Walked on the level of what led here.
+    return unit_.types[derived.type].kind == TypeKind::kReference ? Corrupt("a reference")
+                                                                  : Status();
   }
 
   Status CheckMember(size_t index) {
@@ -113,7 +139,10 @@ class UnitVerifier {
 
   Status CheckType(size_t index) {
     const TypeNode& type = unit_.types[index];
-    if (type.kind > TypeKind::kUnsupported) return Corrupt("unknown kind");
+    if (type.kind > TypeKind::kComplex) return Corrupt("unknown kind");
+    if (!InTable(type.first_derived, type.derived_count, unit_.derived.size())) {
+      return Corrupt("derived types outside the table");
+    }
     SF_RETURN_IF_ERROR(CheckString(type.name));
     SF_RETURN_IF_ERROR(CheckTypeId(type.target));
     if (type.size_bytes > kMaxTypeBytes) return Corrupt("too large");
@@ -150,6 +179,19 @@ class UnitVerifier {
       case TypeKind::kReference:
       case TypeKind::kNullptr:
         legal = size == 8;
+        break;
+      case TypeKind::kMemberPointer:
+        legal = size == 8 || size == 16;
+        break;
+      case TypeKind::kHalf:
+      case TypeKind::kBrainFloat:
+        legal = size == 2;
+        break;
+      case TypeKind::kQuad:
+        legal = size == 16;
+        break;
+      case TypeKind::kComplex:
+        legal = size == 2 * uint64_t{unit_.types[type.target].size_bytes} && size <= 32;
         break;
       case TypeKind::kArray: {
         const uint64_t element = unit_.types[type.target].size_bytes;
@@ -189,43 +231,13 @@ class UnitVerifier {
     return Status();
   }
 
-  bool ElementsFit(const View& view, uint64_t size) const {
-    const uint64_t element = unit_.types[view.element].size_bytes;
-    return view.count == 0 || element == 0 ||
-           (view.a <= size && view.count <= (size - view.a) / element);
-  }
-
   // The fields that the view reads in the object lie inside it.
   Status CheckViewOf(const TypeNode& type) const {
     const View& view = unit_.views[type.view];
     const uint64_t size = type.size_bytes;
-    const uint64_t element = unit_.types[view.element].size_bytes;
-    const auto word = [size](uint64_t offset) { return offset + 8 <= size; };
-    bool inside = true;
-    switch (view.kind) {
-      case ViewKind::kNone:
-        break;
-      case ViewKind::kInlineArray:
-        inside = ElementsFit(view, size);
-        break;
-      case ViewKind::kTree:
-        inside = word(view.a) && word(view.b) && uint64_t{view.d} + 32 <= size;
-        break;
-      case ViewKind::kOptional:
-        inside = view.a < size && view.b + element <= size;
-        break;
-      case ViewKind::kVariant:
-        inside = uint64_t{view.a} + view.size_bytes <= size;
-        break;
-      case ViewKind::kUniquePtr:
-        inside = word(view.a);
-        break;
-      case ViewKind::kTuple:
-      case ViewKind::kPair:
-        break;
-      default:
-        inside = word(view.a) && word(view.b);
-    }
+    bool inside = ViewFits(unit_, view, size);
+    // Its items are looked for in the same object.
+    if (view.kind == ViewKind::kCustom) inside &= ViewFits(unit_, unit_.views[view.b], size);
     if (!inside) return Corrupt("view leaves its object");
     return CheckLayout(view.first_member, view.member_count, size);
   }
@@ -237,11 +249,13 @@ class UnitVerifier {
     const auto members = [&](uint32_t first, uint32_t count) {
       for (uint32_t i = first; i < first + count; ++i) out.push_back(unit_.members[i].type);
     };
-    if (type.kind == TypeKind::kArray) out.push_back(type.target);
+    if (type.kind == TypeKind::kArray || type.kind == TypeKind::kComplex) {
+      out.push_back(type.target);
+    }
     if (type.kind == TypeKind::kStruct || type.kind == TypeKind::kUnion) {
       members(type.first_member, type.member_count);
     }
-    if (view.kind == ViewKind::kInlineArray || view.kind == ViewKind::kOptional) {
+    if (HoldsElement(view.kind)) {
       out.push_back(view.element);
     }
     members(view.first_member, view.member_count);

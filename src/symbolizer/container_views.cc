@@ -1,25 +1,20 @@
 #include "symbolizer/container_views.h"
 
+#include <algorithm>
 #include <array>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "symbolizer/container_fields.h"
+#include "symbolizer/container_rules.h"
 #include "symbolizer/dwarf_util.h"
 #include "symbolizer/type_builder.h"
 #include "symbolizer/type_builder_simplify.h"
 
 namespace stillframe::dwarf {
 namespace {
-
-using Detector = std::optional<View> (*)(TypeBuilder& types, TypeId id);
-
-View Make(ViewKind kind) {
-  View view;
-  view.kind = kind;
-  return view;
-}
 
 // libstdc++ bits/stl_tree.h: colour, parent, left, right.
 constexpr uint32_t kTreeNodeHeader = 32;
@@ -28,20 +23,10 @@ constexpr uint32_t kHashNodeHeader = 8;
 constexpr uint32_t kListNodeHeader = 16;
 constexpr uint32_t kMaxTupleElements = 64;
 
-// Where a value starts behind a node's header; nullopt when its type has no known layout.
-std::optional<uint32_t> ValueOffset(const TypeBuilder& types, TypeId value, uint32_t header) {
-  const TypeKind kind = types.Node(types.Strip(value)).kind;
-  if (kind == TypeKind::kIncomplete || kind == TypeKind::kUnsupported || kind == TypeKind::kVoid) {
-    return std::nullopt;
-  }
-  const uint32_t alignment = types.AlignOf(value);
-  return (header + alignment - 1) / alignment * alignment;
-}
-
 std::optional<View> DetectText(TypeBuilder& types, ViewKind kind, std::optional<Field> data,
                                std::optional<Field> size) {
   if (!data || !size) return std::nullopt;
-  View view = Make(kind);
+  View view = MakeView(kind);
   view.a = data->offset;
   view.b = size->offset;
   view.element = PointerTarget(types, data->type);
@@ -57,7 +42,7 @@ std::optional<View> DetectDeclaredString(TypeBuilder& types, TypeId id) {
   const std::vector<Dwarf_Die> arguments = TemplateTypes(types, id);
   if (!data || !size || size->offset != data->offset + 8 || arguments.empty()) return std::nullopt;
   if (types.Node(types.Strip(data->type)).kind != TypeKind::kIncomplete) return std::nullopt;
-  View view = Make(ViewKind::kString);
+  View view = MakeView(ViewKind::kString);
   view.a = data->offset;
   view.b = size->offset;
   view.element = types.Complete(arguments[0], id);
@@ -75,12 +60,12 @@ std::optional<View> DetectStringView(TypeBuilder& types, TypeId id) {
                     FindField(types, id, {"_M_len"}));
 }
 
-// vector<bool> has iterators where vector has pointers: no view, shown raw.
+// vector<bool> has iterators where vector has pointers.
 std::optional<View> DetectVector(TypeBuilder& types, TypeId id) {
   const auto begin = FindField(types, id, {"_M_impl", "_M_start"});
   const auto end = FindField(types, id, {"_M_impl", "_M_finish"});
   if (!begin || !end || PointerTarget(types, begin->type) == kVoidType) return std::nullopt;
-  View view = Make(ViewKind::kSequence);
+  View view = MakeView(ViewKind::kSequence);
   view.a = begin->offset;
   view.b = end->offset;
   view.element = PointerTarget(types, begin->type);
@@ -90,7 +75,7 @@ std::optional<View> DetectVector(TypeBuilder& types, TypeId id) {
 std::optional<View> DetectArray(TypeBuilder& types, TypeId id) {
   const auto elements = FindField(types, id, {"_M_elems"});
   if (!elements) return std::nullopt;
-  View view = Make(ViewKind::kInlineArray);
+  View view = MakeView(ViewKind::kInlineArray);
   view.a = elements->offset;
   const TypeNode& array = types.Node(types.Strip(elements->type));
   if (array.kind == TypeKind::kArray) {  // array<T, 0> holds an empty struct instead
@@ -117,10 +102,13 @@ std::optional<View> DetectTree(TypeBuilder& types, TypeId id) {
   const auto count = FindField(types, tree->type, {"_M_impl", "_M_node_count"});
   const std::vector<Dwarf_Die> arguments = TemplateTypes(types, tree->type);  // key, value, ...
   if (!header || !count || arguments.size() < 2) return std::nullopt;
-  View view = Make(ViewKind::kTree);
+  View view = MakeView(ViewKind::kTree);
   if (!SetNodeValue(types, id, arguments[1], kTreeNodeHeader, view)) return std::nullopt;
   view.d = tree->offset + header->offset;
-  view.a = view.d + 8;
+  view.parent = 8;
+  view.left = 16;
+  view.right = 24;
+  view.a = view.d + view.left;  // the header's left link is the first node
   view.b = tree->offset + count->offset;
   view.key_value = kKeyValue ? 1 : 0;
   return view;
@@ -134,7 +122,7 @@ std::optional<View> DetectHash(TypeBuilder& types, TypeId id) {
   const auto count = FindField(types, table->type, {"_M_element_count"});
   const std::vector<Dwarf_Die> arguments = TemplateTypes(types, table->type);  // key, value, ...
   if (!first || !count || arguments.size() < 2) return std::nullopt;
-  View view = Make(ViewKind::kHash);
+  View view = MakeView(ViewKind::kHash);
   if (!SetNodeValue(types, id, arguments[1], kHashNodeHeader, view)) return std::nullopt;
   view.a = table->offset + first->offset;
   view.b = table->offset + count->offset;
@@ -148,7 +136,7 @@ std::optional<View> DetectList(TypeBuilder& types, TypeId id) {
   const auto count = FindField(types, id, {"_M_impl", "_M_node", "_M_size"});
   const std::vector<Dwarf_Die> arguments = TemplateTypes(types, id);
   if (!first || !count || arguments.empty()) return std::nullopt;
-  View view = Make(ViewKind::kHash);
+  View view = MakeView(ViewKind::kHash);
   if (!SetNodeValue(types, id, arguments[0], kListNodeHeader, view)) return std::nullopt;
   view.a = first->offset;
   view.b = count->offset;
@@ -160,7 +148,7 @@ std::optional<View> DetectOptional(TypeBuilder& types, TypeId id) {
   const auto payload = FindField(types, id, {"_M_payload", "_M_payload"});
   const std::vector<Dwarf_Die> arguments = TemplateTypes(types, id);
   if (!engaged || !payload || arguments.empty()) return std::nullopt;
-  View view = Make(ViewKind::kOptional);
+  View view = MakeView(ViewKind::kOptional);
   view.a = engaged->offset;
   view.b = payload->offset;
   view.element = types.Complete(arguments[0], id);
@@ -190,7 +178,7 @@ std::optional<View> DetectVariant(TypeBuilder& types, TypeId id) {
   if (!index || !storage) return std::nullopt;
   const std::vector<Dwarf_Die> arguments = Alternatives(types, id, storage->type);
   if (arguments.empty()) return std::nullopt;
-  View view = Make(ViewKind::kVariant);
+  View view = MakeView(ViewKind::kVariant);
   view.a = index->offset;
   view.b = storage->offset;
   view.size_bytes = static_cast<uint8_t>(types.Node(types.Strip(index->type)).size_bytes);
@@ -212,7 +200,7 @@ std::optional<View> DetectUniquePtr(TypeBuilder& types, TypeId id) {
   if (!tuple) return std::nullopt;
   const std::optional<Field> pointer = TupleElement(types, tuple->type, 0);
   if (!pointer || !IsPointer(types, pointer->type)) return std::nullopt;
-  View view = Make(ViewKind::kUniquePtr);
+  View view = MakeView(ViewKind::kUniquePtr);
   view.a = tuple->offset + pointer->offset;
   view.element = PointerTarget(types, pointer->type);
   return view;
@@ -223,7 +211,7 @@ std::optional<View> DetectCounted(TypeBuilder& types, TypeId id) {
   const auto pointer = FindField(types, id, {"_M_ptr"});
   const auto control = FindField(types, id, {"_M_refcount", "_M_pi"});
   if (!pointer || !control || !IsPointer(types, pointer->type)) return std::nullopt;
-  View view = Make(kKind);
+  View view = MakeView(kKind);
   view.a = pointer->offset;
   view.b = control->offset;
   view.element = types.SkipTypedefs(PointerTarget(types, pointer->type));  // element_type
@@ -231,7 +219,7 @@ std::optional<View> DetectCounted(TypeBuilder& types, TypeId id) {
 }
 
 std::optional<View> DetectPair(TypeBuilder& types, TypeId id) {
-  View view = Make(ViewKind::kPair);
+  View view = MakeView(ViewKind::kPair);
   std::vector<Member> members;
   for (const char* name : {"first", "second"}) {
     const auto field = FindField(types, id, {name});
@@ -243,7 +231,7 @@ std::optional<View> DetectPair(TypeBuilder& types, TypeId id) {
 }
 
 std::optional<View> DetectTuple(TypeBuilder& types, TypeId id) {
-  View view = Make(ViewKind::kTuple);
+  View view = MakeView(ViewKind::kTuple);
   std::vector<Member> members;
   // Counted by the bases: GCC may write the instance's argument pack without its elements.
   for (uint32_t i = 0; i < kMaxTupleElements; ++i) {
@@ -255,11 +243,7 @@ std::optional<View> DetectTuple(TypeBuilder& types, TypeId id) {
   return view;
 }
 
-struct Rule {
-  std::string_view name;
-  Detector detect;
-};
-constexpr auto kRules = std::to_array<Rule>({
+constexpr auto kRules = std::to_array<ViewRule>({
     {"std::basic_string", DetectString},
     {"std::basic_string_view", DetectStringView},
     {"std::vector", DetectVector},
@@ -283,9 +267,9 @@ constexpr auto kRules = std::to_array<Rule>({
 });
 
 // The first argument list runs to the end: "std::map<...>::node_type" is not a map.
-bool IsPlainInstance(std::string_view name) {
+bool IsWhole(std::string_view name) {
   const size_t open = name.find('<');
-  if (open == std::string_view::npos) return false;
+  if (open == std::string_view::npos) return true;
   int depth = 0;
   for (size_t i = open; i < name.size(); ++i) {
     depth += name[i] == '<' ? 1 : name[i] == '>' ? -1 : 0;
@@ -294,35 +278,71 @@ bool IsPlainInstance(std::string_view name) {
   return false;
 }
 
-const Rule* FindRule(std::string_view raw_name) {
-  if (!raw_name.starts_with("std::") || !IsPlainInstance(raw_name)) return nullptr;
-  const std::string base = TemplateBaseName(raw_name);
-  for (const Rule& rule : kRules) {
-    if (rule.name == base) return &rule;
+// "std::filesystem::path" of "std::filesystem::__cxx11::path": libraries put versions and details
+// into namespaces of reserved names.
+std::string PublicName(std::string_view raw_name) {
+  std::string out;
+  std::string_view rest = raw_name.substr(0, raw_name.find('<'));
+  for (size_t end = rest.find("::"); end != std::string_view::npos; end = rest.find("::")) {
+    if (!rest.starts_with('_')) out += std::string(rest.substr(0, end)) + "::";
+    rest.remove_prefix(end + 2);
   }
-  return nullptr;
+  return out + std::string(rest);
 }
 
 }  // namespace
 
-bool IsViewCandidate(std::string_view raw_name) { return FindRule(raw_name) != nullptr; }
+bool IsViewCandidate(const TypeBuilder& types, std::string_view raw_name) {
+  if (FindFormatter(types, raw_name) != nullptr) return true;
+  if (!raw_name.starts_with("std::") || !IsWhole(raw_name)) return false;
+  const std::string name = PublicName(raw_name);
+  const auto has = [&](std::span<const ViewRule> rules) {
+    return std::any_of(rules.begin(), rules.end(),
+                       [&](const ViewRule& rule) { return rule.name == name; });
+  };
+  return has(kRules) || has(MoreViewRules()) || has(LibcxxViewRules());
+}
 
 View DetectView(TypeBuilder& types, TypeId id) {
-  const Rule* rule = FindRule(types.RawName(id));
-  if (rule == nullptr) return {};
-  return rule->detect(types, id).value_or(View{});
+  // What the user says comes before what we know.
+  if (const Formatter* formatter = FindFormatter(types, types.RawName(id))) {
+    if (const std::optional<View> view = DetectCustom(types, id, *formatter)) return *view;
+  }
+  const std::string name = PublicName(types.RawName(id));
+  for (const auto rules : {std::span<const ViewRule>(kRules), MoreViewRules(), LibcxxViewRules()}) {
+    for (const ViewRule& rule : rules) {
+      if (rule.name != name) continue;
+      if (const std::optional<View> view = rule.detect(types, id)) return *view;
+    }
+  }
+  return {};
+}
+
+// Clang leaves a class whose constructor is elsewhere to that place, and these wrap one
+// pthread_mutex_t (40 bytes) in both libraries.
+bool MakeMutexLayout(TypeBuilder& types, TypeId id, std::string_view name) {
+  const bool recursive = name == "std::recursive_mutex";
+  if (!recursive && name != "std::mutex") return false;
+  TypeNode& node = types.Mutable(id);
+  node.kind = TypeKind::kStruct;
+  node.size_bytes = 40;
+  node.view = static_cast<uint32_t>(types.unit().views.size());
+  types.unit().views.push_back(MakeView(ViewKind::kMutex, recursive ? kRecursive : kPlain));
+  types.SetAlignment(id, 8);
+  return true;
 }
 
 // libstdc++ bits/basic_string.h: _M_dataplus (8), _M_string_length (8), a union of the local
 // buffer and the capacity (16).
 bool MakeStandardLayout(TypeBuilder& types, TypeId id) {
-  const std::string& name = types.RawName(id);
-  if (!name.starts_with("std::__cxx11::basic_string<char,") || !IsPlainInstance(name)) return false;
+  const std::string name = types.RawName(id);
+  if (MakeMutexLayout(types, id, PublicName(name))) return true;
+  if (!name.starts_with("std::__cxx11::basic_string<char,") || !IsWhole(name)) return false;
   TypeNode character;
   character.kind = TypeKind::kChar;
   character.name = types.tables().Intern("char");
   character.size_bytes = 1;
-  View view = Make(ViewKind::kString);
+  View view = MakeView(ViewKind::kString);
   view.a = 0;
   view.b = 8;
   view.element = types.Synthesize(character, 1);

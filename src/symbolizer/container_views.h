@@ -12,8 +12,8 @@ namespace stillframe::dwarf {
 
 class TypeBuilder;
 
-// `raw_name` is a standard library template that may have a view.
-bool IsViewCandidate(std::string_view raw_name);
+// `raw_name` is a library type that may have a view, or one with a user's formatter.
+bool IsViewCandidate(const TypeBuilder& types, std::string_view raw_name);
 // The view of struct `id`, whose inline members are built already; kind kNone when there is none.
 // May request further types (elements).
 View DetectView(TypeBuilder& types, TypeId id);

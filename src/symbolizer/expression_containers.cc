@@ -156,7 +156,8 @@ Result<Value> Compiler::SizeMethod(const Value& object, const std::string& name,
   Fragment code;
   if (view.kind == ViewKind::kInlineArray) {
     code.Const(view.count);
-  } else if (IsText(view.kind) || view.kind == ViewKind::kTree || view.kind == ViewKind::kHash) {
+  } else if (IsText(view.kind) || view.kind == ViewKind::kTree ||
+             (view.kind == ViewKind::kHash && view.layout != kUncounted)) {
     SF_ASSIGN_OR_RETURN(code, ReadBytes(object, view.b, 8));
   } else if (view.kind == ViewKind::kSequence) {
     TypeId element = kVoidType;

@@ -23,6 +23,11 @@ using dwarf::ScopeChain;
 constexpr uint64_t kLargestObject = 1u << 30;
 constexpr std::string_view kEntryValue = "entry value";  // how it was recovered
 
+bool IsFloating(TypeKind kind) {
+  return kind == TypeKind::kFloat || kind == TypeKind::kHalf || kind == TypeKind::kBrainFloat ||
+         kind == TypeKind::kQuad;
+}
+
 // Everything that one FrameCompiler and its Scopes share.
 struct Parts {
   Parts(Dwarf* dwarf, const RedactionPolicy* redaction, PlanUnit& unit, dwarf::UnitCache* shared)
@@ -50,7 +55,7 @@ struct Parts {
       // Its size decides how registers and constants are read; without it only memory is sure.
       location = locations.Compile(die, context, {kLargestObject, false});
     } else {
-      location = locations.Compile(die, context, {node.size_bytes, node.kind == TypeKind::kFloat});
+      location = locations.Compile(die, context, {node.size_bytes, IsFloating(node.kind)});
     }
     if (location.kind == LocationKind::kMemory && dwarf::MayBePreempted(die)) {
       location = Location{};

@@ -4,6 +4,7 @@
 #include <unordered_set>
 
 #include "symbolizer/dwarf_util.h"
+#include "symbolizer/type_builder_simplify.h"
 
 namespace stillframe::dwarf {
 namespace {
@@ -269,6 +270,31 @@ std::optional<Dwarf_Die> GlobalNames::FindDefinition(const Dwarf_Die& declaratio
     return false;
   });
   definitions_.emplace(wanted, found);
+  return found;
+}
+
+// Template arguments are spelled in many ways: candidates are found by the name before them and
+// told apart by the simplified whole.
+std::optional<Dwarf_Die> GlobalNames::FindClass(const Dwarf_Die& near, const std::string& name) {
+  const auto known = classes_by_name_.find(name);
+  if (known != classes_by_name_.end()) return known->second;
+  const std::optional<Dwarf_Die> unit = UnitOf(near);
+  if (!unit) return std::nullopt;
+  const std::string wanted = SimplifyTypeName(name);
+  const std::string_view head = std::string_view(name).substr(0, name.find('<'));
+  std::optional<Dwarf_Die> found;
+  VisitUnits(*unit, [&](const UnitIndex& index) {
+    index.ForEachClassNamed(LastComponent(head), head.size() != name.size(),
+                            [&](const Dwarf_Die& die) {
+                              if (Flag(die, DW_AT_declaration, false)) return true;
+                              if (SimplifyTypeName(namer_.QualifiedName(die)) != wanted)
+                                return true;
+                              found = die;
+                              return false;
+                            });
+    return found.has_value();
+  });
+  classes_by_name_.emplace(name, found);
   return found;
 }
 

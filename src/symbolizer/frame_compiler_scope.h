@@ -45,6 +45,9 @@ class GlobalNames : public DefinitionFinder {
   std::optional<EnumHit> FindEnumerator(const Dwarf_Die& unit, std::string_view enclosing,
                                         std::string_view name);
   std::optional<Dwarf_Die> FindDefinition(const Dwarf_Die& declaration) override;
+  std::optional<Dwarf_Die> FindClass(const Dwarf_Die& near, const std::string& name) override;
+  ClassIndex* classes() override { return units_.classes(); }
+  const Formatters* formatters() const override { return units_.formatters(); }
 
  private:
   // Calls visit(index) for `unit` first, then for the others until it returns true or the budget
@@ -62,6 +65,7 @@ class GlobalNames : public DefinitionFinder {
   TypeNamer& namer_;
   std::optional<std::vector<Dwarf_Die>> all_units_;
   std::unordered_map<std::string, std::optional<Dwarf_Die>> definitions_;
+  std::unordered_map<std::string, std::optional<Dwarf_Die>> classes_by_name_;
 };
 
 }  // namespace stillframe::dwarf

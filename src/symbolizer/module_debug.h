@@ -6,6 +6,7 @@
 
 #include "base/status.h"
 #include "symbolizer/call_sites.h"
+#include "symbolizer/class_index.h"
 #include "symbolizer/dwarf_file.h"
 #include "symbolizer/elf_file.h"
 #include "symbolizer/line_index.h"
@@ -19,21 +20,25 @@ struct ModuleDebug {
   // outlive the result.
   static Result<std::unique_ptr<ModuleDebug>> Open(const ElfFile& module, const ElfFile& file) {
     SF_ASSIGN_OR_RETURN(std::unique_ptr<DwarfFile> opened, DwarfFile::Open(file));
-    return std::unique_ptr<ModuleDebug>(new ModuleDebug(module, std::move(opened)));
+    return std::unique_ptr<ModuleDebug>(new ModuleDebug(module, file, std::move(opened)));
   }
 
   std::unique_ptr<DwarfFile> file;
   UnitIndex units;
   LineIndex lines;
   CallSiteIndex calls;
+  ClassIndex classes;
   dwarf::UnitCache unit_cache;
 
  private:
-  ModuleDebug(const ElfFile& module, std::unique_ptr<DwarfFile> opened)
+  ModuleDebug(const ElfFile& module, const ElfFile& debug, std::unique_ptr<DwarfFile> opened)
       : file(std::move(opened)),
         units(file->dwarf()),
         lines(file->line_sections(), module,
-              [this](uint64_t unit_offset) { return units.CompilationFolder(unit_offset); }) {}
+              [this](uint64_t unit_offset) { return units.CompilationFolder(unit_offset); }),
+        classes(module, debug) {
+    unit_cache.set_classes(&classes);
+  }
 };
 
 }  // namespace stillframe

@@ -17,6 +17,12 @@
 #include <vector>
 
 #include "base/address.h"
+#include "symbolizer/dwarf_util.h"
+
+namespace stillframe {
+class ClassIndex;
+class Formatters;
+}  // namespace stillframe
 
 namespace stillframe::dwarf {
 
@@ -34,6 +40,24 @@ class UnitIndex {
   // with and without a definition.
   const std::vector<Dwarf_Die>* VariablesNamed(std::string_view name) const;
   const std::vector<Dwarf_Die>* TypesNamed(std::string_view name) const;
+  // Types whose name is `head`, alone or with template arguments, until visit(die) is false.
+  template <typename Visit>
+  void ForEachClassNamed(std::string_view head, bool is_template, Visit visit) const {
+    if (const std::vector<Dwarf_Die>* dies = TypesNamed(head)) {
+      for (const Dwarf_Die& die : *dies) {
+        if (IsStructTag(Tag(die)) && !visit(die)) return;
+      }
+    }
+    if (!is_template) return;
+    for (const auto& [name, dies] : types_) {
+      if (!name.starts_with(head) || name.size() == head.size() || name[head.size()] != '<') {
+        continue;
+      }
+      for (const Dwarf_Die& die : dies) {
+        if (IsStructTag(Tag(die)) && !visit(die)) return;
+      }
+    }
+  }
   const std::vector<Dwarf_Die>& enums() const { return enums_; }
   std::vector<std::string_view> VariableNames(size_t max) const;
   const Dwarf_Die& unit() const { return unit_; }
@@ -72,9 +96,17 @@ class UnitCache {
   const UnitIndex* For(const Dwarf_Die& die);
   // The parent of the DIE itself (not of its origin).
   std::optional<Dwarf_Die> ParentOf(const Dwarf_Die& die);
+  // The classes of the same module; nullptr when nobody set it.
+  ClassIndex* classes() const { return classes_; }
+  void set_classes(ClassIndex* classes) { classes_ = classes; }
+  // The user's formatters; nullptr when nobody set them.
+  const Formatters* formatters() const { return formatters_; }
+  void set_formatters(const Formatters* formatters) { formatters_ = formatters; }
 
  private:
   std::unordered_map<const void*, std::unique_ptr<UnitIndex>> units_;
+  ClassIndex* classes_ = nullptr;
+  const Formatters* formatters_ = nullptr;
 };
 
 // One source-level function at a pc: a DW_TAG_inlined_subroutine or the DW_TAG_subprogram.

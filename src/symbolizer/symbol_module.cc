@@ -104,6 +104,7 @@ Result<ModuleDebug*> DwarfModule::Debug() {
     return open_status_;
   }
   debug_ = std::move(opened).value();
+  debug_->unit_cache.set_formatters(options_.formatters);
   return debug_.get();
 }
 

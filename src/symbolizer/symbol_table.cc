@@ -80,7 +80,9 @@ void SymbolTable::AddTable(const ElfFile& file, const ElfSection& table, const E
     Elf64_Sym raw;
     memcpy(&raw, symbols->data() + at, sizeof raw);
     if (!IsNamedCodeOrData(raw)) continue;
-    const std::string_view name = ByteReader(*strings, raw.st_name).CString();
+    // Linkers write a version behind the name of what is copied from a library.
+    const std::string_view versioned = ByteReader(*strings, raw.st_name).CString();
+    const std::string_view name = versioned.substr(0, versioned.find('@'));
     if (name.empty()) continue;
     // Sizes past the address space or the section are not believed.
     const uint64_t section_end = raw.st_size == 0 ? 0 : SectionEnd(module, raw.st_value);

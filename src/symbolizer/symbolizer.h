@@ -19,6 +19,8 @@
 
 namespace stillframe {
 
+class Formatters;
+
 // Names whose values are never shown. Filled by the caller (model/redaction.h has the defaults);
 // kept as an interface so that the symbolizer does not know policy.
 class RedactionPolicy {
@@ -31,6 +33,7 @@ class RedactionPolicy {
 struct SymbolizerOptions {
   std::vector<std::string> debug_path;         // folders searched for separate debug files
   const RedactionPolicy* redaction = nullptr;  // not owned; nullptr = nothing is redacted
+  const Formatters* formatters = nullptr;      // not owned; the user's, formatters.h
   uint32_t max_sites = 1000;                   // more statement addresses than that: kTooManySites
 };
 

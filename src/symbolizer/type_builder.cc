@@ -94,10 +94,11 @@ void TypeBuilder::ExpandQueue() {
 
 void TypeBuilder::Drain() {
   bool any = false;
-  while (!queue_.empty() || !pending_views_.empty()) {
+  while (!queue_.empty() || !pending_views_.empty() || !pending_dynamic_.empty()) {
     ExpandQueue();
     CopyAliases();
     BuildViews();
+    BuildDynamic();
     any = true;
   }
   // A view made last must reach the typedefs of its container too.
@@ -124,10 +125,14 @@ void TypeBuilder::ReachChildren(TypeId id) {
     Reach(node.target, hops + 1);
   }
   if (node.kind == TypeKind::kEnum) Reach(node.target, hops);
+  if (node.kind == TypeKind::kMemberPointer) Reach(node.target, hops + 1);
   if (HasMembers(node.kind)) {
     for (uint32_t i = 0; i < node.member_count; ++i) {
       Reach(unit().members[node.first_member + i].type, hops);
     }
+  }
+  for (uint32_t i = 0; i < node.derived_count; ++i) {
+    Reach(unit().derived[node.first_derived + i].type, hops + 1);
   }
   if (node.view == 0) return;
   const View view = unit().views[node.view];
@@ -170,6 +175,19 @@ void TypeBuilder::CopyAliases() {
     node.name = name;
     node.flags |= redacted;
   }
+}
+
+void TypeBuilder::SetDerived(TypeId id, std::vector<Derived> derived) {
+  if (derived.size() > kMaxDerived) derived.resize(kMaxDerived);
+  // The hit path searches them by address.
+  std::sort(derived.begin(), derived.end(),
+            [](const Derived& a, const Derived& b) { return a.start < b.start; });
+  TypeNode& node = Mutable(id);
+  node.first_derived = static_cast<uint32_t>(unit().derived.size());
+  node.derived_count = static_cast<uint8_t>(derived.size());
+  unit().derived.insert(unit().derived.end(), derived.begin(), derived.end());
+  dirty_ = true;
+  ReachChildren(id);
 }
 
 void TypeBuilder::BuildViews() {

@@ -12,6 +12,7 @@
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "plan/plan.h"
@@ -20,8 +21,15 @@
 #include "symbolizer/symbolizer.h"
 #include "symbolizer/type_builder_names.h"
 
+namespace stillframe {
+class ClassIndex;
+class Formatters;
+}  // namespace stillframe
+
 namespace stillframe::dwarf {
 
+// What an object may really be, of one static type; nearest relatives come first.
+inline constexpr uint32_t kMaxDerived = 64;
 inline constexpr uint32_t kMaxTypeNodes = 20'000;
 inline constexpr uint32_t kMaxMembers = 200'000;
 // Pointers followed from a variable before types are left unread; captures go 3 deep by default.
@@ -32,6 +40,12 @@ class DefinitionFinder {
  public:
   virtual ~DefinitionFinder() = default;
   virtual std::optional<Dwarf_Die> FindDefinition(const Dwarf_Die& declaration) = 0;
+  // The definition of a class by its full name, first in the unit of `near`.
+  virtual std::optional<Dwarf_Die> FindClass(const Dwarf_Die& near, const std::string& name) = 0;
+  // The module's classes; nullptr when they are not known.
+  virtual ClassIndex* classes() = 0;
+  // The user's; nullptr when there are none.
+  virtual const Formatters* formatters() const = 0;
 };
 
 class TypeBuilder {
@@ -69,6 +83,9 @@ class TypeBuilder {
   TypeId Synthesize(const TypeNode& node, uint32_t alignment);
   // Name of the struct as in the debug information, with all template arguments.
   const std::string& RawName(TypeId id) const;
+  DefinitionFinder* finder() const { return finder_; }
+  // Gives the type what it may really be; `derived` in any order.
+  void SetDerived(TypeId id, std::vector<Derived> derived);
   // The name is on the redaction list, or the type, or what it points to.
   bool RedactsVariable(std::string_view name, TypeId type) const;
 
@@ -91,6 +108,12 @@ class TypeBuilder {
   void ReachChildren(TypeId id);
   void CopyAliases();
   void BuildViews();
+  // type_builder_dynamic.cc.
+  void BuildDynamic();
+  void AddFamily(TypeId id);
+  bool IsPolymorphic(TypeId id, int depth) const;
+  std::optional<uint32_t> OffsetOfBase(TypeId derived, const std::string& base, int depth,
+                                       int& found) const;
   bool UpdateNeedsWalk(TypeId id);
   bool MembersNeedWalk(uint32_t first, uint32_t count) const;
 
@@ -101,6 +124,7 @@ class TypeBuilder {
   void ExpandArray(TypeId id, const Dwarf_Die& die);
   void ExpandAlias(TypeId id, const Dwarf_Die& die);
   void ExpandUnspecified(TypeId id, const Dwarf_Die& die);
+  void MakeComplex(TypeId id, uint32_t size_bytes);
   void MarkUnsupported(TypeId id);
   // type_builder_members.cc.
   void ExpandStruct(TypeId id, Dwarf_Die die);
@@ -116,6 +140,8 @@ class TypeBuilder {
   std::deque<TypeId> queue_;
   std::vector<TypeId> aliases_;
   std::vector<TypeId> pending_views_;
+  std::vector<TypeId> pending_dynamic_;  // what pointers lead to
+  std::unordered_set<TypeId> dynamic_done_;
   std::vector<TypeId> own_;  // every node made here
   bool dirty_ = false;
   TypeId limit_node_ = kVoidType;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "plan/view_layout.h"
 #include "symbolizer/dwarf_util.h"
 #include "symbolizer/type_builder.h"
 
@@ -32,8 +33,9 @@ class InlineCycleFinder {
     bool cyclic = false;
     const TypeNode& node = unit_.types[id];
     if (node.kind == TypeKind::kArray) cyclic = IsCyclic(node.target, depth + 1);
+    if (node.kind == TypeKind::kComplex) cyclic = IsCyclic(node.target, depth + 1);
     const View& view = unit_.views[node.view];
-    if (view.kind == ViewKind::kOptional) cyclic = cyclic || IsCyclic(view.element, depth + 1);
+    if (HoldsElement(view.kind)) cyclic = cyclic || IsCyclic(view.element, depth + 1);
     for (uint32_t i = 0; i < view.member_count && !cyclic; ++i) {
       cyclic = IsCyclic(unit_.members[view.first_member + i].type, depth + 1);
     }
@@ -72,34 +74,14 @@ bool MembersFit(const PlanUnit& unit, uint32_t first, uint32_t count, uint64_t s
   return true;
 }
 
-// The fields that the view reads lie in the object (plan/verifier.h asks for the same).
-bool ViewFits(const PlanUnit& unit, const TypeNode& node) {
+// The verifier asks for the same.
+bool ViewFitsIn(const PlanUnit& unit, const TypeNode& node) {
   const View& view = unit.views[node.view];
-  const uint64_t size = node.size_bytes;
-  const uint64_t element = unit.types[view.element].size_bytes;
-  const auto word = [size](uint64_t offset) { return offset + 8 <= size; };
-  if (!MembersFit(unit, view.first_member, view.member_count, size)) return false;
-  switch (view.kind) {
-    case ViewKind::kNone:
-    case ViewKind::kTuple:
-    case ViewKind::kPair:
-      return true;
-    case ViewKind::kInlineArray:
-      return view.a <= size && (element == 0 || view.count <= (size - view.a) / element);
-    case ViewKind::kTree:
-      return word(view.a) && word(view.b) && uint64_t{view.d} + 32 <= size;
-    case ViewKind::kOptional:
-      return view.a < size && view.b + element <= size;
-    case ViewKind::kVariant: {
-      const uint8_t bytes = view.size_bytes;
-      const bool legal = bytes == 1 || bytes == 2 || bytes == 4 || bytes == 8;
-      return legal && uint64_t{view.a} + bytes <= size;
-    }
-    case ViewKind::kUniquePtr:
-      return word(view.a);
-    default:
-      return word(view.a) && word(view.b);
+  if (!MembersFit(unit, view.first_member, view.member_count, node.size_bytes)) return false;
+  if (view.kind == ViewKind::kCustom && !ViewFits(unit, unit.views[view.b], node.size_bytes)) {
+    return false;
   }
+  return ViewFits(unit, view, node.size_bytes);
 }
 
 bool IsDamaged(const PlanUnit& unit, const TypeNode& node) {
@@ -127,7 +109,7 @@ void TypeBuilder::Finish() {
     const TypeNode& node = Node(id);
     const bool nests = HasMembers(node.kind) || node.kind == TypeKind::kArray;
     if (IsDamaged(unit(), node) || (nests && cycles.IsCyclic(id))) damaged.push_back(id);
-    if (!ViewFits(unit(), node)) misfits.push_back(node.view);
+    if (!ViewFitsIn(unit(), node)) misfits.push_back(node.view);
   }
   for (const TypeId id : damaged) MarkUnsupported(id);
   for (const uint32_t view : misfits) unit().views[view] = View{};
@@ -151,9 +133,7 @@ bool TypeBuilder::UpdateNeedsWalk(TypeId id) {
   }
   if (!walk && node.view != 0) {
     const View& view = unit().views[node.view];
-    const bool inline_view = view.kind == ViewKind::kInlineArray ||
-                             view.kind == ViewKind::kOptional || view.kind == ViewKind::kVariant ||
-                             view.kind == ViewKind::kTuple || view.kind == ViewKind::kPair;
+    const bool inline_view = IsInlineView(view.kind);
     walk = !inline_view || (Node(view.element).flags & kFlagNeedsWalk) != 0 ||
            MembersNeedWalk(view.first_member, view.member_count);
   }
@@ -165,6 +145,8 @@ bool TypeBuilder::MembersNeedWalk(uint32_t first, uint32_t count) const {
   for (uint32_t i = 0; i < count; ++i) {
     const Member& member = tables_.unit().members[first + i];
     const bool hidden = (member.flags & kMemberArtificial) != 0;
+    // Its place is in the vtable, which must be read too.
+    if ((member.flags & kMemberVirtualBase) != 0) return true;
     if (!hidden && (Node(member.type).flags & kFlagNeedsWalk) != 0) return true;
   }
   return false;

@@ -44,7 +44,12 @@ bool IsUnicodeName(std::string_view name) {
 }
 
 TypeKind FloatKind(std::string_view name, uint64_t size) {
-  // 16 bytes is the x87 format only for long double; IEEE quad and the 2-byte formats differ.
+  // Several formats share a size, and only the name tells them apart.
+  if (size == 2 && (name == "_Float16" || name == "std::float16_t")) return TypeKind::kHalf;
+  if (size == 2 && (name == "__bf16" || name == "std::bfloat16_t")) return TypeKind::kBrainFloat;
+  if (size == 16 && (name == "__float128" || name == "_Float128")) {
+    return TypeKind::kQuad;
+  }
   const bool plain = name == "float" || name == "double" || name == "long double" ||
                      name == "_Float32" || name == "_Float64" || name == "_Float32x" ||
                      name == "_Float64x";
@@ -96,11 +101,29 @@ void TypeBuilder::ExpandBase(TypeId id, const Dwarf_Die& die) {
   const uint64_t size = Unsigned(die, DW_AT_byte_size).value_or(0);
   const uint64_t encoding = Unsigned(die, DW_AT_encoding).value_or(0);
   TypeNode& node = Mutable(id);
+  if (encoding == DW_ATE_complex_float && (size == 8 || size == 16 || size == 32)) {
+    return MakeComplex(id, static_cast<uint32_t>(size));
+  }
   node.kind = BaseKind(encoding, Name(die), size);
   node.size_bytes = size <= 64 ? static_cast<uint32_t>(size) : 0;
   if (encoding == DW_ATE_unsigned_char || encoding == DW_ATE_UTF || encoding == DW_ATE_unsigned) {
     node.flags |= kFlagUnsigned;
   }
+}
+
+// "complex double": two of the floating type of half the size, which need not have a DIE.
+void TypeBuilder::MakeComplex(TypeId id, uint32_t size_bytes) {
+  TypeNode part;
+  part.kind = TypeKind::kFloat;
+  part.size_bytes = size_bytes / 2;
+  part.name = tables_.Intern(size_bytes == 8    ? "float"
+                             : size_bytes == 16 ? "double"
+                                                : "long double");
+  const TypeId target = Synthesize(part, part.size_bytes);
+  TypeNode& node = Mutable(id);
+  node.kind = TypeKind::kComplex;
+  node.size_bytes = size_bytes;
+  node.target = target;
 }
 
 void TypeBuilder::ExpandUnspecified(TypeId id, const Dwarf_Die& die) {
@@ -135,8 +158,11 @@ void TypeBuilder::ExpandPointer(TypeId id, const Dwarf_Die& die) {
   if (tag == DW_TAG_ptr_to_member_type) {
     // Itanium C++ ABI §2.3: pointers to member functions are a pair of words.
     const bool function = target && Tag(*target) == DW_TAG_subroutine_type;
+    const std::optional<Dwarf_Die> owner = TypeReference(die, DW_AT_containing_type);
+    const TypeId owner_id = owner ? NodeFor(*owner) : kVoidType;  // whose members it may name
     Mutable(id).kind = TypeKind::kMemberPointer;
     Mutable(id).size_bytes = function ? 16 : 8;
+    Mutable(id).target = owner_id;
     return;
   }
   const bool reference = tag == DW_TAG_reference_type || tag == DW_TAG_rvalue_reference_type;
@@ -148,6 +174,7 @@ void TypeBuilder::ExpandPointer(TypeId id, const Dwarf_Die& die) {
   node.kind = reference ? TypeKind::kReference : TypeKind::kPointer;
   node.size_bytes = 8;
   node.target = target_id;
+  if (target_id != kVoidType) pending_dynamic_.push_back(target_id);
 }
 
 void TypeBuilder::ExpandEnum(TypeId id, const Dwarf_Die& die) {

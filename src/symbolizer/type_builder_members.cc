@@ -27,6 +27,29 @@ std::optional<uint64_t> StartBit(Dwarf_Die member) {
   return ops[0].number * 8;
 }
 
+// Where the vtable keeps a virtual base's offset: N of "dup, deref, constu N, minus, deref, plus"
+// over the object's address (Itanium C++ ABI 2.5.2; both compilers write exactly this).
+std::optional<uint32_t> VirtualBaseSlot(Dwarf_Die base) {
+  Dwarf_Attribute attribute;
+  Dwarf_Op* ops = nullptr;
+  size_t count = 0;
+  if (dwarf_attr(&base, DW_AT_data_member_location, &attribute) == nullptr ||
+      dwarf_getlocation(&attribute, &ops, &count) != 0 || count != 6) {
+    return std::nullopt;
+  }
+  if (ops[0].atom != DW_OP_dup || ops[1].atom != DW_OP_deref || ops[3].atom != DW_OP_minus ||
+      ops[4].atom != DW_OP_deref || ops[5].atom != DW_OP_plus) {
+    return std::nullopt;
+  }
+  const uint8_t atom = ops[2].atom;
+  uint64_t slot = ops[2].number;
+  if (atom >= DW_OP_lit0 && atom <= DW_OP_lit31) slot = atom - DW_OP_lit0;
+  const bool constant = (atom >= DW_OP_lit0 && atom <= DW_OP_lit31) || atom == DW_OP_constu ||
+                        atom == DW_OP_const1u || atom == DW_OP_const2u || atom == DW_OP_const4u;
+  if (!constant || slot == 0 || slot > 65'536) return std::nullopt;
+  return static_cast<uint32_t>(slot);
+}
+
 struct BitField {
   uint32_t offset_bytes = 0;
   uint8_t bit_offset = 0;
@@ -86,7 +109,7 @@ void TypeBuilder::ExpandStruct(TypeId id, Dwarf_Die die) {
   node.first_member = static_cast<uint32_t>(unit().members.size());
   node.member_count = static_cast<uint32_t>(members.size());
   unit().members.insert(unit().members.end(), members.begin(), members.end());
-  if (IsViewCandidate(states_[id].raw_name)) pending_views_.push_back(id);
+  if (IsViewCandidate(*this, states_[id].raw_name)) pending_views_.push_back(id);
 }
 
 // False when the member contradicts its parent: then no member of it is to be trusted.
@@ -108,6 +131,7 @@ bool TypeBuilder::AddMember(const Dwarf_Die& die, uint64_t parent_size, std::vec
   const std::optional<uint64_t> start = StartBit(die);
   if (virtual_base || (base && !start)) {
     member.flags |= kMemberVirtualBase;
+    member.offset_bytes = VirtualBaseSlot(die).value_or(0);
     out.push_back(member);
     return true;
   }

@@ -190,6 +190,11 @@ std::string TakeWords(std::string_view text, size_t& at) {
     words = std::string(text.substr(at, end - at));
   }
   at = end;
+  // GCC writes "__int128 unsigned", Clang and people "unsigned __int128".
+  if (words == "__int128" && text.substr(at).starts_with(" unsigned")) {
+    at += std::string_view(" unsigned").size();
+    return "unsigned __int128";
+  }
   // Clang writes array<int, 3UL>, GCC and people array<int, 3>.
   if (!words.empty() && std::isdigit(static_cast<unsigned char>(words[0])) != 0) {
     const size_t digits = words.find_first_not_of("0123456789");

@@ -224,6 +224,37 @@ TEST(VerifyPlan, RefusesEachViolation) {
          p.unit.views[1].count = 7;
        },
        "type 2: view leaves its object"},
+      {[](ProbePlan& p) { p.unit.views[1].right = 32; }, "view 1: bad link"},
+      {[](ProbePlan& p) { p.unit.views[1].layout = 7; }, "view 1: unknown kind"},
+      {[](ProbePlan& p) {
+         p.unit.views[1].kind = ViewKind::kDeque;  // reads 32 bytes at b
+       },
+       "type 2: view leaves its object"},
+      {[](ProbePlan& p) {
+         p.unit.views[1].kind = ViewKind::kBitset;
+         p.unit.views[1].count = 64 * 3 + 1;
+       },
+       "type 2: view leaves its object"},
+      {[](ProbePlan& p) {
+         p.unit.views[1].kind = ViewKind::kCustom;
+         p.unit.views[1].b = 2;
+       },
+       "view 1: no such view"},
+      {[](ProbePlan& p) {
+         p.unit.views[1].kind = ViewKind::kCustom;
+         p.unit.views[1].b = 1;  // itself: it would never end
+       },
+       "view 1: a formatter's items of a bad kind"},
+      {[](ProbePlan& p) {
+         p.unit.derived.push_back({8, 8, 1, 0});
+       },
+       "derived 0: empty range"},
+      {[](ProbePlan& p) {
+         p.unit.derived.push_back({8, 16, 6, 0});
+       },
+       "derived 0: no such type"},
+      {[](ProbePlan& p) { p.unit.types[2].derived_count = 1; },
+       "type 2: derived types outside the table"},
       {[](ProbePlan& p) { p.unit.members[0].name = 5; }, "member 0: no such string"},
       {[](ProbePlan& p) { p.unit.members[0].type = 6; }, "member 0: no such type"},
       {[](ProbePlan& p) { p.unit.members[0].bit_size = 65; }, "member 0: bad bit-field"},

@@ -181,7 +181,7 @@ TEST_P(VariableTypes, ViewsLeadToTheElements) {
       {"weak", ViewKind::kWeakPtr},     {"three", ViewKind::kTuple},
       {"two", ViewKind::kPair},         {"fixed", ViewKind::kInlineArray},
       {"none", ViewKind::kInlineArray}, {"text", ViewKind::kStringView},
-      {"api_key", ViewKind::kString},   {"flags", ViewKind::kNone},
+      {"api_key", ViewKind::kString},   {"flags", ViewKind::kBits},
   };
   for (const auto& [name, kind] : kinds) {
     EXPECT_EQ(static_cast<int>(show_.ViewOf(name).kind), static_cast<int>(kind)) << name;

@@ -25,6 +25,25 @@ void Truncate(Value& value) {
   value.reason = CodeName(Code::kLimit);
 }
 
+// The numbers of owners and of weak pointers in a control block.
+bool ReadCounts(const RecordView& record, uint64_t control, uint8_t layout, int64_t& use,
+                int64_t& weak) {
+  if (layout == kLibcxx) {
+    // __shared_weak_count: vptr, owners - 1, weak owners - 1 (the owners together are one).
+    int64_t counts[2] = {};
+    if (record.Read(control + 8, counts, sizeof counts) != Code::kOk) return false;
+    use = counts[0] + 1;
+    weak = counts[1] + 1 - (use > 0 ? 1 : 0);
+    return true;
+  }
+  // _Sp_counted_base: vptr, use count, weak count (one more while in use).
+  int32_t counts[2] = {};
+  if (record.Read(control + 8, counts, sizeof counts) != Code::kOk) return false;
+  use = counts[0];
+  weak = int64_t{counts[1]} - (use > 0 ? 1 : 0);
+  return true;
+}
+
 }  // namespace
 
 bool ValueFormatter::FormatView(Value& value, const TypeNode& node, const Object& object,
@@ -57,6 +76,8 @@ bool ValueFormatter::FormatView(Value& value, const TypeNode& node, const Object
     case ViewKind::kPair:
     case ViewKind::kNone:
       break;
+    default:
+      return FormatOtherView(value, node, view, object, level);
   }
   FormatMembers(value, node, object, level);
   return true;
@@ -67,22 +88,32 @@ bool ValueFormatter::FormatString(Value& value, const View& view, const Object& 
   if (!ReadWord(value, object, view.a, data) || !ReadWord(value, object, view.b, size)) return true;
   const TypeNode& character = Node(view.element);
   const uint64_t unit = std::max<uint64_t>(character.size_bytes, 1);
-  if (size > kPlausibleBytes || (data == 0 && size > 0)) return false;
+  if (size > kPlausibleBytes) return Corrupt("its size is " + std::to_string(size));
+  if (data == 0 && size > 0) return Corrupt("it has a size and no text");
   const uint64_t shown =
       std::min(size * unit, uint64_t{context_.limits.string_bytes}) / unit * unit;
   std::string text(shown, '\0');
   const Code code = shown == 0 ? Code::kOk : context_.record->Read(data, text.data(), shown);
+  if (code == Code::kUnreadable || (shown < size * unit && EndsOutside(data, size * unit))) {
+    return Corrupt(std::to_string(size * unit) + " bytes at " + HexText(data) + " are not mapped");
+  }
   if (code != Code::kOk) {
-    value.status = code == Code::kUnreadable ? ValueStatus::kUnreadable : ValueStatus::kUnavailable;
+    value.status = ValueStatus::kUnavailable;
     value.reason = CodeName(code);
     return true;
   }
+  SetText(value, character, std::move(text), shown < size * unit);
+  return true;
+}
+
+// A literal of the text; redacted when it looks like a secret.
+void ValueFormatter::SetText(Value& value, const TypeNode& character, std::string text, bool cut) {
+  const uint64_t unit = std::max<uint64_t>(character.size_bytes, 1);
   if (unit == 1 && model::RedactsValue(text)) {
     value.status = ValueStatus::kRedacted;
     value.reason = CodeName(Code::kRedacted);
-    return true;
+    return;
   }
-  const bool cut = shown < size * unit;
   const std::string_view name = Text(character.name);
   std::string literal;
   if (unit == 1) {
@@ -98,7 +129,6 @@ bool ValueFormatter::FormatString(Value& value, const View& view, const Object& 
   }
   Set(value, literal + (cut ? "..." : ""));
   if (cut) Truncate(value);
-  return true;
 }
 
 bool ValueFormatter::FormatSequence(Value& value, const View& view, const Object& object,
@@ -106,9 +136,13 @@ bool ValueFormatter::FormatSequence(Value& value, const View& view, const Object
   uint64_t begin = 0, end = 0;
   if (!ReadWord(value, object, view.a, begin) || !ReadWord(value, object, view.b, end)) return true;
   const uint64_t size = Node(view.element).size_bytes;
-  if (size == 0 || end < begin || (end - begin) % size != 0 || end - begin > kPlausibleBytes ||
-      (begin == 0 && end != 0)) {
-    return false;
+  if (size == 0) return Corrupt("its elements have no size");
+  if (end < begin) return Corrupt("its end is before its begin");
+  if ((end - begin) % size != 0) return Corrupt("its end is inside an element");
+  if (begin == 0 && end != 0) return Corrupt("it has an end and no begin");
+  if (end - begin > kPlausibleBytes || EndsOutside(begin, end - begin)) {
+    return Corrupt(std::to_string((end - begin) / size) + " elements at " + HexText(begin) +
+                   " are not mapped");
   }
   const uint64_t count = (end - begin) / size;
   Set(value, "size=" + std::to_string(count));
@@ -154,44 +188,58 @@ Value ValueFormatter::FormatEntry(const View& view, uint64_t index, uint64_t add
   return Format("[" + key.value + "]", second.type, entry.At(second.offset_bytes), level);
 }
 
+// The in-order successor; false when the record does not hold a step. Balanced trees are no deeper
+// than 128.
+bool ValueFormatter::NextInTree(const View& view, uint64_t header, uint64_t& node) const {
+  constexpr int kMostSteps = 128;
+  const RecordView& record = *context_.record;
+  uint64_t next = 0;
+  if (record.Read(node + view.right, &next, sizeof next) != Code::kOk) return false;
+  if (next != 0) {
+    for (int steps = 0; steps < kMostSteps; ++steps) {
+      node = next;
+      if (record.Read(node + view.left, &next, sizeof next) != Code::kOk) return false;
+      if (next == 0) return true;
+    }
+    return false;
+  }
+  for (int steps = 0; steps < kMostSteps; ++steps) {
+    const uint64_t child = node;
+    if (record.Read(node + view.parent, &node, sizeof node) != Code::kOk) return false;
+    if (node == header) return true;
+    uint64_t right = 0;
+    if (record.Read(node + view.right, &right, sizeof right) != Code::kOk) return false;
+    if (right != child) return true;
+  }
+  return false;
+}
+
 bool ValueFormatter::FormatTree(Value& value, const View& view, const Object& object,
                                 uint32_t level) {
-  constexpr uint64_t kParent = 8, kLeft = 16, kRight = 24;
-  if (!object.in_memory()) return false;
+  if (!object.in_memory()) return Corrupt("it is not in memory");
   uint64_t count = 0, node = 0;
-  if (!ReadWord(value, object, view.b, count)) return true;
-  if (!ReadWord(value, object, view.d + kLeft, node)) return true;
+  if (!ReadCount(value, object, view, count)) return true;
+  if (!ReadWord(value, object, view.a, node)) return true;
   const uint64_t header = object.address() + view.d;
-  if (count > kPlausibleBytes || (count == 0) != (node == header)) return false;
+  if (count > kPlausibleBytes) return Corrupt("its size is " + std::to_string(count));
+  if (count == 0 && node != header) return Corrupt("its size is 0 and it has a first node");
+  if (count != 0 && node == header) {
+    return Corrupt("its size is " + std::to_string(count) + " and it has no node");
+  }
   Set(value, "size=" + std::to_string(count));
   if (count == 0 || !Expands(value, level)) return true;
-  const RecordView& record = *context_.record;
   const uint64_t shown = std::min<uint64_t>(count, context_.limits.items);
-  for (uint64_t i = 0; i < shown && context_.values_left > 0; ++i) {
-    if (node == header || node == 0) return false;  // fewer nodes than it says
-    value.children.push_back(FormatEntry(view, i, node + view.c, level + 1));
-    // In-order successor; a step that the record does not hold ends the walk.
-    uint64_t next = 0;
-    Code code = record.Read(node + kRight, &next, sizeof next);
-    uint64_t steps = 0;
-    if (code == Code::kOk && next != 0) {
-      uint64_t left = next;
-      while (code == Code::kOk && left != 0 && ++steps < 128) {
-        next = left;
-        code = record.Read(next + kLeft, &left, sizeof left);
-      }
-    } else if (code == Code::kOk) {
-      uint64_t child = node, right = 0;
-      code = record.Read(node + kParent, &next, sizeof next);
-      while (code == Code::kOk && next != header && ++steps < 128) {
-        code = record.Read(next + kRight, &right, sizeof right);
-        if (right != child) break;
-        child = next;
-        code = record.Read(next + kParent, &next, sizeof next);
-      }
+  bool more = true;
+  for (uint64_t i = 0; i < shown && more && context_.values_left > 0; ++i) {
+    if (node == header || node == 0) {
+      return Corrupt("it has " + std::to_string(i) + " nodes and its size is " +
+                     std::to_string(count));
     }
-    if (code != Code::kOk) break;
-    node = next;
+    value.children.push_back(FormatEntry(view, i, node + view.c, level + 1));
+    more = NextInTree(view, header, node);
+  }
+  if (more && value.children.size() == count && node != header) {
+    return Corrupt("it has more nodes than its size, " + std::to_string(count));
   }
   if (value.children.size() < count) Truncate(value);
   return true;
@@ -199,20 +247,47 @@ bool ValueFormatter::FormatTree(Value& value, const View& view, const Object& ob
 
 bool ValueFormatter::FormatHash(Value& value, const View& view, const Object& object,
                                 uint32_t level) {
+  const bool counted = view.layout != kUncounted;
   uint64_t node = 0, count = 0;
-  if (!ReadWord(value, object, view.a, node) || !ReadWord(value, object, view.b, count)) {
+  if (!ReadWord(value, object, view.a, node)) return true;
+  if (counted && !ReadCount(value, object, view, count)) return true;
+  // A list ends at its own link, a chain at 0.
+  const uint64_t header = object.in_memory() ? object.address() + view.a - view.left : 0;
+  const auto at_end = [&] { return node == 0 || node == header; };
+  if (count > kPlausibleBytes) return Corrupt("its size is " + std::to_string(count));
+  if (counted && (count == 0) != at_end()) {
+    return Corrupt("its size is " + std::to_string(count) +
+                   (at_end() ? " and it has no node" : " and it has a first node"));
+  }
+  if (counted) Set(value, "size=" + std::to_string(count));
+  if (at_end()) {
+    Set(value, "size=0");
     return true;
   }
-  if (count > kPlausibleBytes || (count == 0) != (node == 0)) return false;
-  Set(value, "size=" + std::to_string(count));
-  if (count == 0 || !Expands(value, level)) return true;
-  const uint64_t shown = std::min<uint64_t>(count, context_.limits.items);
-  for (uint64_t i = 0; i < shown && context_.values_left > 0; ++i) {
-    if (node == 0) return false;  // fewer nodes than it says
+  if (!Expands(value, level)) return true;
+  const uint64_t limit = context_.limits.items;
+  const uint64_t shown = counted ? std::min(count, limit) : limit;
+  bool more = true;
+  for (uint64_t i = 0; i < shown && more && context_.values_left > 0; ++i) {
+    if (at_end()) {
+      if (!counted) break;
+      return Corrupt("it has " + std::to_string(i) + " nodes and its size is " +
+                     std::to_string(count));
+    }
     value.children.push_back(FormatEntry(view, i, node + view.c, level + 1));
-    if (context_.record->Read(node, &node, sizeof node) != Code::kOk) break;
+    more = context_.record->Read(node + view.left, &node, sizeof node) == Code::kOk;
   }
-  if (value.children.size() < count) Truncate(value);
+  const uint64_t found = value.children.size();
+  if (!counted) {
+    const bool whole = more && at_end();
+    Set(value, "size=" + std::to_string(found) + (whole ? "" : "+"));
+    if (!whole) Truncate(value);
+    return true;
+  }
+  if (more && found == count && !at_end()) {
+    return Corrupt("it has more nodes than its size, " + std::to_string(count));
+  }
+  if (found < count) Truncate(value);
   return true;
 }
 
@@ -224,7 +299,7 @@ bool ValueFormatter::FormatOptional(Value& value, const View& view, const Object
     value = Unavailable(value.name, value.type, code);
     return true;
   }
-  if (engaged > 1) return false;
+  if (engaged > 1) return Corrupt("its flag is " + std::to_string(engaged));
   if (engaged == 0) {
     Set(value, "std::nullopt");
     return true;
@@ -251,7 +326,10 @@ bool ValueFormatter::FormatVariant(Value& value, const View& view, const Object&
     Set(value, "valueless");
     return true;
   }
-  if (index >= view.member_count || view.first_member + index >= unit_.members.size()) return false;
+  if (index >= view.member_count || view.first_member + index >= unit_.members.size()) {
+    return Corrupt("its index is " + std::to_string(index) + " of " +
+                   std::to_string(view.member_count) + " alternatives");
+  }
   Set(value, "index=" + std::to_string(index));
   if (!Expands(value, level)) return true;
   const Member& member = unit_.members[view.first_member + index];
@@ -267,13 +345,11 @@ bool ValueFormatter::FormatSmartPointer(Value& value, const View& view, const Ob
   Set(value, PointerText(address));
   if (view.kind != ViewKind::kUniquePtr && object.Read(view.b, &control, 8) == Code::kOk &&
       control != 0) {
-    // libstdc++'s _Sp_counted_base: vptr, use count, weak count (one more while in use).
-    int32_t counts[2] = {};
-    if (context_.record->Read(control + 8, counts, sizeof counts) == Code::kOk) {
-      value.value += " (use=" + std::to_string(counts[0]) +
-                     ", weak=" + std::to_string(counts[1] - (counts[0] > 0 ? 1 : 0)) + ")";
+    int64_t use = 0, weak = 0;
+    if (ReadCounts(*context_.record, control, view.layout, use, weak)) {
+      value.value += " (use=" + std::to_string(use) + ", weak=" + std::to_string(weak) + ")";
       // An expired weak pointer's target is gone.
-      if (counts[0] == 0) return true;
+      if (use == 0) return true;
     }
   }
   AddPointee(value, view.element, address, level);

@@ -142,6 +142,41 @@ std::string FloatText(std::span<const uint8_t> bytes) {
   return "";
 }
 
+std::string BrainFloatText(uint16_t bits) {
+  const uint32_t wide = uint32_t{bits} << 16;
+  float value;
+  std::memcpy(&value, &wide, sizeof value);
+  return ShortestText(value);
+}
+
+std::string HalfText(uint16_t bits) {
+  const int exponent = bits >> 10 & 0x1f;
+  const int fraction = bits & 0x3ff;
+  float value = 0;
+  if (exponent == 0x1f) {
+    value = fraction == 0 ? INFINITY : NAN;
+  } else {
+    // Subnormals have no hidden bit and the exponent of the smallest normal.
+    const int mantissa = exponent == 0 ? fraction : fraction | 0x400;
+    value = std::ldexp(static_cast<float>(mantissa), std::max(exponent, 1) - 25);
+  }
+  return ShortestText((bits & 0x8000) != 0 ? -value : value);
+}
+
+// 36 digits tell any two of them apart (113 bits of precision).
+std::string QuadText(Uint128 bits) {
+  __float128 value;
+  std::memcpy(&value, &bits, sizeof value);
+  // No printf without libquadmath: what fits into a long double exactly is printed as one, and the
+  // rest as its bits.
+  const auto narrow = static_cast<long double>(value);
+  if (static_cast<__float128>(narrow) == value || value != value) return ShortestText(narrow);
+  char text[40];
+  snprintf(text, sizeof text, "0x%016llx%016llx", static_cast<unsigned long long>(bits >> 64),
+           static_cast<unsigned long long>(bits));
+  return std::string(text) + " (binary128)";
+}
+
 std::string CharText(int64_t value, uint32_t code_unit, std::string_view prefix) {
   std::string text = std::to_string(value) + " " + std::string(prefix) + "'";
   if (code_unit < 0x80) {

@@ -23,6 +23,10 @@ std::string HexText(uint64_t value);  // "0x12a4"
 // 4, 8 (IEEE) or 10 to 16 (x87) bytes; the shortest text that reads back the same. "" = no such
 // format.
 std::string FloatText(std::span<const uint8_t> bytes);
+// IEEE 754 binary16, the upper half of a binary32, and binary128.
+std::string HalfText(uint16_t bits);
+std::string BrainFloatText(uint16_t bits);
+std::string QuadText(Uint128 bits);
 
 // `65 'A'`, `10 '\n'`, `200 '\310'`; `value` is the number shown, `prefix` "", "u8", "u", "U", "L".
 std::string CharText(int64_t value, uint32_t code_unit, std::string_view prefix);

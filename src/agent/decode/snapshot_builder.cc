@@ -14,7 +14,9 @@ class FrameReader {
  public:
   FrameReader(const RecordView& record, uint32_t index, const PlanUnit& unit, uint64_t load_bias,
               const hit::EntryValues& entry, FormatContext& context)
-      : unit_(unit), reader_(record, index, unit, load_bias, &entry), formatter_(unit, context) {}
+      : unit_(unit),
+        reader_(record, index, unit, load_bias, &entry),
+        formatter_(unit, context, load_bias) {}
 
   model::Value Show(const Variable& variable) {
     const TypeNode& type = unit_.types[variable.type];

@@ -67,6 +67,15 @@ bool ValueFormatter::ReadWord(Value& value, const Object& object, uint64_t offse
   return code == Code::kOk;
 }
 
+bool ValueFormatter::ReadCount(Value& value, const Object& object, const View& view,
+                               uint64_t& out) {
+  out = 0;
+  const uint32_t size_bytes = view.size_bytes == 0 ? 8 : std::min<uint32_t>(view.size_bytes, 8);
+  const Code code = object.Read(view.b, &out, size_bytes);
+  if (code != Code::kOk) Fail(value, code);
+  return code == Code::kOk;
+}
+
 std::string ValueFormatter::PointerText(uint64_t address) const {
   std::string text = HexText(address);
   if (address != 0 && context_.symbol_name) {
@@ -99,6 +108,7 @@ Value ValueFormatter::Format(std::string name, TypeId type, const Object& object
   }
   --context_.values_left;
   if (node.view != 0 && node.view < unit_.views.size()) {
+    fault_.clear();
     if (FormatView(value, node, object, level)) return value;
     // Its own fields contradict each other: show them raw and say so.
     value.children.clear();
@@ -108,6 +118,8 @@ Value ValueFormatter::Format(std::string name, TypeId type, const Object& object
     FormatMembers(value, node, object, level);
     value.status = ValueStatus::kUnreadable;
     value.reason = CodeName(Code::kImplausible);
+    if (!fault_.empty()) value.reason += ": " + fault_;
+    fault_.clear();
     return value;
   }
   FormatKind(value, node, object, level);
@@ -128,9 +140,12 @@ void ValueFormatter::FormatKind(Value& value, const TypeNode& node, const Object
       return FormatReference(value, node, object, level);
     case TypeKind::kIncomplete:
       return Fail(value, Code::kIncompleteType);
+    case TypeKind::kMemberPointer:
+      return FormatMemberPointer(value, node, object);
+    case TypeKind::kComplex:
+      return FormatComplex(value, node, object);
     case TypeKind::kVoid:
     case TypeKind::kFunction:
-    case TypeKind::kMemberPointer:
     case TypeKind::kUnsupported:
       return Fail(value, Code::kUnsupportedType);
     case TypeKind::kNullptr:
@@ -175,6 +190,12 @@ void ValueFormatter::FormatScalar(Value& value, const TypeNode& node,
       std::string text = FloatText(bytes);
       return text.empty() ? Fail(value, Code::kUnsupportedType) : Set(value, std::move(text));
     }
+    case TypeKind::kHalf:
+      return Set(value, HalfText(static_cast<uint16_t>(ReadUnsigned(bytes))));
+    case TypeKind::kBrainFloat:
+      return Set(value, BrainFloatText(static_cast<uint16_t>(ReadUnsigned(bytes))));
+    case TypeKind::kQuad:
+      return Set(value, QuadText(ReadUnsigned(bytes)));
     case TypeKind::kEnum:
       return FormatEnum(value, node, bytes);
     default:
@@ -266,6 +287,9 @@ void ValueFormatter::AddPointee(Value& value, TypeId target, uint64_t address, u
     return AddCString(value, node, address);
   }
   if (!Expands(value, level)) return;
+  if (FindWhole(target, address)) {
+    value.value += " (" + Text(Node(target).name) + " *)";
+  }
   Value pointee =
       Format("*" + value.name, target, Object::InMemory(*context_.record, address), level + 1);
   // A struct's members stand directly below the pointer; anything else keeps a line of its own.
@@ -288,9 +312,11 @@ void ValueFormatter::FormatReference(Value& value, const TypeNode& node, const O
   uint64_t address = 0;
   if (!ReadWord(value, object, 0, address)) return;
   ++context_.values_left;  // the reference and what it names are one value
-  Value target =
-      Format(value.name, node.target, Object::InMemory(*context_.record, address), level);
+  TypeId type = node.target;
+  const bool derived = FindWhole(type, address);
+  Value target = Format(value.name, type, Object::InMemory(*context_.record, address), level);
   target.type = value.type;
+  if (derived && !target.has_value) Set(target, "(" + Text(Node(type).name) + " &)");
   value = std::move(target);
 }
 
@@ -365,7 +391,7 @@ void ValueFormatter::FormatMembers(Value& value, const TypeNode& node, const Obj
       Value hidden{std::move(name), type, "", false, ValueStatus::kRedacted, "REDACTED", {}};
       value.children.push_back(std::move(hidden));
     } else if ((member.flags & kMemberVirtualBase) != 0) {
-      value.children.push_back(Unavailable(std::move(name), type, Code::kUnsupportedLocation));
+      FormatVirtualBase(value, member, object, level);
     } else if ((member.flags & kMemberAnonymous) != 0) {
       const TypeNode& inner = Node(member.type);
       FormatMembers(value, inner, object.At(member.offset_bytes), level);

@@ -26,7 +26,9 @@ model::Value Unavailable(std::string name, std::string type, Code reason);
 // expanded. The hit path walks by the same rule.
 class ValueFormatter {
  public:
-  ValueFormatter(const PlanUnit& unit, FormatContext& context) : unit_(unit), context_(context) {}
+  // load_bias: of the unit's module, to recognize its vtables.
+  ValueFormatter(const PlanUnit& unit, FormatContext& context, uint64_t load_bias = 0)
+      : unit_(unit), context_(context), load_bias_(load_bias) {}
 
   model::Value Format(std::string name, TypeId type, const Object& object, uint32_t level);
 
@@ -38,6 +40,13 @@ class ValueFormatter {
   void FormatEnum(Value& value, const TypeNode& node, std::span<const uint8_t> bytes);
   void FormatPointer(Value& value, const TypeNode& node, const Object& object, uint32_t level);
   void FormatReference(Value& value, const TypeNode& node, const Object& object, uint32_t level);
+  void FormatMemberPointer(Value& value, const TypeNode& node, const Object& object);
+  void FormatComplex(Value& value, const TypeNode& node, const Object& object);
+  // The whole object that the one at `address` is part of, as its vtable tells; `type` and
+  // `address` stay what they are when there is no telling. True when something was found.
+  bool FindWhole(TypeId& type, uint64_t& address) const;
+  const Derived* FindDerived(const TypeNode& node, uint64_t runtime_address) const;
+  void FormatVirtualBase(Value& value, const Member& member, const Object& object, uint32_t level);
   void FormatArray(Value& value, const TypeNode& node, const Object& object, uint32_t level);
   void FormatMembers(Value& value, const TypeNode& node, const Object& object, uint32_t level);
   void FormatBitField(Value& value, const Member& member, const Object& object);
@@ -55,18 +64,50 @@ class ValueFormatter {
   bool FormatVariant(Value& value, const View& view, const Object& object, uint32_t level);
   bool FormatSmartPointer(Value& value, const View& view, const Object& object, uint32_t level);
   bool FormatTuple(Value& value, const View& view, const Object& object, uint32_t level);
+  bool FormatOtherView(Value& value, const TypeNode& node, const View& view, const Object& object,
+                       uint32_t level);
+  bool FormatCounted(Value& value, const View& view, const Object& object, uint32_t level);
+  bool FormatBits(Value& value, const View& view, const Object& object, uint32_t level);
+  bool FormatBitset(Value& value, const View& view, const Object& object);
+  bool FormatDeque(Value& value, const View& view, const Object& object, uint32_t level);
+  bool ReadDeque(Value& value, const View& view, const Object& object, struct DequeExtent& extent);
+  bool FormatShortString(Value& value, const View& view, const Object& object);
+  bool FormatDuration(Value& value, const View& view, const Object& object, uint32_t level);
+  bool FormatMutex(Value& value, const View& view, const Object& object);
+  bool FormatAny(Value& value, const TypeNode& node, const View& view, const Object& object,
+                 uint32_t level);
+  bool FormatFunction(Value& value, const View& view, const Object& object);
+  bool FormatHandle(Value& value, const View& view, const Object& object);
+  bool FormatCustom(Value& value, const View& view, const Object& object, uint32_t level);
+  Value FormatNamed(const Member& member, const Object& object, uint32_t level);
+  void SetText(Value& value, const TypeNode& character, std::string text, bool cut);
+  bool NextInTree(const View& view, uint64_t header, uint64_t& node) const;
+  // Its fields contradict each other: always false, and `what` becomes part of the reason.
+  bool Corrupt(std::string what) {
+    fault_ = std::move(what);
+    return false;
+  }
+  // The far end of something that is shown in part was found not to be mapped.
+  bool EndsOutside(uint64_t begin, uint64_t bytes) const {
+    char last;
+    return bytes != 0 && context_.record->Read(begin + bytes - 1, &last, 1) == Code::kUnreadable;
+  }
   Value FormatEntry(const View& view, uint64_t index, uint64_t address, uint32_t level);
 
   std::pair<size_t, size_t> PairMembers(const TypeNode& node) const;
   const TypeNode& Node(TypeId type) const;
   const std::string& Text(StringId id) const;
   std::string EnumeratorName(const TypeNode& node, const Enumerator& enumerator) const;
+  // A count of view.size_bytes (0 = 8) at view.b.
+  bool ReadCount(Value& value, const Object& object, const View& view, uint64_t& out);
   bool ReadWord(Value& value, const Object& object, uint64_t offset, uint64_t& out);
   std::string PointerText(uint64_t address) const;
   bool Expands(Value& value, uint32_t level) const;
 
   const PlanUnit& unit_;
   FormatContext& context_;
+  uint64_t load_bias_;
+  std::string fault_;  // why the last view was not believed
 };
 
 }  // namespace stillframe::decode

@@ -175,7 +175,7 @@ void AddLocals(const CaptureRequest& request, uint32_t local_frames, RecordWrite
   for (uint32_t i = 0; i < local_frames; ++i) {
     frames.Get(i, frame);
     if (frame.unit == nullptr) continue;
-    walker.SetUnit(static_cast<uint16_t>(i), frame.unit);
+    walker.SetUnit(static_cast<uint16_t>(i), frame.unit, frame.context.load_bias);
     if (i == 0) {
       const SitePlan& site = request.probe->sites[request.site_index];
       locals.AddVariables(0, *frame.unit, frame.context, site.first_expression,

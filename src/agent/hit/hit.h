@@ -54,6 +54,7 @@ struct UnitView {
   const VirtualFrame* virtual_frames;
   const FramePlan* frames;
   const CallParameter* call_parameters;
+  const Derived* derived;
 };
 
 // What a hit does once its condition holds.

@@ -151,8 +151,9 @@ void Walker::Advance(Cursor& cursor) {
     return;
   }
   const Member& member = unit_->members[cursor.first + i];
-  constexpr uint8_t kSkipped = kMemberArtificial | kMemberRedacted | kMemberVirtualBase;
+  constexpr uint8_t kSkipped = kMemberArtificial | kMemberRedacted;
   if ((member.flags & kSkipped) != 0 || member.bit_size != 0) return;
+  if ((member.flags & kMemberVirtualBase) != 0) return VisitVirtualBase(cursor, member);
   const bool same_level = (member.flags & (kMemberBase | kMemberAnonymous)) != 0;
   const uint32_t data = cursor.data + member.offset_bytes;
   Visit(data, member.type, same_level ? cursor.own_level : cursor.child_level);
@@ -184,7 +185,7 @@ void Walker::Visit(uint32_t data, TypeId type, uint8_t level) {
       FollowPointer(Word(data), node.target, level);
       break;
     case TypeKind::kReference:
-      EnqueueObject(Word(data), node.target, level);
+      EnqueueDynamic(Word(data), node.target, level);
       break;
     case TypeKind::kStruct:
     case TypeKind::kUnion:
@@ -209,7 +210,59 @@ void Walker::FollowPointer(uint64_t address, TypeId target, uint8_t level) {
   if (IsText(node)) {
     if (address != 0) EnqueueText(address);
   } else if (Expands(level)) {
-    EnqueueObject(address, target, static_cast<uint8_t>(level + 1));
+    EnqueueDynamic(address, target, static_cast<uint8_t>(level + 1));
+  }
+}
+
+// Ranges of one type are sorted and do not overlap.
+const Derived* Walker::FindDerived(const TypeNode& type, uint64_t runtime_address) const {
+  const uint64_t address = runtime_address - biases_[frame_];
+  uint32_t low = type.first_derived;
+  uint32_t high = low + type.derived_count;
+  while (low != high) {
+    const uint32_t middle = low + (high - low) / 2;
+    const Derived& derived = unit_->derived[middle];
+    if (address >= derived.start && address < derived.end) return &derived;
+    if (address < derived.start) {
+      high = middle;
+    } else {
+      low = middle + 1;
+    }
+  }
+  return nullptr;
+}
+
+void Walker::EnqueueDynamic(uint64_t address, TypeId type, uint8_t level) {
+  const TypeNode& node = Type(type);
+  uint64_t vptr = 0;
+  if (node.derived_count == 0 || address == 0 || (node.flags & kFlagRedacted) != 0 ||
+      !ReadLinks(address, &vptr, 8)) {
+    return EnqueueObject(address, type, level);
+  }
+  const Derived* const derived = FindDerived(node, vptr);
+  if (derived == nullptr) return EnqueueObject(address, type, level);
+  uint64_t offset = derived->base_offset;
+  if (derived->base_offset == kOffsetInVtable) {
+    uint64_t to_top = 0;
+    if (!ReadLinks(vptr - 16, &to_top, 8)) return EnqueueObject(address, type, level);
+    Enqueue(vptr - 16, 8, PendingKind::kRaw, kVoidType, 0, 0);  // the decoder asks the same
+    offset = 0 - to_top;
+  }
+  if (offset > kMaxObjectBytes) return EnqueueObject(address, type, level);
+  EnqueueObject(address - offset, derived->type, level);
+}
+
+// Where the base is stands in the vtable (Itanium C++ ABI 2.5.2); the decoder wants that word too.
+void Walker::VisitVirtualBase(const Cursor& cursor, const Member& member) {
+  const uint64_t vptr = Word(cursor.data);
+  if (vptr == 0 || member.offset_bytes == 0) return;
+  const uint64_t slot = vptr - member.offset_bytes;
+  uint64_t offset = 0;
+  if (!ReadLinks(slot, &offset, 8)) return;
+  Enqueue(slot, 8, PendingKind::kRaw, kVoidType, 0, 0);
+  // Inside the object it came along; behind its own end the whole object is not there.
+  if (offset < kMaxObjectBytes && InObject(cursor.data, static_cast<uint32_t>(offset))) {
+    Visit(cursor.data + static_cast<uint32_t>(offset), member.type, cursor.own_level);
   }
 }
 

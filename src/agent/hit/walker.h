@@ -33,7 +33,10 @@ class Walker {
       : record_(record), reader_(reader), limits_(limits), deadline_ticks_(deadline_ticks) {}
 
   // The unit whose types frame `frame` (< kMaxLocalFrames) uses. Before anything of that frame.
-  void SetUnit(uint16_t frame, const UnitView* unit) { units_[frame] = unit; }
+  void SetUnit(uint16_t frame, const UnitView* unit, uint64_t load_bias) {
+    units_[frame] = unit;
+    biases_[frame] = load_bias;
+  }
 
   // An object of `type` in target memory at level 0.
   void AddObject(uint16_t frame, uint64_t address, TypeId type);
@@ -66,6 +69,11 @@ class Walker {
                    uint8_t child_level);
   void PushElements(uint32_t data, TypeId type, uint64_t count, uint8_t level);
   void FollowPointer(uint64_t address, TypeId target, uint8_t level);
+  // The object that `address` is part of, when a vtable tells and the plan knows its class; else
+  // the object of `type` itself.
+  void EnqueueDynamic(uint64_t address, TypeId type, uint8_t level);
+  const Derived* FindDerived(const TypeNode& type, uint64_t runtime_address) const;
+  void VisitVirtualBase(const Cursor& cursor, const Member& member);
   void EnqueueText(uint64_t address);
 
   // walker_views.cc
@@ -75,8 +83,21 @@ class Walker {
   void FollowTree(const View& view, uint32_t data, uint8_t level);
   void FollowHash(const View& view, uint32_t data, uint8_t level);
   void FollowSmartPointer(const View& view, uint32_t data, uint8_t level);
-  bool NextTreeNode(uint64_t& node, uint32_t& steps_left);
+  bool ReadTreeLinks(const View& view, uint64_t node, struct TreeLinks& links);
+  bool NextTreeNode(const View& view, uint64_t& node, uint32_t& steps_left);
   void EnqueueNode(const View& view, uint64_t node, uint8_t level);
+  // walker_more_views.cc
+  void VisitOtherView(const View& view, const TypeNode& node, uint32_t data, uint8_t level);
+  void FollowItems(const View& view, uint32_t data, uint8_t level);
+  void EnqueueElements(uint64_t address, uint64_t count, TypeId element, uint8_t level);
+  void FollowShortString(const View& view, uint32_t data);
+  void FollowBits(const View& view, uint32_t data);
+  void FollowDeque(const View& view, uint32_t data, uint8_t level);
+  void FollowAny(const View& view, const TypeNode& node, uint32_t data, uint8_t level);
+  void FollowFunction(const View& view, uint32_t data);
+  void FollowException(uint64_t object);
+  // An element count of view.size_bytes (0 = 8).
+  uint64_t Count(const View& view, uint32_t data);
   uint64_t Word(uint32_t data);
   // A node's links while there are reads left for such steps.
   bool ReadLinks(uint64_t node, void* out, uint32_t size_bytes);
@@ -86,6 +107,7 @@ class Walker {
   const CaptureLimits& limits_;
   uint64_t deadline_ticks_;
   const UnitView* units_[kMaxLocalFrames] = {};
+  uint64_t biases_[kMaxLocalFrames] = {};
   const UnitView* unit_ = nullptr;  // of the frame being visited
   uint16_t frame_ = 0;
   uint8_t set_ = 0;  // which pending array is being filled

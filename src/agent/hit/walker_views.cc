@@ -6,17 +6,12 @@
 
 namespace stillframe::hit {
 SF_HIT_PATH_BEGIN
-namespace {
 
-// A node of libstdc++'s red-black tree: colour, parent, left, right.
 struct TreeLinks {
-  uint64_t colour;
-  uint64_t parent;
   uint64_t left;
   uint64_t right;
+  uint64_t parent;
 };
-
-}  // namespace
 
 // A word of the object being visited; 0 when it lies outside.
 uint64_t Walker::Word(uint32_t data) { return InObject(data, 8) ? Load64(At(data)) : 0; }
@@ -62,8 +57,8 @@ void Walker::VisitView(const View& view, const TypeNode& node, uint32_t data, ui
         return PushMembers(data, view.first_member, view.member_count, level, below);
       }
       return PushMembers(data, node.first_member, node.member_count, level, below);
-    case ViewKind::kNone:
-      return;
+    default:
+      return VisitOtherView(view, node, data, level);
   }
 }
 
@@ -75,6 +70,7 @@ void Walker::FollowString(const View& view, uint32_t data) {
   const uint64_t unit = Type(view.element).size_bytes == 0 ? 1 : Type(view.element).size_bytes;
   const uint64_t bytes = size > limit ? limit : size * unit;
   Enqueue(address, bytes > limit ? limit : bytes, PendingKind::kRaw, kVoidType, 0, 0);
+  if (size > limit) Enqueue(address + size * unit - 1, 1, PendingKind::kRaw, kVoidType, 0, 0);
 }
 
 void Walker::FollowSequence(const View& view, uint32_t data, uint8_t level) {
@@ -85,15 +81,8 @@ void Walker::FollowSequence(const View& view, uint32_t data, uint8_t level) {
       (element.flags & kFlagRedacted) != 0) {
     return;
   }
-  uint64_t count = (end - begin) / element.size_bytes;
-  if (count > limits_.items) count = limits_.items;
-  const uint64_t most = kMaxObjectBytes / element.size_bytes;
-  if (count > most && most != 0) {
-    count = most;
-    record_.MarkTruncated();
-  }
-  Enqueue(begin, count * element.size_bytes, PendingKind::kElements, view.element,
-          static_cast<uint32_t>(count), static_cast<uint8_t>(level + 1));
+  EnqueueElements(begin, (end - begin) / element.size_bytes, view.element,
+                  static_cast<uint8_t>(level + 1));
 }
 
 bool Walker::ReadLinks(uint64_t node, void* out, uint32_t size_bytes) {
@@ -111,20 +100,30 @@ void Walker::EnqueueNode(const View& view, uint64_t node, uint8_t level) {
           static_cast<uint8_t>(level + 1));
 }
 
+// The links lie in the first 32 bytes of a node: one read for all.
+bool Walker::ReadTreeLinks(const View& view, uint64_t node, TreeLinks& links) {
+  uint8_t bytes[32];
+  if (!ReadLinks(node, bytes, sizeof(bytes))) return false;
+  links.left = Load64(bytes + (view.left & 24));
+  links.right = Load64(bytes + (view.right & 24));
+  links.parent = Load64(bytes + (view.parent & 24));
+  return true;
+}
+
 // The in-order successor; false at the end or when memory cannot be read.
-bool Walker::NextTreeNode(uint64_t& node, uint32_t& steps_left) {
+bool Walker::NextTreeNode(const View& view, uint64_t& node, uint32_t& steps_left) {
   TreeLinks links;
-  if (!ReadLinks(node, &links, sizeof(links))) return false;
+  if (!ReadTreeLinks(view, node, links)) return false;
   if (links.right != 0) {
     node = links.right;
-    while (steps_left-- != 0 && ReadLinks(node, &links, sizeof(links))) {
+    while (steps_left-- != 0 && ReadTreeLinks(view, node, links)) {
       if (links.left == 0) return true;
       node = links.left;
     }
     return false;
   }
   uint64_t parent = links.parent;
-  while (steps_left-- != 0 && ReadLinks(parent, &links, sizeof(links))) {
+  while (steps_left-- != 0 && ReadTreeLinks(view, parent, links)) {
     if (links.right != node) {
       node = parent;
       return true;
@@ -137,33 +136,34 @@ bool Walker::NextTreeNode(uint64_t& node, uint32_t& steps_left) {
 
 void Walker::FollowTree(const View& view, uint32_t data, uint8_t level) {
   if (!Expands(level)) return;
-  uint64_t count = Word(data + view.b);
+  uint64_t count = Count(view, data);
   if (count > limits_.items) count = limits_.items;
-  uint64_t node = Word(data + view.d + 16);
+  uint64_t node = Word(data + view.a);
   // A tree of n nodes is walked in 2n steps; a little more for the way to the first.
   uint32_t steps_left = 2 * static_cast<uint32_t>(count) + 64;
   for (uint64_t i = 0; i < count && node != 0; ++i) {
     EnqueueNode(view, node, level);
-    if (i + 1 < count && !NextTreeNode(node, steps_left)) return;
+    if (i + 1 < count && !NextTreeNode(view, node, steps_left)) return;
     if (i % 16 == 15 && stillframe_read_ticks() > deadline_ticks_) return record_.MarkTruncated();
   }
 }
 
 void Walker::FollowHash(const View& view, uint32_t data, uint8_t level) {
   if (!Expands(level)) return;
-  uint64_t count = Word(data + view.b);
+  uint64_t count = view.layout == kUncounted ? limits_.items : Count(view, data);
   if (count > limits_.items) count = limits_.items;
   uint64_t node = Word(data + view.a);
   for (uint64_t i = 0; i < count && node != 0; ++i) {
     EnqueueNode(view, node, level);
-    if (i + 1 < count && !ReadLinks(node, &node, 8)) return;
+    if (i + 1 < count && !ReadLinks(node + view.left, &node, 8)) return;
     if (i % 16 == 15 && stillframe_read_ticks() > deadline_ticks_) return record_.MarkTruncated();
   }
 }
 
 void Walker::FollowSmartPointer(const View& view, uint32_t data, uint8_t level) {
   if (view.kind != ViewKind::kUniquePtr) {
-    Enqueue(Word(data + view.b), 16, PendingKind::kRaw, kVoidType, 0, 0);
+    Enqueue(Word(data + view.b), view.layout == kLibcxx ? 24 : 16, PendingKind::kRaw, kVoidType, 0,
+            0);
   }
   FollowPointer(Word(data + view.a), view.element, level);
 }

@@ -129,7 +129,8 @@ class TestPlan {
             unit.types.data(),     unit.members.data(),
             unit.views.data(),     unit.pieces.data(),
             unit.variables.data(), unit.virtual_frames.data(),
-            unit.frames.data(),    unit.call_parameters.data()};
+            unit.frames.data(),    unit.call_parameters.data(),
+            unit.derived.data()};
   }
 
  private:

@@ -1,0 +1,161 @@
+// Types that lead to code: std::function, coroutine handles, exceptions by their type; and users'
+// formatters.
+#include <algorithm>
+
+#include "agent/decode/scalar_text.h"
+#include "agent/decode/value_formatter.h"
+#include "symbolizer/type_builder_simplify.h"
+
+namespace stillframe::decode {
+namespace {
+
+using model::Value;
+using model::ValueStatus;
+
+void Set(Value& value, std::string text) {
+  value.value = std::move(text);
+  value.has_value = true;
+}
+
+// Argument `index` of the template instance whose name starts with `head`: "int (*)(int)" of
+// "std::_Function_handler<int (int), int (*)(int)>::_M_invoke(...)".
+std::string TemplateArgument(const std::string& symbol, std::string_view head, int index) {
+  const size_t at = symbol.find(head);
+  if (at == std::string::npos) return "";
+  size_t begin = at + head.size();
+  int depth = 0;
+  for (size_t i = begin; i < symbol.size(); ++i) {
+    const char c = symbol[i];
+    const bool ends = depth == 0 && (c == ',' || c == '>');
+    if (ends && index-- == 0) {
+      while (begin < i && symbol[begin] == ' ') ++begin;
+      return symbol.substr(begin, i - begin);
+    }
+    if (ends && c == '>') return "";
+    if (ends) begin = i + 1;
+    if (c == '<' || c == '(' || c == '{' || c == '[') ++depth;
+    if (c == '>' || c == ')' || c == '}' || c == ']') --depth;
+  }
+  return "";
+}
+
+bool IsFunctionPointer(const std::string& type) { return type.find("(*)(") != std::string::npos; }
+
+}  // namespace
+
+bool ValueFormatter::FormatFunction(Value& value, const View& view, const Object& object) {
+  uint64_t manager = 0, code = 0;
+  if (!ReadWord(value, object, view.d, manager) || !ReadWord(value, object, view.a, code)) {
+    return true;
+  }
+  if (manager == 0) {
+    Set(value, "empty");
+    return true;
+  }
+  uint64_t target = 0;
+  bool has_target = false;
+  if (view.layout == kLibcxx) {
+    const uint64_t callable = code;
+    if (context_.record->Read(callable, &code, sizeof code) != Code::kOk) {
+      Set(value, PointerText(callable));
+      return true;
+    }
+    has_target = context_.record->Read(callable + 8, &target, sizeof target) == Code::kOk;
+  } else {
+    has_target = object.Read(view.b, &target, sizeof target) == Code::kOk;
+  }
+  const std::string symbol = context_.symbol_name ? context_.symbol_name(code) : "";
+  std::string type = TemplateArgument(symbol, "std::_Function_handler<", 1);
+  if (type.empty()) type = TemplateArgument(symbol, "std::__1::__function::__func<", 0);
+  if (type.empty()) {
+    Set(value, PointerText(code));
+  } else if (IsFunctionPointer(type)) {
+    // Only a bare function pointer is in place at the beginning of the target.
+    Set(value, has_target ? PointerText(target) : "target of type " + type);
+  } else {
+    Set(value, dwarf::SimplifyTypeName(type));
+  }
+  return true;
+}
+
+// A pointer, and what the code or type behind it is called.
+bool ValueFormatter::FormatHandle(Value& value, const View& view, const Object& object) {
+  uint64_t pointer = 0, name_at = 0;
+  if (!ReadWord(value, object, view.a, pointer)) return true;
+  std::string text = HexText(pointer);
+  const bool exception = view.kind == ViewKind::kExceptionPtr;
+  const uint64_t where = exception ? pointer - 112 : pointer;
+  if (pointer != 0 && context_.symbol_name &&
+      context_.record->Read(where, &name_at, sizeof name_at) == Code::kOk) {
+    if (!exception && name_at == 0) text += " (done)";
+    std::string name = name_at == 0 ? "" : context_.symbol_name(name_at);
+    constexpr std::string_view kPrefix = "typeinfo for ";
+    if (exception) name = name.starts_with(kPrefix) ? name.substr(kPrefix.size()) : "";
+    if (!name.empty()) text += exception ? " (" + name + ")" : " <" + name + ">";
+  }
+  Set(value, std::move(text));
+  return true;
+}
+
+Value ValueFormatter::FormatNamed(const Member& member, const Object& object, uint32_t level) {
+  if (member.bit_size == 0) {
+    return Format(Text(member.name), member.type, object.At(member.offset_bytes), level);
+  }
+  Value field;
+  field.name = Text(member.name);
+  field.type = Text(Node(member.type).name);
+  FormatBitField(field, member, object);
+  return field;
+}
+
+// The user's members, then the items; the summary with the members' texts in it.
+bool ValueFormatter::FormatCustom(Value& value, const View& view, const Object& object,
+                                  uint32_t level) {
+  const View& items = unit_.views[view.b < unit_.views.size() ? view.b : 0];
+  std::string size_text;
+  if (items.kind != ViewKind::kNone) {
+    bool believed = true;
+    if (items.kind == ViewKind::kSequence) believed = FormatSequence(value, items, object, level);
+    if (items.kind == ViewKind::kCounted) believed = FormatCounted(value, items, object, level);
+    if (items.kind == ViewKind::kHash) believed = FormatHash(value, items, object, level);
+    if (items.kind == ViewKind::kTree) believed = FormatTree(value, items, object, level);
+    if (!believed) return false;
+    if (value.status != ValueStatus::kExact && value.status != ValueStatus::kTruncated) return true;
+    size_text = value.value;
+  }
+  std::vector<Value> named;
+  std::vector<std::string> texts;
+  for (uint32_t i = 0; i < view.member_count; ++i) {
+    const size_t at = size_t{view.first_member} + i;
+    if (at >= unit_.members.size() || context_.values_left == 0) break;
+    const Member& member = unit_.members[at];
+    Value child = (member.flags & kMemberRedacted) != 0 ? Value{Text(member.name),
+                                                                Text(Node(member.type).name),
+                                                                "",
+                                                                false,
+                                                                ValueStatus::kRedacted,
+                                                                "REDACTED",
+                                                                {}}
+                                                        : FormatNamed(member, object, level + 1);
+    texts.push_back(child.has_value ? child.value : "<" + child.reason + ">");
+    const bool shown = (member.flags & kMemberInSummary) == 0 && level < context_.limits.depth;
+    if (shown) named.push_back(std::move(child));
+  }
+  value.children.insert(value.children.begin(), std::make_move_iterator(named.begin()),
+                        std::make_move_iterator(named.end()));
+  const std::string& summary = Text(view.a);
+  std::string text;
+  for (size_t i = 0; i < summary.size(); ++i) {
+    if (summary[i] != '\1' || i + 1 == summary.size()) {
+      text += summary[i];
+      continue;
+    }
+    const auto index = static_cast<unsigned char>(summary[++i]) - size_t{1};
+    text += index < texts.size() ? texts[index] : "?";
+  }
+  if (text.empty()) text = size_text;
+  if (!text.empty()) Set(value, std::move(text));
+  return true;
+}
+
+}  // namespace stillframe::decode

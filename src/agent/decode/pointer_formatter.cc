@@ -1,0 +1,117 @@
+// Pointers to members, and what polymorphic objects really are (Itanium C++ ABI).
+#include <algorithm>
+
+#include "agent/decode/scalar_text.h"
+#include "agent/decode/value_formatter.h"
+
+namespace stillframe::decode {
+namespace {
+
+using model::Value;
+
+void Set(Value& value, std::string text) {
+  value.value = std::move(text);
+  value.has_value = true;
+}
+
+}  // namespace
+
+const Derived* ValueFormatter::FindDerived(const TypeNode& node, uint64_t runtime_address) const {
+  const uint64_t address = runtime_address - load_bias_;
+  const size_t first = std::min<size_t>(node.first_derived, unit_.derived.size());
+  const size_t count = std::min<size_t>(node.derived_count, unit_.derived.size() - first);
+  for (size_t i = first; i < first + count; ++i) {
+    const Derived& derived = unit_.derived[i];
+    if (address >= derived.start && address < derived.end) return &derived;
+  }
+  return nullptr;
+}
+
+// The hit path has followed the same rule (hit::Walker::EnqueueDynamic).
+bool ValueFormatter::FindWhole(TypeId& type, uint64_t& address) const {
+  const TypeNode& node = Node(type);
+  if (node.derived_count == 0 || (node.flags & kFlagRedacted) != 0) return false;
+  uint64_t vptr = 0;
+  if (context_.record->Read(address, &vptr, sizeof vptr) != Code::kOk) return false;
+  const Derived* derived = FindDerived(node, vptr);
+  if (derived == nullptr) return false;
+  uint64_t offset = derived->base_offset;
+  if (derived->base_offset == kOffsetInVtable) {
+    uint64_t to_top = 0;
+    if (context_.record->Read(vptr - 16, &to_top, sizeof to_top) != Code::kOk) return false;
+    offset = 0 - to_top;
+  }
+  if (offset > Node(derived->type).size_bytes) return false;
+  type = derived->type;
+  address -= offset;
+  return true;
+}
+
+// ABI 2.5.2: the vtable holds where the base is in the object.
+void ValueFormatter::FormatVirtualBase(Value& value, const Member& member, const Object& object,
+                                       uint32_t level) {
+  const std::string& type = Text(Node(member.type).name);
+  const std::string name = "<" + type + ">";
+  uint64_t vptr = 0, offset = 0;
+  Code code =
+      member.offset_bytes == 0 ? Code::kUnsupportedLocation : object.Read(0, &vptr, sizeof vptr);
+  if (code == Code::kOk) {
+    code = context_.record->Read(vptr - member.offset_bytes, &offset, sizeof offset);
+  }
+  constexpr uint64_t kMostBytes = 1u << 30;
+  if (code == Code::kOk && offset > kMostBytes) code = Code::kImplausible;
+  if (code != Code::kOk) return value.children.push_back(Unavailable(name, type, code));
+  value.children.push_back(Format(name, member.type, object.At(offset), level));
+}
+
+// ABI 2.3. As GDB prints them: the function's symbol, the member's name.
+void ValueFormatter::FormatMemberPointer(Value& value, const TypeNode& node, const Object& object) {
+  uint64_t words[2] = {};
+  const Code code = object.Read(0, words, node.size_bytes == 16 ? 16 : 8);
+  if (code != Code::kOk) {
+    value = Unavailable(value.name, value.type, code);
+    return;
+  }
+  if (node.size_bytes == 16) {
+    if ((words[0] & 1) != 0) {
+      return Set(value, "&virtual table offset " + std::to_string(words[0] - 1));
+    }
+    std::string text = PointerText(words[0]);
+    if (words[1] != 0) text += ", this adjustment " + std::to_string(words[1]);
+    return Set(value, std::move(text));
+  }
+  if (words[0] == ~uint64_t{0}) return Set(value, "NULL");
+  const TypeNode& owner = Node(node.target);
+  if (owner.kind == TypeKind::kStruct || owner.kind == TypeKind::kUnion) {
+    for (uint32_t i = 0; i < owner.member_count; ++i) {
+      const size_t at = size_t{owner.first_member} + i;
+      if (at >= unit_.members.size()) break;
+      const Member& member = unit_.members[at];
+      const bool named = (member.flags & (kMemberBase | kMemberAnonymous | kMemberArtificial)) == 0;
+      if (named && member.bit_size == 0 && member.offset_bytes == words[0] &&
+          Node(member.type).size_bytes != 0) {
+        return Set(value, "&" + Text(owner.name) + "::" + Text(member.name));
+      }
+    }
+  }
+  Set(value, std::to_string(words[0]));
+}
+
+// As GDB prints them: 1.5 + -2i.
+void ValueFormatter::FormatComplex(Value& value, const TypeNode& node, const Object& object) {
+  const TypeNode& part = Node(node.target);
+  uint8_t bytes[32];
+  if (part.size_bytes == 0 || 2 * part.size_bytes > sizeof bytes) {
+    value = Unavailable(value.name, value.type, Code::kUnsupportedType);
+    return;
+  }
+  const Code code = object.Read(0, bytes, 2 * part.size_bytes);
+  if (code != Code::kOk) {
+    value = Unavailable(value.name, value.type, code);
+    return;
+  }
+  Set(value, FloatText({bytes, part.size_bytes}) + " + " +
+                 FloatText({bytes + part.size_bytes, part.size_bytes}) + "i");
+}
+
+}  // namespace stillframe::decode
