@@ -6,9 +6,9 @@
 A file that was clean is not looked at again until it, a header of ours that it includes, its compile
 command, .clang-tidy or clang-tidy itself changes (BUILD/lint/ remembers). --changed takes the files
 that differ from BASE, the commits not yet landed and the working tree; BASE is the last landed
-commit: where this branch left origin/main or main, on main itself the commit before. A changed
-header stands for the source of the same name. The build must be up to date: its dependencies and
-compile commands are used."""
+commit: where this branch left origin/main or main, on main itself the commit before; in a clone
+without history nothing is looked at. A changed header stands for the source of the same name. The
+build must be up to date: its dependencies and compile commands are used."""
 import argparse
 import concurrent.futures
 import hashlib
@@ -136,7 +136,10 @@ def main():
     files = args.files
     if args.changed is not None:
         base = args.changed or landed()
-        files = changed_files(base) if base else []
+        if not base:
+            print("clang-tidy: nothing looked at, there is no earlier commit to compare with")
+            return 0
+        files = changed_files(base)
     elif not files:
         files = git("ls-files", "src/*.cc")
     linter = Linter(args.build.resolve())
