@@ -123,13 +123,13 @@ TEST(VerifyProgram, AcceptedRandomProgramsRunSafely) {
     code.back() = I(Op::kReturn);
     if (Verify(code, 2) != "OK") continue;
     ++accepted;
-    uint64_t cells[kMaxStack + 8];
+    uint64_t cells[kMaxStack + hit::kPieceCells + 8];
     for (uint64_t& cell : cells) cell = kGuard;
     hit::EvaluateWithStack(cells + 4, code.data(), static_cast<uint32_t>(code.size()), frame,
                            memory, strings);
     for (int i = 0; i < 4; ++i) {
       ASSERT_EQ(cells[i], kGuard);
-      ASSERT_EQ(cells[kMaxStack + 4 + i], kGuard);
+      ASSERT_EQ(cells[kMaxStack + hit::kPieceCells + 4 + i], kGuard);
     }
   }
   EXPECT_GT(accepted, 1'000);

@@ -18,7 +18,7 @@ struct CaptureRequest {
   uint32_t site_index;
   const RegisterFile* registers;
   uint64_t start_ticks;
-  uint64_t* cells;  // kMaxStack
+  uint64_t* cells;  // as EvaluateWithStack wants them
 };
 // Fills the slot's record completely but for `sequence`.
 void Capture(const CaptureRequest& request, FastReader& reader, const ring::Slot& slot);

@@ -1,6 +1,6 @@
 // Where every trampoline arrives. Hit-path contract: no allocation, lock, lazy TLS, logging,
 // exception; no call out of hit/ and ring/; bounded loops; errno untouched; general registers only.
-// Stack on the way to a declined hit: see the test of the gate.
+// Stack on the way to a declined hit: tests/agent/probe/stack_use_test.cc.
 #include "agent/hit/hit.h"
 
 #include <sys/syscall.h>
@@ -92,12 +92,11 @@ EvalResult RunCondition(const ProbeRuntime& probe, const Program& program) {
                            thread.context, thread.memory, probe.unit.strings);
 }
 
-// A condition that looks at a vector register: saved only now, 256 bytes of stack only here.
+// A condition that looks at a vector register: saved only now.
 __attribute__((noinline)) EvalResult RunConditionWithXmm(const ProbeRuntime& probe,
                                                          const Program& program) {
-  uint8_t xmm[kXmmCount][16];
-  stillframe_save_xmm(xmm);
-  t_thread.context.xmm = xmm;
+  stillframe_save_xmm(t_thread.xmm);
+  t_thread.context.xmm = t_thread.xmm;
   return RunCondition(probe, program);
 }
 
@@ -315,8 +314,7 @@ __attribute__((noinline)) Counter TryMeasure(SiteRuntime* site, const SiteProbe&
 }
 
 SF_HIT_INLINE Counter Decide(SiteRuntime* site, const SiteProbe& entry,
-                             const RegisterFile* registers, ThreadState& thread,
-                             CounterShard& shard) {
+                             const RegisterFile* registers, ThreadState& thread) {
   ProbeRuntime& probe = *entry.probe;
   if (probe.stopped.load(kRelaxed) != 0 || IsPaused()) return kBudgetStopped;
   const Program& condition = probe.sites[entry.site_index].condition;
@@ -326,15 +324,16 @@ SF_HIT_INLINE Counter Decide(SiteRuntime* site, const SiteProbe& entry,
     if (verdict != kCaptured) return verdict;
   }
   if (probe.action == Action::kCount) {
+    CounterShard& shard = *thread.open;
     thread.open = nullptr;
     Count(thread, shard, kCaptured);
     return kCaptured;
   }
   if (probe.action == Action::kBeginSpan) return StartSpan(site, entry, registers);
-  if (probe.action == Action::kEndSpan) return FinishSpan(site, entry, registers, shard);
-  if (probe.action == Action::kMeasure) return TryMeasure(site, entry, registers, shard);
-  if (probe.action == Action::kLog) return TryLog(site, entry, registers, shard);
-  return TryCapture(entry, registers, shard);
+  if (probe.action == Action::kEndSpan) return FinishSpan(site, entry, registers, *thread.open);
+  if (probe.action == Action::kMeasure) return TryMeasure(site, entry, registers, *thread.open);
+  if (probe.action == Action::kLog) return TryLog(site, entry, registers, *thread.open);
+  return TryCapture(entry, registers, *thread.open);
 }
 
 __attribute__((noinline)) void FinishTimedDecline(CounterShard& shard, uint64_t start) {
@@ -343,19 +342,20 @@ __attribute__((noinline)) void FinishTimedDecline(CounterShard& shard, uint64_t 
   ChargeBudget((now - start) * kTimedDecline, now);
 }
 
-void OneProbe(SiteRuntime* site, const SiteProbe& entry, const RegisterFile* registers) {
+SF_HIT_INLINE void OneProbe(SiteRuntime* site, const SiteProbe& entry,
+                            const RegisterFile* registers) {
   ThreadState& thread = t_thread;
-  CounterShard& shard = entry.probe->shards[thread.shard_plus_one - 1];
-  thread.open = &shard;
+  thread.open = &entry.probe->shards[thread.shard_plus_one - 1];
   const bool timed = thread.decline_count++ % kTimedDecline == 0;
-  const uint64_t start = timed ? stillframe_read_ticks() : 0;
+  thread.probe_start = timed ? stillframe_read_ticks() : 0;
   thread.reader.Start(registers->gpr[kRsp]);
   thread.memory = thread.reader.reader();
-  const Counter outcome = Decide(site, entry, registers, thread, shard);
+  const Counter outcome = Decide(site, entry, registers, thread);
   if (outcome == kCaptured) return;  // counted and timed where it happened
+  CounterShard& shard = *thread.open;
   thread.open = nullptr;
   Count(thread, shard, outcome);
-  if (timed) FinishTimedDecline(shard, start);
+  if (thread.probe_start != 0) FinishTimedDecline(shard, thread.probe_start);
 }
 
 // A signal handler that interrupted a hit may leave by longjmp or an exception: the hit never ends,
@@ -450,15 +450,15 @@ extern "C" void stillframe_hit(SiteRuntime* site, RegisterFile* registers) {
     return CountReentrant(site);
   }
   Enter(thread, registers);
-  const SiteProbeList* const list = site->list.load(std::memory_order_acquire);
-  if (list != nullptr) {
+  thread.list = site->list.load(std::memory_order_acquire);
+  if (thread.list != nullptr) {
     // Who comes first takes what is left of the process's permits, so they take turns: irregular
     // ones, because hits and permits may both come in a regular beat.
-    const uint32_t count = list->count;
-    uint32_t next = count == 1 ? 0 : (thread.hit_count++ * 0x9e3779b9u >> 16) % count;
-    for (uint32_t i = 0; i < count; ++i) {
-      OneProbe(site, list->entries[next], registers);
-      if (++next == count) next = 0;
+    uint32_t left = thread.list->count;
+    thread.next_probe = left == 1 ? 0 : (thread.hit_count++ * 0x9e3779b9u >> 16) % left;
+    for (; left != 0; --left) {
+      OneProbe(site, t_thread.list->entries[t_thread.next_probe], registers);
+      if (++t_thread.next_probe == t_thread.list->count) t_thread.next_probe = 0;
     }
   }
   Withdraw(t_thread);

@@ -48,30 +48,56 @@ SF_HIT_INLINE bool Divide(Op op, uint64_t left, uint64_t right, uint64_t& out) {
   return true;
 }
 
-// Compares target memory with `size_bytes` of `data`. kOk and `equal`, or kUnreadable. With
-// `terminated`, a NUL must follow, and a NUL before the end is a difference like any other.
-__attribute__((noinline)) Code CompareBytes(const MemoryReader& memory, uint64_t address,
-                                            const StringRef& literal, bool terminated,
-                                            uint64_t& equal) {
-  const uint64_t total = literal.size_bytes + (terminated ? 1 : 0);
+// A comparison under way. In memory of the caller's and not in registers, which would have to be
+// saved on the application's stack.
+struct StringWork {
   uint8_t piece[kPieceBytes];
-  equal = 0;
-  for (uint64_t done = 0; done < total;) {
-    const uint64_t to_page_end = kPageBytes - ((address + done) & (kPageBytes - 1));
-    uint64_t size = total - done < kPieceBytes ? total - done : kPieceBytes;
+  uint64_t address;
+  const char* data;
+  uint64_t length;
+  uint64_t total;  // to compare: with the NUL, if one must follow
+  uint64_t done;
+  uint32_t size;  // of the piece
+};
+static_assert(sizeof(StringWork) <= kPieceCells * sizeof(uint64_t));
+
+// Of the piece that was read; a NUL inside of a literal that a NUL must follow is a difference.
+SF_HIT_INLINE bool PieceDiffers(const StringWork& work) {
+  const bool terminated = work.total != work.length;
+  for (uint32_t i = 0; i < work.size; ++i) {
+    const bool at_end = work.done + i == work.length;
+    const uint8_t expected = at_end ? 0 : static_cast<uint8_t>(work.data[work.done + i]);
+    if (work.piece[i] != expected || (terminated && expected == 0 && !at_end)) return true;
+  }
+  return false;
+}
+
+// Compares target memory with what `work` says. kOk or kUnreadable; equal when all is done.
+__attribute__((noinline)) Code CompareBytes(const MemoryReader& memory, StringWork& work) {
+  while (work.done < work.total) {
+    const uint64_t to_page_end = kPageBytes - ((work.address + work.done) & (kPageBytes - 1));
+    const uint64_t left = work.total - work.done;
+    uint64_t size = left < kPieceBytes ? left : kPieceBytes;
     if (size > to_page_end) size = to_page_end;
-    if (!memory.read(memory.self, address + done, piece, static_cast<uint32_t>(size))) {
+    work.size = static_cast<uint32_t>(size);
+    if (!memory.read(memory.self, work.address + work.done, work.piece, work.size)) {
       return Code::kUnreadable;
     }
-    for (uint64_t i = 0; i < size; ++i, ++done) {
-      const bool at_end = done == literal.size_bytes;
-      const uint8_t expected = at_end ? 0 : static_cast<uint8_t>(literal.data[done]);
-      if (piece[i] != expected) return Code::kOk;
-      if (terminated && expected == 0 && !at_end) return Code::kOk;  // NUL inside the literal
-    }
+    if (PieceDiffers(work)) return Code::kOk;
+    work.done += work.size;
   }
-  equal = 1;
   return Code::kOk;
+}
+
+SF_HIT_INLINE StringWork& StartString(uint64_t* cells, uint64_t address, const StringRef& literal,
+                                      bool terminated) {
+  auto& work = *reinterpret_cast<StringWork*>(cells + kMaxStack);
+  work.address = address;
+  work.data = literal.data;
+  work.length = literal.size_bytes;
+  work.total = literal.size_bytes + (terminated ? 1 : 0);
+  work.done = 0;
+  return work;
 }
 
 SF_HIT_INLINE bool LoadXmm(const FrameContext& frame, const Insn& insn, uint64_t& out) {
@@ -268,13 +294,15 @@ EvalResult EvaluateWithStack(uint64_t* cells, const Insn* code, uint32_t count,
         const uint64_t address = *top;
         *top = 0;
         if (length != literal.size_bytes) break;
-        const Code code_or_ok = CompareBytes(memory, address, literal, false, *top);
-        if (code_or_ok != Code::kOk) return {0, code_or_ok};
+        StringWork& work = StartString(cells, address, literal, false);
+        if (CompareBytes(memory, work) != Code::kOk) return {0, Code::kUnreadable};
+        *top = work.done == work.total ? 1 : 0;
         break;
       }
       case Op::kCStringEq: {
-        const Code code_or_ok = CompareBytes(memory, *top, strings[insn->imm], true, *top);
-        if (code_or_ok != Code::kOk) return {0, code_or_ok};
+        StringWork& work = StartString(cells, *top, strings[insn->imm], true);
+        if (CompareBytes(memory, work) != Code::kOk) return {0, Code::kUnreadable};
+        *top = work.done == work.total ? 1 : 0;
         break;
       }
     }
@@ -286,7 +314,7 @@ EvalResult EvaluateWithStack(uint64_t* cells, const Insn* code, uint32_t count,
 
 EvalResult Evaluate(const Insn* code, uint32_t count, const FrameContext& frame,
                     const MemoryReader& memory, const StringRef* strings) {
-  uint64_t cells[kMaxStack];
+  uint64_t cells[kMaxStack + kPieceCells];
   return EvaluateWithStack(cells, code, count, frame, memory, strings);
 }
 

@@ -50,8 +50,11 @@ struct EvalResult {
 EvalResult Evaluate(const Insn* code, uint32_t count, const FrameContext& frame,
                     const MemoryReader& memory, const StringRef* strings);
 
-// The same on a stack of kMaxStack cells that the caller owns, so that the hit path can keep it off
-// the application's stack.
+// Cells behind the stack's, for the comparison of strings.
+inline constexpr uint32_t kPieceCells = 14;
+
+// The same on kMaxStack + kPieceCells cells that the caller owns, so that the hit path can keep
+// them off the application's stack.
 EvalResult EvaluateWithStack(uint64_t* cells, const Insn* code, uint32_t count,
                              const FrameContext& frame, const MemoryReader& memory,
                              const StringRef* strings);

@@ -17,7 +17,7 @@ SF_HIT_PATH_BEGIN
 
 class Locals {
  public:
-  // `cells`: kMaxStack of them.
+  // `cells`: as EvaluateWithStack wants them.
   Locals(RecordWriter& record, Walker& walker, uint64_t* cells)
       : record_(record), walker_(walker), cells_(cells) {}
 

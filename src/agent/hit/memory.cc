@@ -28,7 +28,7 @@ uint64_t AsArgument(const void* pointer) { return reinterpret_cast<uint64_t>(poi
 
 // The descriptor is still the one we opened: the host may have closed it and got the number again.
 __attribute__((noinline)) bool MemoryFileIsOurs(int fd) {
-  struct stat found;
+  struct stat& found = t_thread.memory_file;
   if (stillframe_syscall(SYS_fstat, static_cast<uint64_t>(fd), AsArgument(&found), 0, 0, 0, 0) !=
       0) {
     return false;
@@ -63,17 +63,24 @@ __attribute__((noinline)) uint32_t FileRead(uint64_t address, void* out, uint32_
   return got < 0 ? 0 : static_cast<uint32_t>(got);
 }
 
-uint32_t ReadBySystemCall(uint64_t address, void* out, uint32_t size_bytes) {
+// One range, by way of the thread's own vectors.
+__attribute__((noinline)) uint32_t ReadBySystemCall(uint64_t address, void* out,
+                                                    uint32_t size_bytes) {
   if (g_process.read_method.load(std::memory_order_relaxed) == ReadMethod::kProcessVmReadv) {
-    const IoVec local{AsArgument(out), size_bytes};
-    const IoVec remote{address, size_bytes};
-    const int64_t got = VmRead(&local, &remote, 1);
+    IoVec* const iovecs = t_thread.iovecs;
+    iovecs[0] = {AsArgument(out), size_bytes};
+    iovecs[1] = {address, size_bytes};
+    const int64_t got = VmRead(iovecs, iovecs + 1, 1);
     if (got > 0) return static_cast<uint32_t>(got);
   }
   if (g_process.read_method.load(std::memory_order_relaxed) == ReadMethod::kProcSelfMem) {
     return FileRead(address, out, size_bytes);
   }
   return 0;
+}
+
+__attribute__((noinline)) bool ReadWhole(uint64_t address, void* out, uint32_t size_bytes) {
+  return ReadBySystemCall(address, out, size_bytes) == size_bytes;
 }
 
 // ---- page filter ----
@@ -100,7 +107,8 @@ SF_HIT_INLINE void SetProven(uint64_t address, uint64_t now) {
 // ---- guard ----
 
 __attribute__((noinline)) bool AskWhetherSignalsAreOpen() {
-  uint64_t mask = ~uint64_t{0};
+  uint64_t& mask = t_thread.signal_mask;
+  mask = ~uint64_t{0};
   constexpr uint64_t kNeeded = uint64_t{1} << (SIGSEGV - 1) | uint64_t{1} << (SIGBUS - 1);
   return stillframe_syscall(SYS_rt_sigprocmask, SIG_BLOCK, 0, AsArgument(&mask), 8, 0, 0) == 0 &&
          (mask & kNeeded) == 0;
@@ -117,12 +125,16 @@ __attribute__((noinline)) void BeginTurn(ThreadState& thread, uint32_t turn) {
   if (turn != 0 && AskWhetherSignalsAreOpen()) thread.fast_turn = turn;
 }
 
-SF_HIT_INLINE bool GuardIsUsable() {
+SF_HIT_INLINE void FollowGuardTurn() {
   // 0: not installed. The agent thread counts it up at each of its turns.
   const uint32_t turn = g_process.guard_turn.load(std::memory_order_acquire);
   ThreadState& thread = t_thread;
   if (turn != thread.guard_turn) BeginTurn(thread, turn);
-  return thread.fast_turn != 0;
+}
+
+SF_HIT_INLINE bool GuardIsUsable() {
+  FollowGuardTurn();
+  return t_thread.fast_turn != 0;
 }
 
 // ---- ranges ----
@@ -240,6 +252,12 @@ void ReadBatch(ReadRequest* requests, uint32_t count, IoVec* iovecs) {
   }
 }
 
+void FastReader::Start(uint64_t stack_pointer) {
+  stack_pointer_ = stack_pointer;
+  now_ = 0;
+  FollowGuardTurn();
+}
+
 bool FastReader::ReadThunk(void* self, uint64_t address, void* out, uint32_t size_bytes) {
   return static_cast<FastReader*>(self)->Read(address, out, size_bytes);
 }
@@ -260,32 +278,44 @@ bool FastReader::Read(uint64_t address, void* out, uint32_t size_bytes) {
   return true;
 }
 
+// Each of these ends in a call, or has little to keep during one: this is where the stack of a
+// declined hit is deepest.
 bool FastReader::ReadElsewhere(uint64_t address, void* out, uint32_t size_bytes) {
   if (size_bytes == 0) return true;
-  if (!GuardIsUsable()) return ReadBySystemCall(address, out, size_bytes) == size_bytes;
-  if (InRange(address, size_bytes)) {
-    if (stillframe_guarded_copy(out, address, size_bytes) != 0) return true;
-    return ReadBySystemCall(address, out, size_bytes) == size_bytes;
-  }
-  const uint64_t last = address + size_bytes - 1;
-  // At most two pages, so that the two ends stand for the whole.
-  if (last < address || size_bytes > kPageBytes) {
-    return ReadBySystemCall(address, out, size_bytes) == size_bytes;
-  }
-  return ReadProven(address, last, out, size_bytes);
+  // As at the hit's start: guarded reads do not end before the hit does.
+  const ThreadState& thread = t_thread;
+  if (thread.fast_turn == 0) return ReadWhole(address, out, size_bytes);
+  const bool is_near = address - thread.range_start[0] < thread.range_limit[0] + 8 ||
+                       address - thread.range_start[1] < thread.range_limit[1] + 8;
+  if (is_near || FindRange(address)) return ReadRange(address, out, size_bytes);
+  return ReadProven(address, out, size_bytes);
 }
 
-bool FastReader::ReadProven(uint64_t address, uint64_t last, void* out, uint32_t size_bytes) {
+// In a range of the thread's.
+bool FastReader::ReadRange(uint64_t address, void* out, uint32_t size_bytes) {
+  if (!InRange(address, size_bytes)) return ReadProven(address, out, size_bytes);
+  if (stillframe_guarded_copy(out, address, size_bytes) != 0) return true;
+  return ReadWhole(address, out, size_bytes);
+}
+
+bool FastReader::ReadProven(uint64_t address, void* out, uint32_t size_bytes) {
+  const uint64_t last = address + size_bytes - 1;
+  // At most two pages, so that the two ends stand for the whole.
+  if (last < address || size_bytes > kPageBytes) return ReadWhole(address, out, size_bytes);
   if (now_ == 0) now_ = stillframe_read_ticks();
-  if (IsProven(address, now_) && IsProven(last, now_)) {
-    if (stillframe_guarded_copy(out, address, size_bytes) != 0) return true;
-    FilterEntry(address).store(0, std::memory_order_relaxed);
-    FilterEntry(last).store(0, std::memory_order_relaxed);
-    return false;
-  }
-  if (ReadBySystemCall(address, out, size_bytes) != size_bytes) return false;
-  SetProven(address, now_);
-  SetProven(last, now_);
+  t_thread.proof[0] = address;
+  t_thread.proof[1] = last;
+  if (!IsProven(address, now_) || !IsProven(last, now_)) return Prove(address, out, size_bytes);
+  if (stillframe_guarded_copy(out, address, size_bytes) != 0) return true;
+  FilterEntry(t_thread.proof[0]).store(0, std::memory_order_relaxed);
+  FilterEntry(t_thread.proof[1]).store(0, std::memory_order_relaxed);
+  return false;
+}
+
+bool FastReader::Prove(uint64_t address, void* out, uint32_t size_bytes) {
+  if (!ReadWhole(address, out, size_bytes)) return false;
+  SetProven(t_thread.proof[0], now_);
+  SetProven(t_thread.proof[1], now_);
   return true;
 }
 

@@ -56,18 +56,19 @@ uint32_t ReadSome(uint64_t address, void* out, uint32_t size_bytes);
 // Reader for conditions and node chasing, started anew for each hit.
 class FastReader {
  public:
-  // stack_pointer: the application's, as at the site.
-  void Start(uint64_t stack_pointer) {
-    stack_pointer_ = stack_pointer;
-    now_ = 0;
-  }
+  // stack_pointer: the application's, as at the site. Here, where little of the stack is used yet,
+  // and not at a read, the thread finds out whether guarded reads are usable.
+  void Start(uint64_t stack_pointer);
   bool Read(uint64_t address, void* out, uint32_t size_bytes);
   MemoryReader reader() { return {&ReadThunk, this}; }
 
  private:
   static bool ReadThunk(void* self, uint64_t address, void* out, uint32_t size_bytes);
-  bool ReadElsewhere(uint64_t address, void* out, uint32_t size_bytes);
-  bool ReadProven(uint64_t address, uint64_t last, void* out, uint32_t size_bytes);
+  // Each is a frame of its own, whatever the compiler would rather do.
+  __attribute__((noinline)) bool ReadElsewhere(uint64_t address, void* out, uint32_t size_bytes);
+  __attribute__((noinline)) bool ReadRange(uint64_t address, void* out, uint32_t size_bytes);
+  __attribute__((noinline)) bool ReadProven(uint64_t address, void* out, uint32_t size_bytes);
+  __attribute__((noinline)) bool Prove(uint64_t address, void* out, uint32_t size_bytes);
 
   uint64_t stack_pointer_ = 0;
   uint64_t now_ = 0;  // time stamp, taken at the first read that needs one

@@ -3,6 +3,8 @@
 #ifndef STILLFRAME_AGENT_HIT_THREAD_STATE_H_
 #define STILLFRAME_AGENT_HIT_THREAD_STATE_H_
 
+#include <sys/stat.h>
+
 #include <atomic>
 #include <cstdint>
 
@@ -15,6 +17,7 @@
 namespace stillframe::hit {
 
 struct CounterShard;
+struct SiteProbeList;
 struct ThreadSlot;
 
 struct ThreadState {
@@ -36,7 +39,15 @@ struct ThreadState {
   uint32_t outer_announced;  // what the slot announced before: this hit interrupted probe code
   TraceContextRecord traces[2];
   // Working memory of the hit that is running: not on the application's stack, which may be small.
-  uint64_t cells[kMaxStack];
+  const SiteProbeList* list;  // the site's
+  uint64_t probe_start;       // of the probe that is looked at, in ticks; 0: it is not timed
+  uint32_t next_probe;        // in the list
+  uint64_t cells[kMaxStack + kPieceCells];
+  IoVec iovecs[2];
+  uint64_t signal_mask;
+  uint64_t proof[2];           // addresses whose pages are proven by the read that runs
+  uint8_t xmm[kXmmCount][16];  // of the site, once a program has asked for it
+  struct stat memory_file;     // what is known of its descriptor now
   FrameContext context;
   FastReader reader;
   MemoryReader memory;

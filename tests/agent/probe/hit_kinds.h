@@ -59,6 +59,16 @@ class KindOfHit {
                                                          : RecordingHit);
   }
 
+  // A condition of one's own that is never true, over `string` perhaps.
+  explicit KindOfHit(std::vector<Insn> condition, std::string string = "")
+      : kind_(HitKind::kConditionFalse) {
+    plan_.sites[0].condition = plan_.AddCode(std::move(condition));
+    plan_.unit.strings.push_back(std::move(string));
+    EXPECT_TRUE(hit::Initialize({hit::kTicksPerSecond, 0, 0}).ok());
+    probe_ = std::make_unique<hit::TestProbe>(plan_);
+    installer_ = MakeInstaller(reinterpret_cast<HitFunction>(&hit::stillframe_hit));
+  }
+
   bool IsAgentHit() const { return kind_ >= HitKind::kConditionFalse; }
   bool Captures() const { return kind_ >= HitKind::kConditionTrue; }
   HitKind kind() const { return kind_; }

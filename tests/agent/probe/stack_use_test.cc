@@ -1,8 +1,12 @@
 // How much of the application's stack a hit takes, from the site's stack pointer down: measured on
 // a painted stack, and survived on fibers of one page with a guard page below.
+#include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <ucontext.h>
+#include <unistd.h>
 
+#include "agent/hit/process_state.h"
 #include "tests/agent/probe/hit_kinds.h"
 #include "tests/agent/probe/machine_run.h"
 #include "tests/agent/probe/site_shapes.h"
@@ -13,12 +17,10 @@ namespace {
 // DESIGN: a declined hit takes at most this much. The red zone is the application's own.
 constexpr uint64_t kRedZoneBytes = 128;
 constexpr uint64_t kDeclineBytes = 512;
-// A condition over vector registers has them all saved: 256 bytes more.
-constexpr uint64_t kVectorDeclineBytes = 768;
 constexpr uint64_t kCaptureBytes = 2048;
 uint64_t Bound(HitKind kind) {
   if (kind == HitKind::kConditionTrue || kind == HitKind::kCaptured) return kCaptureBytes;
-  return kind == HitKind::kVectorConditionFalse ? kVectorDeclineBytes : kDeclineBytes;
+  return kDeclineBytes;
 }
 constexpr uint64_t kPageBytes = 4096;
 constexpr uint8_t kPaint = 0xA5;
@@ -52,8 +54,7 @@ struct Use {
 };
 
 // The most over the shapes of sites, at each alignment of the stack pointer and several states.
-Use MeasureKind(HitKind kind) {
-  KindOfHit hit(kind);
+Use MeasureHit(KindOfHit& hit) {
   TestModule module(16384);
   const std::vector<SiteShape> shapes = SiteShapes();
   for (size_t i = 0; i < shapes.size(); ++i) {
@@ -88,12 +89,92 @@ TEST(StackUse, StaysWithinItsBounds) {
   if (!StartMachine(&why_not)) GTEST_SKIP() << why_not;
   for (const HitKind kind : kHitKinds) {
     if (kind == HitKind::kDestroying) continue;
-    const Use use = MeasureKind(kind);
+    KindOfHit hit(kind);
+    const Use use = MeasureHit(hit);
     std::printf("  %-16s %4lu bytes below rsp (at %s), %lu below the red zone, of %lu\n",
                 HitKindName(kind), use.most, use.where.c_str(), use.most - kRedZoneBytes,
                 Bound(kind));
     EXPECT_LE(use.most, kRedZoneBytes + Bound(kind)) << HitKindName(kind);
   }
+}
+
+// Conditions over memory that is not on the stack, in each way that it may be read, the rarest
+// included: the first read of a turn asks for the signal mask, sandboxes leave only a file.
+struct Declined {
+  const char* text;
+  std::vector<Insn> code;
+  bool guarded;
+  hit::ReadMethod method;
+};
+const std::string g_heap_text(200, 'x');
+int64_t g_heap_value = 1;
+
+std::vector<Insn> ReadsInteger() {
+  using hit::I;
+  return {I(Op::kConst, reinterpret_cast<int64_t>(&g_heap_value)), I(Op::kLoad, 0, 8, 0),
+          I(Op::kConst, 2), I(Op::kEq), I(Op::kReturn)};
+}
+std::vector<Insn> ReadsText(Op op, const void* text) {
+  using hit::I;
+  std::vector<Insn> code = {I(Op::kConst, reinterpret_cast<int64_t>(text))};
+  if (op == Op::kStringEq) code.push_back(I(Op::kConst, 200));
+  code.insert(code.end(), {I(op, 1), I(Op::kLogicalNot), I(Op::kReturn)});  // false: equal
+  return code;
+}
+std::vector<Insn> ReadsVectorRegisterAndInteger() {
+  using hit::I;
+  return {I(Op::kXmm, 0, 5, 8),  I(Op::kConst, reinterpret_cast<int64_t>(&g_heap_value)),
+          I(Op::kLoad, 0, 8, 0), I(Op::kAdd),
+          I(Op::kConst, 0),      I(Op::kAnd),
+          I(Op::kReturn)};
+}
+
+TEST(StackUse, DeclinedOverOtherMemory) {
+  std::string why_not;
+  if (!StartMachine(&why_not)) GTEST_SKIP() << why_not;
+  // Not in any range of the last look at the maps, so that a page has to be proven.
+  void* const late = mmap(nullptr, kPageBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  constexpr auto kCall = hit::ReadMethod::kProcessVmReadv;
+  constexpr auto kFile = hit::ReadMethod::kProcSelfMem;
+  const int fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+  struct stat found {};
+  ASSERT_EQ(fstat(fd, &found), 0);
+  hit::g_process.memory_device.store(found.st_dev);
+  hit::g_process.memory_inode.store(found.st_ino);
+  const int fd_before = hit::g_process.memory_fd.exchange(fd);
+  std::vector<Declined> all;
+  for (const bool guarded : {false, true}) {
+    for (const auto method : {kCall, kFile}) {
+      all.push_back({"integer", ReadsInteger(), guarded, method});
+      all.push_back({"text", ReadsText(Op::kStringEq, g_heap_text.data()), guarded, method});
+      all.push_back({"C text", ReadsText(Op::kCStringEq, g_heap_text.data()), guarded, method});
+      all.push_back({"late text", ReadsText(Op::kCStringEq, late), guarded, method});
+      all.push_back({"vector", ReadsVectorRegisterAndInteger(), guarded, method});
+    }
+  }
+  for (const Declined& declined : all) {
+    KindOfHit hit(declined.code, g_heap_text);
+    ASSERT_EQ(mprotect(late, kPageBytes, PROT_NONE), 0);
+    if (declined.guarded) {
+      ASSERT_TRUE(hit::SetGuardedReads(true).ok());
+    }
+    ASSERT_EQ(mprotect(late, kPageBytes, PROT_READ | PROT_WRITE), 0);
+    std::memset(late, 'x', 200);
+    const auto before = hit::g_process.read_method.exchange(declined.method);
+    const Use use = MeasureHit(hit);
+    hit::g_process.read_method.store(before);
+    EXPECT_TRUE(hit::SetGuardedReads(false).ok());
+    const auto sums = hit.probe()->Sums();
+    EXPECT_GT(hit.Hits(), 0u) << declined.text;
+    EXPECT_EQ(hit.Hits(), sums.count[hit::kHits]) << "declined, not failed: " << declined.text;
+    std::printf("  %-10s %-9s %-17s %4lu below the red zone (at %s), of %lu\n", declined.text,
+                declined.guarded ? "guarded" : "unguarded", hit::ReadMethodName(declined.method),
+                use.most - kRedZoneBytes, use.where.c_str(), kDeclineBytes);
+    EXPECT_LE(use.most, kRedZoneBytes + kDeclineBytes) << declined.text;
+  }
+  munmap(late, kPageBytes);
+  hit::g_process.memory_fd.store(fd_before);
+  close(fd);
 }
 
 // ---- fibers ----
