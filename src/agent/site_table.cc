@@ -63,15 +63,17 @@ void SiteTable::Compile(Site& site) {
   hit::ProbeRuntime& probe = *entry.probe;
   const Program& condition = probe.sites[entry.site_index].condition;
   // The probe's own limits are the hit path's to keep.
-  const bool logs_all =
-      probe.action == hit::Action::kLog && probe.max_hits == 0 && probe.ticks_per_permit == 0;
-  if (condition.empty() && probe.action != hit::Action::kCount && !logs_all) return;
+  const bool unlimited = probe.max_hits == 0 && probe.ticks_per_permit == 0;
+  const bool logs_all = probe.action == hit::Action::kLog && unlimited;
+  const bool counts_all = probe.action == hit::Action::kCount && unlimited;
+  if (condition.empty() && !counts_all && !logs_all) return;
   probe::ProbeCodeSpec spec;
   spec.condition = {probe.unit.code + condition.first, condition.count};
   spec.strings = probe.unit.strings;
   spec.load_bias = probe.load_bias;
   spec.first_counter = reinterpret_cast<uint64_t>(&probe.shards->count[0]);
-  spec.action = probe.action;
+  const bool limited_count = probe.action == hit::Action::kCount && !unlimited;
+  spec.action = limited_count ? hit::Action::kCapture : probe.action;  // the full way
   if (logs_all) spec.light = &probe.light[entry.site_index];
   spec.code = probe.unit.code;
   spec.probe_id = probe.probe_id;

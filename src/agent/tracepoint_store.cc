@@ -26,6 +26,7 @@ constexpr int64_t kBudgetEveryNs = 50'000'000;
 constexpr int64_t kFirstPauseNs = 1'000'000'000;
 constexpr int64_t kMaxPauseNs = 64'000'000'000;
 constexpr int64_t kMaxLifeMs = 100ll * 365 * 24 * 3'600'000;  // fits into 64 bits of nanoseconds
+constexpr int64_t kFreeSlotsEveryNs = 1'000'000'000;
 constexpr int64_t kLookForModulesNs = 25'000'000;
 
 // What this agent does not do yet is refused by name.
@@ -582,6 +583,10 @@ void TracepointStore::Tick(int64_t now_ns) {
     } else if (captured > 0) {
       SetState(active, State::kEmitting, Status());
     }
+  }
+  if (now_ns - slots_freed_ns_ >= kFreeSlotsEveryNs) {
+    slots_freed_ns_ = now_ns;
+    hit::FreeDeadSlots();
   }
   CheckBudget();
   UpdateGuard();

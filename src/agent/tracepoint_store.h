@@ -138,6 +138,7 @@ class TracepointStore {
   uint64_t module_generation_ = 0;
   int64_t budget_checked_ns_ = 0;
   int64_t looked_at_ns_ = 0;
+  int64_t slots_freed_ns_ = 0;
   std::map<std::string, Active> active_;
   std::vector<std::unique_ptr<ModuleProbe>> retired_;
   std::map<uint64_t, const ModuleProbe*> by_id_;

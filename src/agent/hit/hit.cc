@@ -324,6 +324,10 @@ SF_HIT_INLINE Counter Decide(SiteRuntime* site, const SiteProbe& entry,
     if (verdict != kCaptured) return verdict;
   }
   if (probe.action == Action::kCount) {
+    if (probe.max_hits != 0 || probe.ticks_per_permit != 0) {
+      const Counter permit = TakeLogPermit(probe, stillframe_read_ticks());
+      if (permit != kCaptured) return permit;
+    }
     CounterShard& shard = *thread.open;
     thread.open = nullptr;
     Count(thread, shard, kCaptured);
