@@ -92,6 +92,17 @@ struct Seen {
   int32_t kept_at[6] = {};  // distance from rsp of a word with the site's value; 0: none
   bool reached = false;     // the caller of the probed function
   bool rbx_right = false;   // in the probed function's frame
+  uint32_t frames = 0;
+};
+
+// A profiler's sample that did not get through.
+struct Miss {
+  uint64_t pc = 0;
+  uint64_t rsp = 0;
+  uint64_t sample = 0;
+  bool reached = false;
+  bool rbx_right = false;
+  uint32_t frames = 0;
 };
 
 struct Shared {
@@ -100,6 +111,7 @@ struct Shared {
   volatile uint64_t caught = 0;
   volatile bool stop = false;
   volatile bool throws = false;
+  bool profiles = false;
   uint64_t code_start = 0;  // of this program
   uint64_t code_end = 0;
   // Samples of a profiler: outside of this program's own code, and those that got to the caller.
@@ -107,6 +119,10 @@ struct Shared {
   volatile uint64_t samples = 0;
   volatile uint64_t sampled_trampoline = 0;
   volatile uint64_t got_through = 0;
+  uint64_t range_count = 0;  // code that has frame information, once it is registered
+  uint64_t ranges[8][2] = {};
+  volatile uint32_t miss_count = 0;
+  Miss misses[8];
   char failure[256] = {};
   Seen seen[4096];
 };
@@ -124,6 +140,7 @@ __attribute__((noinline)) uint64_t CallProbed() {
 
 _Unwind_Reason_Code OnFrame(_Unwind_Context* context, void* argument) {
   auto* const seen = static_cast<Seen*>(argument);
+  ++seen->frames;
   const uint64_t start = _Unwind_GetRegionStart(context);
   if (start == reinterpret_cast<uint64_t>(&stillframe_test_unwound)) {
     seen->rbx_right =
@@ -160,15 +177,32 @@ bool InProbedFunction(uint64_t pc) {
          pc <= Function(&stillframe_test_unwound_callee) + 3;
 }
 
+// Not the C library, where a timer that is faster than its handler keeps a thread for long.
+bool HasFrames(uint64_t pc) {
+  for (uint64_t i = 0; i < g_shared->range_count; ++i) {
+    if (pc >= g_shared->ranges[i][0] && pc < g_shared->ranges[i][1]) return true;
+  }
+  return false;
+}
+
 // As a sampling profiler does.
 void OnProfile(int, siginfo_t*, void* context) {
   const auto* const registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
   g_shared->samples = g_shared->samples + 1;
-  if (!InTrampoline(static_cast<uint64_t>(registers[REG_RIP]))) return;
+  if (!HasFrames(static_cast<uint64_t>(registers[REG_RIP]))) return;
   Seen seen;
   _Unwind_Backtrace(&OnFrame, &seen);
   g_shared->sampled_trampoline = g_shared->sampled_trampoline + 1;
   g_shared->got_through = g_shared->got_through + (seen.reached && seen.rbx_right);
+  if (seen.reached && seen.rbx_right) return;
+  Miss& miss = g_shared->misses[g_shared->miss_count % std::size(g_shared->misses)];
+  miss = Miss{static_cast<uint64_t>(registers[REG_RIP]),
+              static_cast<uint64_t>(registers[REG_RSP]),
+              g_shared->samples,
+              seen.reached,
+              seen.rbx_right,
+              seen.frames};
+  g_shared->miss_count = g_shared->miss_count + 1;
 }
 
 // Until a few hundred samples fell into the trampoline.
@@ -244,6 +278,12 @@ std::vector<arch::CfiRange> RangesOf(uint32_t count, const Site& site) {
 bool RegisterFrames(const std::vector<arch::CfiRange>& ranges) {
   auto* const add = reinterpret_cast<void (*)(void*)>(dlsym(RTLD_DEFAULT, "__register_frame"));
   if (add == nullptr) return false;
+  for (const arch::CfiRange& range : ranges) {
+    if (g_shared->range_count == std::size(g_shared->ranges)) return false;
+    uint64_t* const to = g_shared->ranges[g_shared->range_count++];
+    to[0] = range.start;
+    to[1] = range.start + range.size_bytes;
+  }
   // Unwinders keep pointers to it for as long as it is registered.
   auto* const bytes = new std::vector<uint8_t>(arch::EncodeEhFrame(ranges));
   add(bytes->data());
@@ -308,7 +348,7 @@ int RunChild(const Site& site) {
     }
     EndAbandonedHit();
   }
-  Profile();
+  if (g_shared->profiles) Profile();
   return 0;
 }
 
@@ -343,11 +383,12 @@ void Print(const char* text, const char* when, const Tally& tally) {
       tally.hit_path.of, tally.application.reached, tally.application.of);
 }
 
-void CheckSite(const Site& site) {
+void CheckSite(const Site& site, bool profiles) {
   SCOPED_TRACE(site.text);
   void* const memory =
       mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   g_shared = new (memory) Shared;
+  g_shared->profiles = profiles;
   FindOwnCode();
   fflush(stdout);
   const pid_t child = fork();
@@ -389,15 +430,39 @@ void CheckSite(const Site& site) {
   EXPECT_GT(thrown, 50u);
   EXPECT_EQ(g_shared->caught, thrown);
   EXPECT_LE(g_shared->stuck, 1u);
-  EXPECT_GE(g_shared->sampled_trampoline, 300u);
+  EXPECT_GE(g_shared->sampled_trampoline, profiles ? 300u : 0u);
   EXPECT_EQ(g_shared->got_through, g_shared->sampled_trampoline);
+  for (uint32_t i = 0; i < std::min<size_t>(g_shared->miss_count, std::size(g_shared->misses));
+       ++i) {
+    const Miss& miss = g_shared->misses[i];
+    const Seen* stepped = nullptr;
+    for (uint32_t k = first; k < second; ++k) {
+      if (g_shared->seen[k].pc == miss.pc) stepped = &g_shared->seen[k];
+    }
+    std::printf(
+        "    missed at %lx (%s), rsp %lx (stepped %lx): %s, rbx %s, rbx at rsp + %d, sample %lu, "
+        "%u frames\n",
+        miss.pc, stepped != nullptr ? "stepped" : "never stepped", miss.rsp,
+        stepped != nullptr ? stepped->rsp : 0, miss.reached ? "reached" : "not reached",
+        miss.rbx_right ? "right" : "wrong", stepped != nullptr ? stepped->kept_at[0] - 1 : 0,
+        miss.sample, miss.frames);
+  }
   munmap(memory, sizeof(Shared));
 }
 
-// Disabled: flaky; once 64 of 300 profiler samples got through. Not understood yet.
-TEST(TrampolineUnwind, DISABLED_ReachesTheCallerFromEveryInstruction) {
+TEST(TrampolineUnwind, ReachesTheCallerFromEveryInstruction) {
   for (const Site& site : Sites()) {
-    CheckSite(site);
+    CheckSite(site, false);
+    if (HasFailure()) return;
+  }
+}
+
+// Disabled: flaky, for two reasons. One is known and mended: samples in the C library counted as
+// the trampoline's. The other is not: under heavy load, once, 218 of 300 samples in a trampoline
+// and its island did not get through. Not seen again in 80 runs; what is printed tells more now.
+TEST(TrampolineUnwind, DISABLED_ProfilersReachTheCaller) {
+  for (const Site& site : Sites()) {
+    CheckSite(site, true);
     if (HasFailure()) return;
   }
 }
