@@ -6,6 +6,7 @@ SF_RANDOMIZE ("on": addresses differ from run to run), SF_ENVIRONMENT (JSON list
 """
 import json
 import os
+import signal
 
 import gdb
 
@@ -13,9 +14,14 @@ MAX_DEPTH = 3
 MAX_ITEMS = 12
 MAX_NODES = 400  # of one variable
 MAX_FRAMES = 5
+MAX_SECONDS = 3  # of one variable
 SCRIBBLE_BYTES = 1 << 16
 SCALARS = {gdb.TYPE_CODE_INT, gdb.TYPE_CODE_CHAR, gdb.TYPE_CODE_BOOL, gdb.TYPE_CODE_ENUM,
            gdb.TYPE_CODE_FLT}
+
+
+class TookTooLong(BaseException):
+    """A printer walks a container that is garbage."""
 
 
 left = 0  # nodes that the present variable may still take
@@ -113,9 +119,14 @@ def frame_variables(frame):
                 continue  # the function's statics; both tools show them, and they never lack
             left = MAX_NODES
             try:
+                signal.alarm(MAX_SECONDS)
                 variables[symbol.name] = dump(symbol.value(frame), 0)
             except (gdb.error, RuntimeError) as error:
                 variables[symbol.name] = {"missing": str(error)}
+            except TookTooLong:
+                variables[symbol.name] = {"skipped": True}
+            finally:
+                signal.alarm(0)
             if not symbol.is_argument:
                 variables[symbol.name]["declared"] = symbol.line
         if block.function is not None:
@@ -157,7 +168,12 @@ def scribble():
     gdb.selected_inferior().write_memory(below, bytes([0xa5]) * SCRIBBLE_BYTES)
 
 
+def too_long(*_):
+    raise TookTooLong
+
+
 def main():
+    signal.signal(signal.SIGALRM, too_long)
     for command in ("set pagination off", "set confirm off", "set print frame-arguments none",
                     "set breakpoint pending off", "set print object off",
                     "set print static-members off", "set max-value-size 65536"):
