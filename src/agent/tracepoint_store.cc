@@ -19,7 +19,7 @@ namespace stillframe::agent {
 namespace {
 
 constexpr uint32_t kCallerLevels = 5;  // frames 1 to 4 show variables, which 1 to 5 pass on
-constexpr uint32_t kMaxPreparedCallers = 32;
+constexpr uint32_t kMaxPreparedCallers = 128;
 constexpr uint32_t kMaxPreparedThrowers = 64;
 constexpr int kMaxInstructionsBehind = 3;
 constexpr int64_t kBudgetEveryNs = 50'000'000;

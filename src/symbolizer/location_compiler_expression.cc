@@ -210,7 +210,8 @@ Code ExpressionCompiler::EntryValue(const Dwarf_Op& op) {
     return Code::kOk;
   }
   CellType type = kGeneric;
-  if (typed && !TypeOperand(inner, ops[0], type)) return Code::kUnsupportedLocation;
+  // Through the outer attribute: libdw knows no unit for the inner one.
+  if (typed && !TypeOperand(ops[0], type)) return Code::kUnsupportedLocation;
   if (AtFunctionEntry(context_) && reg <= kRip) {
     const Code code = PushRegister(reg, 0);
     if (code != Code::kOk) return code;

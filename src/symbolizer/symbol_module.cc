@@ -1,8 +1,11 @@
 #include "symbolizer/symbol_module.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstring>
 #include <deque>
+#include <new>
 #include <optional>
 
 #include "plan/verifier.h"
@@ -94,7 +97,18 @@ class DwarfModule : public SymbolModule {
   std::deque<std::pair<PlanRequest, ProbePlan>> recent_plans_;
 };
 
+// libdw ends the process by an assertion when one of its tables cannot be allocated: not begun
+// without room. Throws std::bad_alloc, which callers expect of any allocation.
+void EnsureRoom() {
+  constexpr size_t kRoomBytes = 32 << 20;
+  void* const room =
+      mmap(nullptr, kRoomBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (room == MAP_FAILED) throw std::bad_alloc();
+  munmap(room, kRoomBytes);
+}
+
 Result<ModuleDebug*> DwarfModule::Debug() {
+  EnsureRoom();
   if (debug_ != nullptr) return debug_.get();
   SF_RETURN_IF_ERROR(Located().status);
   SF_RETURN_IF_ERROR(open_status_);

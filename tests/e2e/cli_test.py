@@ -121,7 +121,7 @@ class OfflineTest(unittest.TestCase):
             (("doctor",), 2, "binary is required"),
             (("lines", self.program), 2, "place is required"),
             ((), 2, "subcommand is required"),
-            (("frobnicate",), 2, "required|expected"),
+            (("frobnicate",), 2, "no command .frobnicate."),
             (("doctor", self.program, "--output", "xml"), 2, "--output"),
             (("set", "a.cc:1", "--count", "--log", "x"), 2, "excludes"),
             (("set", "a.cc:1", "--count", "--distribution", "x"), 2, "excludes"),

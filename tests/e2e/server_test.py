@@ -144,8 +144,8 @@ class ServerTest(unittest.TestCase):
             ({"location": where, "condition": "reqest.id > 1"}, "UNKNOWN_VARIABLE", "request"),
             ({"location": where, "condition": "request.apiKey == \"a\""}, "REDACTED", ""),
             ({"location": where, "expressions": ["request.idd"]}, "UNKNOWN_VARIABLE", "id"),
-            ({"location": where, "kind": "DISTRIBUTION", "expressions": ["request.id"]},
-             "UNSUPPORTED", "DISTRIBUTION"),
+            ({"location": where, "selector": {"traceId": "4bf92f3577b34da6a3ce929d0e0e4736"}},
+             "UNSUPPORTED", "trace-scoped"),
         ]
         for spec, code, text in cases:
             with self.subTest(code=code):

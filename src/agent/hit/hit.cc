@@ -154,6 +154,7 @@ ThreadSlot* ClaimSlot(uint32_t thread_id) {
       }
       slot.announced.store(0, kRelaxed);
       slot.stack = 0;
+      slot.spans.count = 0;
       slot.shard_bytes = uint64_t{i} * sizeof(CounterShard);
       uint32_t used = g_process.slots_used.load(kRelaxed);
       while (used <= i && !g_process.slots_used.compare_exchange_weak(used, i + 1, kRelaxed)) {
@@ -244,9 +245,9 @@ __attribute__((noinline)) Counter StartSpan(SiteRuntime* site, const SiteProbe& 
                                             const RegisterFile* registers) {
   ThreadState& thread = t_thread;
   SetContext(site, *entry.probe, *registers, thread);
-  if (thread.context.cfa_known == 0) return kUnsafeContext;
+  if (thread.context.cfa_known == 0 || thread.slot == nullptr) return kUnsafeContext;
   thread.open = nullptr;
-  BeginSpan(thread, entry.probe->span, thread.context.cfa, stillframe_read_ticks());
+  BeginSpan(thread.slot->spans, entry.probe->span, thread.context.cfa, stillframe_read_ticks());
   return kCaptured;
 }
 
@@ -256,9 +257,9 @@ __attribute__((noinline)) Counter FinishSpan(SiteRuntime* site, const SiteProbe&
   ThreadState& thread = t_thread;
   const uint64_t now = stillframe_read_ticks();
   SetContext(site, probe, *registers, thread);
-  if (thread.context.cfa_known == 0) return kUnsafeContext;
+  if (thread.context.cfa_known == 0 || thread.slot == nullptr) return kUnsafeContext;
   uint64_t begun = 0;
-  if (!EndSpan(thread, probe.span, thread.context.cfa, probe.span_any_frame, begun)) {
+  if (!EndSpan(thread.slot->spans, probe.span, thread.context.cfa, probe.span_any_frame, begun)) {
     thread.open = nullptr;
     return kCaptured;
   }

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "agent/hit/hit.h"
+#include "agent/hit/spans.h"
 #include "agent/ring/stream.h"
 
 namespace stillframe::hit {
@@ -23,6 +24,7 @@ struct alignas(64) ThreadSlot {
   uint64_t stack = 0;               // where that hit is on its stack; 0 = not known (yet)
   uint64_t shard_bytes = 0;         // from a probe's first shard to this thread's; set when claimed
   ring::Stream stream;              // the slot's, whoever owns it
+  OpenSpans spans{};                // the owner's; set when claimed
 };
 // Owner of a slot that is being taken back from a thread that may be dead. Taken first and asked
 // then: between a question and an exchange, the dead thread's number or its slot may become another

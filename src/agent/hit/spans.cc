@@ -3,7 +3,6 @@
 // general registers only.
 #include "agent/hit/spans.h"
 
-#include "agent/hit/thread_state.h"
 #include "agent/ring/hit_path.h"
 
 namespace stillframe::hit {
@@ -13,38 +12,38 @@ namespace {
 // Frames that far below the one that ends are frames of its callees, on the same stack.
 constexpr uint64_t kLargestStackBytes = uint64_t{256} << 20;
 
-void Remove(ThreadState& thread, uint32_t index) {
-  --thread.span_count;
-  for (uint32_t i = index; i < thread.span_count; ++i) thread.spans[i] = thread.spans[i + 1];
+void Remove(OpenSpans& spans, uint32_t index) {
+  --spans.count;
+  for (uint32_t i = index; i < spans.count; ++i) spans.open[i] = spans.open[i + 1];
 }
 
 }  // namespace
 
-void BeginSpan(ThreadState& thread, uint32_t span, uint64_t frame, uint64_t ticks) {
-  for (uint32_t i = thread.span_count; i-- != 0;) {
-    OpenSpan& open = thread.spans[i];
+void BeginSpan(OpenSpans& spans, uint32_t span, uint64_t frame, uint64_t ticks) {
+  for (uint32_t i = spans.count; i-- != 0;) {
+    OpenSpan& open = spans.open[i];
     if (open.span == span && open.frame == frame) {  // begun anew before it ended
       open.ticks = ticks;
       return;
     }
   }
   // The oldest is the likeliest never to end: left by an exception, or by another stack.
-  if (thread.span_count == kMaxOpenSpans) Remove(thread, 0);
-  thread.spans[thread.span_count++] = {ticks, frame, span, 0};
+  if (spans.count == kMaxOpenSpans) Remove(spans, 0);
+  spans.open[spans.count++] = {ticks, frame, span, 0};
 }
 
-bool EndSpan(ThreadState& thread, uint32_t span, uint64_t frame, bool any_frame,
+bool EndSpan(OpenSpans& spans, uint32_t span, uint64_t frame, bool any_frame,
              uint64_t& begin_ticks) {
-  for (uint32_t i = thread.span_count; i-- != 0;) {
-    const OpenSpan& open = thread.spans[i];
+  for (uint32_t i = spans.count; i-- != 0;) {
+    const OpenSpan& open = spans.open[i];
     if (open.span != span || (!any_frame && open.frame != frame)) continue;
     begin_ticks = open.ticks;
     const uint64_t ended = open.frame;
-    Remove(thread, i);
+    Remove(spans, i);
     // What calls inside left open was left by an exception.
-    for (uint32_t j = thread.span_count; j-- != i;) {
-      const uint64_t other = thread.spans[j].frame;
-      if (other < ended && ended - other < kLargestStackBytes) Remove(thread, j);
+    for (uint32_t j = spans.count; j-- != i;) {
+      const uint64_t other = spans.open[j].frame;
+      if (other < ended && ended - other < kLargestStackBytes) Remove(spans, j);
     }
     return true;
   }

@@ -7,9 +7,7 @@
 
 namespace stillframe::hit {
 
-struct ThreadState;
-
-inline constexpr uint32_t kMaxOpenSpans = 16;
+inline constexpr uint32_t kMaxOpenSpans = 8;
 
 struct OpenSpan {
   uint64_t ticks;
@@ -18,9 +16,15 @@ struct OpenSpan {
   uint32_t pad;
 };
 
-void BeginSpan(ThreadState& thread, uint32_t span, uint64_t frame, uint64_t ticks);
+// In the thread's slot: thread-local storage is scarce.
+struct OpenSpans {
+  uint32_t count;
+  OpenSpan open[kMaxOpenSpans];
+};
+
+void BeginSpan(OpenSpans& spans, uint32_t span, uint64_t frame, uint64_t ticks);
 // The latest that the frame began (any frame, if so wanted). False when there is none.
-bool EndSpan(ThreadState& thread, uint32_t span, uint64_t frame, bool any_frame,
+bool EndSpan(OpenSpans& spans, uint32_t span, uint64_t frame, bool any_frame,
              uint64_t& begin_ticks);
 
 }  // namespace stillframe::hit

@@ -10,7 +10,6 @@
 
 #include "agent/hit/interpreter.h"
 #include "agent/hit/memory.h"
-#include "agent/hit/spans.h"
 #include "plan/program.h"
 #include "plan/record.h"
 
@@ -55,8 +54,6 @@ struct ThreadState {
   // Of the hit that is running: on the application's stack, below everything that was live there.
   const RegisterFile* hit_registers;
   CounterShard* open;  // the hit is counted there, its outcome is not yet
-  uint32_t span_count;
-  OpenSpan spans[kMaxOpenSpans];
 };
 
 extern thread_local constinit ThreadState t_thread
