@@ -157,7 +157,7 @@ struct Fixture {
       const uint64_t pc = kFakeText + 64 + 16 * i;
       uint32_t at = CallerHash(pc) & 15;
       while (callers[at].return_address != 0) at = (at + 1) & 15;
-      callers[at] = {pc, i + 1, 0, view};
+      callers[at] = {pc, i + 1, 0, 0, view};
     }
     PublishCallers(&caller_table);
   }

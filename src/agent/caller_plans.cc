@@ -30,6 +30,7 @@ CallerPlans::Entry& CallerPlans::Compile(RuntimeAddress pc, bool pc_is_exact,
   entry.meaning.module = module->FileName();
   entry.meaning.build_id = module->build_id;
   entry.meaning.load_bias = module->bias.value;
+  entry.meaning.tls_module = module->tls_module;
   auto opened = symbolizer_.OpenModule(module->path, module->build_id);
   if (!opened.ok()) return entry;
   const LinkAddress link = module->bias.ToLink(pc);
@@ -90,6 +91,7 @@ void CallerPlans::Publish() {
     table->slots[at] = hit::CallerEntry{.return_address = key.first,
                                         .caller_plan_id = entry->id,
                                         .load_bias = entry->meaning.load_bias,
+                                        .tls_module = entry->meaning.tls_module,
                                         .unit = entry->arrays->view()};
     ++placed;
   }

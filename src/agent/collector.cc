@@ -81,6 +81,7 @@ void Collector::Decode(std::span<const uint8_t> record, uint64_t sequence) {
   input.record = record;
   input.plan = &probe->plan();
   input.load_bias = probe->module().bias.value;
+  input.tls_module = probe->module().tls_module;
   input.limits = probe->plan().limits;
   input.redaction = redaction_;
   input.resolve_frame = [this](uint64_t pc, bool exact) {

@@ -73,6 +73,9 @@ int AddModule(dl_phdr_info* info, size_t, void* list) {
   LoadedModule module;
   module.bias = LoadBias{info->dlpi_addr};
   module.path = info->dlpi_name;
+#ifdef __GLIBC__  // the hit path knows this C library's layout of thread-local storage
+  module.tls_module = info->dlpi_tls_modid;
+#endif
   module.is_executable = modules.empty();
   if (module.path.empty() && modules.empty()) module.path = ExecutablePath();
   ReadSegments(*info, module);

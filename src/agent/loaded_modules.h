@@ -20,6 +20,7 @@ struct LoadedModule {
   std::string path;      // absolute; the executable's is /proc/self/exe's target
   std::string build_id;  // lower-case hex from the note in memory; "" when there is none
   LoadBias bias;
+  uint64_t tls_module = 0;      // its number with the dynamic loader; 0: no thread-local storage
   std::vector<TextRange> text;  // executable segments
   RuntimeAddress start, end;    // of all segments
   bool is_executable = false;   // the program itself: never unloaded

@@ -20,6 +20,7 @@ ModuleProbe::ModuleProbe(std::string tracepoint_id, uint64_t probe_id, ProbePlan
   runtime_.unit = arrays_.view();
   runtime_.sites = plan_.sites.data();
   runtime_.load_bias = module_.bias.value;
+  runtime_.tls_module = module_.tls_module;
   runtime_.limits = plan_.limits;
   const model::Limits& limits = spec.limits;
   allow_trap_ = spec.allow_trap;

@@ -47,6 +47,9 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
     {Code::kImplausible, "IMPLAUSIBLE"},
     {Code::kProbeFailed, "PROBE_FAILED"},
     {Code::kNotPermitted, "NOT_PERMITTED"},
+    {Code::kEntryValueUnknown, "ENTRY_VALUE_UNKNOWN"},
+    {Code::kTailCallAmbiguous, "TAIL_CALL_AMBIGUOUS"},
+    {Code::kThreadLocalNotAllocated, "THREAD_LOCAL_NOT_ALLOCATED"},
 });
 
 }  // namespace

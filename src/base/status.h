@@ -53,6 +53,10 @@ enum class Code : unsigned char {
   kImplausible,   // a container whose own fields contradict each other
   kProbeFailed,   // the patch was attempted and refused by the system
   kNotPermitted,  // the host refuses what patching needs
+  // Reasons of values only, added later.
+  kEntryValueUnknown,  // lived in an argument register that was overwritten; no caller tells it
+  kTailCallAmbiguous,  // as before, and a tail call may stand between the caller and here
+  kThreadLocalNotAllocated,  // this thread has not touched the module's thread-local storage
 };
 
 // "LINE_HAS_NO_CODE" and so on; static storage.

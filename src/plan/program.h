@@ -83,8 +83,10 @@ enum class Op : uint8_t {
   kStringEq,   // pop length, pop address; push: equals literal strings[imm] of the unit
   kCStringEq,  // pop address; push: the NUL-terminated string there equals strings[imm]
   // What an argument register held when this function was entered, as its caller's call site tells
-  // (FramePlan): push entry cell a; kOptimizedOut when the caller does not say.
+  // (FramePlan): push entry cell a; kEntryValueUnknown or kTailCallAmbiguous when the
+  // caller does not say.
   kEntryValue,
+  kThreadLocal,  // push imm + the address of the module's thread-local block of this thread
 };
 
 struct Insn {

@@ -48,6 +48,7 @@ struct RecordHeader {
   uint32_t flags;  // RecordFlags
   uint32_t chunk_count;
   uint32_t pad;
+  uint64_t thread_pointer;
   TraceContextRecord trace;
   RegisterFile registers;
   uint8_t xmm[kXmmCount][16];

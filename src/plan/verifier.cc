@@ -32,6 +32,7 @@ Effect EffectOf(const Insn& insn) {
     case Op::kModuleAddress:
     case Op::kXmm:
     case Op::kEntryValue:
+    case Op::kThreadLocal:
       return {0, 1};
     case Op::kDup:
       return {1, 2};
@@ -69,12 +70,12 @@ Effect EffectOf(const Insn& insn) {
 }
 
 bool IsKnownCode(uint8_t value) {
-  return value != 0 && value <= static_cast<uint8_t>(Code::kNotPermitted);
+  return value != 0 && value <= static_cast<uint8_t>(Code::kThreadLocalNotAllocated);
 }
 
 // Operands that do not depend on the stack. nullptr when they are legal, else what is wrong.
 const char* OperandFault(const Insn& insn, size_t string_count) {
-  if (insn.op > Op::kEntryValue) return "unknown operation";
+  if (insn.op > Op::kThreadLocal) return "unknown operation";
   switch (insn.op) {
     case Op::kFail:
       return IsKnownCode(insn.a) ? nullptr : "not an error code";

@@ -21,6 +21,7 @@ using dwarf::LocationContext;
 using dwarf::ScopeChain;
 
 constexpr uint64_t kLargestObject = 1u << 30;
+constexpr uint32_t kLargestImplied = 1u << 16;
 constexpr std::string_view kEntryValue = "entry value";  // how it was recovered
 
 bool IsFloating(TypeKind kind) {
@@ -62,6 +63,27 @@ struct Parts {
       location.reason = Code::kUnsupportedLocation;
     }
     return {type, location};
+  }
+
+  // The location of what a pointer or reference implies, when it has no value of its own.
+  std::optional<Location> DescribeImplied(const Dwarf_Die& die, TypeId type,
+                                          const LocationContext& context) {
+    const TypeNode pointer = types.Node(type);
+    if (pointer.kind != TypeKind::kPointer && pointer.kind != TypeKind::kReference) {
+      return std::nullopt;
+    }
+    const auto target = dwarf::LocationCompiler::FindImplicitTarget(die, context);
+    const TypeNode& node = types.Node(pointer.target);
+    if (!target || node.size_bytes == 0 || node.size_bytes > kLargestImplied ||
+        node.kind == TypeKind::kUnsupported || node.kind == TypeKind::kIncomplete) {
+      return std::nullopt;
+    }
+    Location location =
+        locations.CompileImplicitTarget(*target, context, {node.size_bytes, IsFloating(node.kind)});
+    if (location.kind == LocationKind::kMemory && dwarf::MayBePreempted(target->die)) {
+      return std::nullopt;
+    }
+    return location;
   }
 };
 
@@ -248,6 +270,8 @@ class FrameCompilerImpl : public FrameCompiler {
     frame.uses_entry_values = UsesEntryValues(frame) ? 1 : 0;
     parts_.types.Finish();
     MarkRedacted(frame);
+    for (const uint32_t index : implied_) ShowImplied(unit_.variables[index]);
+    implied_.clear();
     unit_.frames.push_back(frame);
     return static_cast<uint32_t>(unit_.frames.size() - 1);
   }
@@ -287,11 +311,43 @@ class FrameCompilerImpl : public FrameCompiler {
     Variable variable;
     variable.name = parts_.tables.Intern(local.name);
     std::tie(variable.type, variable.location) = parts_.Describe(local.die, context);
+    const auto implied = parts_.DescribeImplied(local.die, variable.type, context);
+    if (implied) {
+      variable.location = *implied;
+      implied_.push_back(static_cast<uint32_t>(unit_.variables.size()));
+    }
     if (HasEntryValue(unit_, variable.location))
       variable.recovered = parts_.tables.Intern(kEntryValue);
     if (local.parameter) variable.flags |= kVariableParameter;
     if (local.artificial) variable.flags |= kVariableArtificial;
     unit_.variables.push_back(variable);
+  }
+
+  // The variable's location is that of what it points to: under the pointer's type it is shown as a
+  // reference is, or with its one member "*name", as GDB shows a pointer without a value.
+  void ShowImplied(Variable& variable) {
+    if (variable.location.kind == LocationKind::kUnavailable) return;
+    const TypeNode pointer = unit_.types[variable.type];
+    TypeNode shown = unit_.types[pointer.target];
+    const bool spliced = shown.kind == TypeKind::kStruct || shown.kind == TypeKind::kUnion;
+    if (pointer.kind == TypeKind::kPointer && !(spliced && shown.view == 0)) {
+      Member member;
+      member.name = parts_.tables.Intern("*" + parts_.tables.String(variable.name));
+      member.type = pointer.target;
+      const uint32_t size_bytes = shown.size_bytes;
+      const uint8_t flags = shown.flags & (kFlagNeedsWalk | kFlagRedacted);
+      shown = TypeNode{};
+      shown.kind = TypeKind::kStruct;
+      shown.flags = flags;
+      shown.size_bytes = size_bytes;
+      shown.first_member = static_cast<uint32_t>(unit_.members.size());
+      shown.member_count = 1;
+      unit_.members.push_back(member);
+    }
+    shown.name = pointer.name;
+    variable.type = static_cast<TypeId>(unit_.types.size());
+    unit_.types.push_back(shown);
+    if (variable.recovered == 0) variable.recovered = parts_.tables.Intern("implicit pointer");
   }
 
   bool UsesEntryValues(const FramePlan& frame) const {
@@ -324,6 +380,7 @@ class FrameCompilerImpl : public FrameCompiler {
 
   Parts parts_;
   PlanUnit& unit_;
+  std::vector<uint32_t> implied_;  // variables of the frame being added
 };
 
 }  // namespace

@@ -69,6 +69,62 @@ Location LocationCompiler::Compile(Dwarf_Die variable, const LocationContext& co
   return Unavailable(Code::kOptimizedOut);
 }
 
+std::optional<LocationCompiler::ImplicitTarget> LocationCompiler::FindImplicitTarget(
+    Dwarf_Die variable, const LocationContext& context) {
+  Dwarf_Attribute attribute;
+  Dwarf_Op* ops = nullptr;
+  size_t count = 0;
+  if (dwarf_attr_integrate(&variable, DW_AT_location, &attribute) == nullptr ||
+      dwarf_getlocation_addr(&attribute, context.lookup_pc.value, &ops, &count, 1) <= 0 ||
+      count != 1) {
+    return std::nullopt;
+  }
+  if (ops[0].atom != DW_OP_implicit_pointer && ops[0].atom != DW_OP_GNU_implicit_pointer) {
+    return std::nullopt;
+  }
+  ImplicitTarget target{{}, static_cast<int64_t>(ops[0].number2)};
+  if (dwarf_getlocation_die(&attribute, &ops[0], &target.die) != 0) return std::nullopt;
+  return target;
+}
+
+Location LocationCompiler::CompileImplicitTarget(const ImplicitTarget& target,
+                                                 const LocationContext& context,
+                                                 const ValueShape& shape) {
+  if (target.offset_bytes < 0 || target.offset_bytes > static_cast<int64_t>(kMaxConstantBytes)) {
+    return Unavailable(Code::kUnsupportedLocation);
+  }
+  const auto offset = static_cast<uint64_t>(target.offset_bytes);
+  const Location whole =
+      Compile(target.die, context, {offset + shape.size_bytes, shape.is_float && offset == 0});
+  return offset == 0 ? whole : Skip(whole, offset);
+}
+
+Location LocationCompiler::Skip(const Location& location, uint64_t offset_bytes) {
+  PlanUnit& unit = tables_.unit();
+  if (location.kind == LocationKind::kUnavailable) return location;
+  if (location.kind == LocationKind::kPieces) {
+    Location rest = location;
+    while (rest.piece_count > 0 && unit.pieces[rest.first_piece].size_bytes <= offset_bytes) {
+      offset_bytes -= unit.pieces[rest.first_piece].size_bytes;
+      ++rest.first_piece;
+      --rest.piece_count;
+    }
+    if (offset_bytes == 0 && rest.piece_count > 0) return rest;
+  } else if (location.kind == LocationKind::kMemory) {
+    const auto first = unit.code.begin() + location.program.first;
+    std::vector<Insn> code(first, first + location.program.count);
+    Insn add;
+    add.op = Op::kAddImm;
+    add.imm = static_cast<int64_t>(offset_bytes);
+    // Programs of locations end in their only kReturn.
+    code.insert(code.end() - 1, add);
+    Location rest = location;
+    rest.program = tables_.AddProgram(code);
+    return rest;
+  }
+  return Unavailable(Code::kUnsupportedLocation);
+}
+
 Location LocationCompiler::CompileExpression(Dwarf_Attribute& attribute,
                                              std::span<const Dwarf_Op> ops,
                                              const LocationContext& context,
@@ -126,6 +182,11 @@ Piece LocationCompiler::CompileSimple(Dwarf_Attribute& attribute, std::span<cons
     if (ops[0].atom == DW_OP_implicit_value) {
       return CompileImplicitValue(attribute, ops[0], size_bytes);
     }
+  }
+  // A pointer to what was dissolved: there is no such address (Compile's callers ask
+  // FindImplicitTarget about whole variables).
+  if (ops[0].atom == DW_OP_implicit_pointer || ops[0].atom == DW_OP_GNU_implicit_pointer) {
+    return MissingPiece(Code::kOptimizedOut);
   }
   ExpressionCompiler compiler(context);
   const Code code = compiler.Run(attribute, ops);

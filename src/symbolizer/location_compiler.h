@@ -40,6 +40,18 @@ class LocationCompiler {
   // fails: what cannot be done is kUnavailable with its reason.
   Location Compile(Dwarf_Die variable, const LocationContext& context, const ValueShape& shape);
 
+  // What a pointer or reference without a value of its own would point to (DWARF 5 §2.6.1.1.4,
+  // DW_OP_implicit_pointer): the variable that the compiler dissolved, and an offset into it.
+  struct ImplicitTarget {
+    Dwarf_Die die;
+    int64_t offset_bytes;
+  };
+  static std::optional<ImplicitTarget> FindImplicitTarget(Dwarf_Die variable,
+                                                          const LocationContext& context);
+  // Of its `size_bytes` bytes from the offset on.
+  Location CompileImplicitTarget(const ImplicitTarget& target, const LocationContext& context,
+                                 const ValueShape& shape);
+
  private:
   Location CompileExpression(Dwarf_Attribute& attribute, std::span<const Dwarf_Op> ops,
                              const LocationContext& context, const ValueShape& shape);
@@ -50,6 +62,8 @@ class LocationCompiler {
                       const LocationContext& context, uint64_t size_bytes);
   Piece CompileRegister(uint64_t reg, const LocationContext& context, uint64_t size_bytes);
   Piece CompileImplicitValue(Dwarf_Attribute& attribute, const Dwarf_Op& op, uint64_t size_bytes);
+  // The part of a location that begins `offset_bytes` further; only where that is plain to see.
+  Location Skip(const Location& location, uint64_t offset_bytes);
   Location CompileConstant(Dwarf_Attribute& attribute, const ValueShape& shape);
 
   PlanTables& tables_;

@@ -159,6 +159,9 @@ Code ExpressionCompiler::FrameState(const Dwarf_Op& op) {
     return code;
   }
   if (op.atom == DW_OP_entry_value || op.atom == DW_OP_GNU_entry_value) return EntryValue(op);
+  if (op.atom == DW_OP_form_tls_address || op.atom == DW_OP_GNU_push_tls_address) {
+    return ThreadLocal();
+  }
   return Code::kUnsupported;
 }
 
@@ -199,9 +202,9 @@ Code ExpressionCompiler::EntryValue(const Dwarf_Op& op) {
       dwarf_getlocation(&inner, &ops, &count) != 0) {
     return Code::kUnsupportedLocation;
   }
-  if (count != 1) return Code::kOptimizedOut;
+  if (count != 1) return Code::kEntryValueUnknown;
   const bool typed = ops[0].atom == DW_OP_regval_type || ops[0].atom == DW_OP_GNU_regval_type;
-  if (!typed && !InRange(ops[0].atom, DW_OP_reg0, DW_OP_reg31)) return Code::kOptimizedOut;
+  if (!typed && !InRange(ops[0].atom, DW_OP_reg0, DW_OP_reg31)) return Code::kEntryValueUnknown;
   const uint64_t reg = typed ? ops[0].number : ops[0].atom - DW_OP_reg0;
   if (reg == kRsp) {
     Emit(Op::kCfa);
@@ -219,11 +222,21 @@ Code ExpressionCompiler::EntryValue(const Dwarf_Op& op) {
   } else if (EntryCellOf(reg) < kEntryCells) {
     Emit(Op::kEntryValue, EntryCellOf(reg));
   } else {
-    return Code::kOptimizedOut;
+    return Code::kEntryValueUnknown;
   }
   Push(type);
   if (type.is_float && type.size_bytes == 4) Emit(Op::kF32ToF64);
   if (!type.is_float && typed) Normalize(type);
+  return Code::kOk;
+}
+
+// DWARF 5 §2.5.1.3: the top is an offset into the module's thread-local block.
+Code ExpressionCompiler::ThreadLocal() {
+  CellType offset;
+  if (!Pop(offset) || offset.is_float) return Code::kUnsupportedLocation;
+  Emit(Op::kThreadLocal);
+  Emit(Op::kAdd);
+  Push(kGeneric);
   return Code::kOk;
 }
 

@@ -55,6 +55,7 @@ class ExpressionCompiler {
   Code PushRegister(uint64_t reg, int64_t offset);
   Code FrameBase();
   Code EntryValue(const Dwarf_Op& op);
+  Code ThreadLocal();
   Code Absolute();
   Code ShiftRight(bool arithmetic, CellType type);
   Code FloatBinary(uint8_t atom, CellType type);

@@ -42,7 +42,7 @@ TEST(VerifyProgram, AcceptsWellFormedPrograms) {
 }
 
 TEST(VerifyProgram, RefusesEachViolation) {
-  const auto bad_op = static_cast<Op>(static_cast<uint8_t>(Op::kEntryValue) + 1);
+  const auto bad_op = static_cast<Op>(static_cast<uint8_t>(Op::kThreadLocal) + 1);
   const struct {
     std::vector<Insn> code;
     const char* what;

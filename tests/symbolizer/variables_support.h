@@ -74,6 +74,7 @@ struct GdbStop {
   uint64_t link_pc = 0;
   uint64_t bias = 0;
   uint8_t xmm[16][16] = {};
+  uint64_t thread_pointer = 0;
   std::map<uint64_t, std::vector<uint8_t>> memory;  // by start address
   std::vector<GdbMachineFrame> machine_frames;
 };

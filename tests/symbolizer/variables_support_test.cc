@@ -44,6 +44,8 @@ class OracleReader {
       Stop().bias = Hex(f.at(2));
     } else if (f[0] == "X") {
       ReadXmm(f);
+    } else if (f[0] == "T") {
+      Stop().thread_pointer = Hex(f.at(1));
     } else if (f[0] == "M") {
       Stop().memory[Hex(f.at(1))] = Unhex(f.at(2));
     } else if (f[0] == "R") {

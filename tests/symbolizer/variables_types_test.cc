@@ -228,8 +228,7 @@ TEST_P(VariableTypes, ScopeFindsLocalsAndGlobals) {
   EXPECT_FALSE(scope->Find("open_count"));
   EXPECT_FALSE(scope->Find("no_such_name"));
   ASSERT_TRUE(scope->Find("per_thread"));
-  EXPECT_EQ(scope->Find("per_thread")->location.kind, LocationKind::kUnavailable);
-  EXPECT_EQ(scope->Find("per_thread")->location.reason, Code::kUnsupportedLocation);
+  EXPECT_EQ(scope->Find("per_thread")->location.kind, LocationKind::kMemory);
   const std::vector<std::string> names = scope->VisibleNames();
   EXPECT_NE(std::find(names.begin(), names.end(), "by_number"), names.end());
 }

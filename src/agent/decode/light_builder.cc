@@ -100,10 +100,10 @@ class LightReader {
     context.record = &record;
     context.limits = limits;
     context.symbol_name = input_.symbol_name;
-    std::vector<bool> known(object.size(), true);
+    std::vector<Code> reasons(object.size(), Code::kOk);
     ValueFormatter formatter(unit_, context);
     return formatter.Format(std::move(name), type,
-                            Object::FromBytes(std::move(object), std::move(known)), 0);
+                            Object::FromBytes(std::move(object), std::move(reasons)), 0);
   }
 
   const LightInput& input_;

@@ -17,7 +17,8 @@ Status Because(Code code) { return Status(code, ""); }
 }  // namespace
 
 LocationReader::LocationReader(const RecordView& record, uint32_t frame_index, const PlanUnit& unit,
-                               uint64_t load_bias, const hit::EntryValues* entry)
+                               uint64_t load_bias, uint64_t tls_module,
+                               const hit::EntryValues* entry)
     : record_(record), unit_(unit) {
   const FrameRecord& frame = record.frames()[frame_index];
   if (frame_index == 0) {
@@ -37,6 +38,8 @@ LocationReader::LocationReader(const RecordView& record, uint32_t frame_index, c
   context_.cfa = frame.cfa;
   context_.cfa_known = frame.cfa != 0;
   context_.load_bias = load_bias;
+  context_.thread_pointer = record.header().thread_pointer;
+  context_.tls_module = tls_module;
   context_.entry = entry;
   for (const std::string& text : unit.strings) strings_.push_back({text.data(), text.size()});
 }
@@ -90,7 +93,7 @@ Result<Object> LocationReader::Resolve(const Location& location, uint32_t size_b
   }
   if (size_bytes > kMaxPieceBytes) return Because(Code::kUnsupportedLocation);
   std::vector<uint8_t> bytes(size_bytes);
-  std::vector<bool> known(size_bytes, false);
+  std::vector<Code> reasons(size_bytes, Code::kOptimizedOut);
   if (location.kind != LocationKind::kPieces) {
     Piece whole;
     whole.kind = location.kind;
@@ -98,8 +101,8 @@ Result<Object> LocationReader::Resolve(const Location& location, uint32_t size_b
     whole.bytes = location.bytes;
     whole.program = location.program;
     SF_RETURN_IF_ERROR(ReadPiece(whole, size_bytes, bytes.data()));
-    known.assign(size_bytes, true);
-    return Object::FromBytes(std::move(bytes), std::move(known));
+    reasons.assign(size_bytes, Code::kOk);
+    return Object::FromBytes(std::move(bytes), std::move(reasons));
   }
   uint64_t at = 0;
   for (uint32_t i = 0; i < location.piece_count; ++i) {
@@ -108,10 +111,10 @@ Result<Object> LocationReader::Resolve(const Location& location, uint32_t size_b
     const Piece& piece = unit_.pieces[index];
     if (piece.size_bytes > size_bytes - at) break;
     const Status status = ReadPiece(piece, piece.size_bytes, bytes.data() + at);
-    for (uint64_t b = at; b < at + piece.size_bytes; ++b) known[b] = status.ok();
+    std::fill_n(reasons.begin() + static_cast<std::ptrdiff_t>(at), piece.size_bytes, status.code());
     at += piece.size_bytes;
   }
-  return Object::FromBytes(std::move(bytes), std::move(known));
+  return Object::FromBytes(std::move(bytes), std::move(reasons));
 }
 
 }  // namespace stillframe::decode

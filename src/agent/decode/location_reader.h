@@ -16,7 +16,7 @@ class LocationReader {
   // `frame_index` counts machine frames; 0 is the site's, whose registers are all known.
   // `entry` (may be nullptr) must outlive this.
   LocationReader(const RecordView& record, uint32_t frame_index, const PlanUnit& unit,
-                 uint64_t load_bias, const hit::EntryValues* entry);
+                 uint64_t load_bias, uint64_t tls_module, const hit::EntryValues* entry);
 
   // The object that the location names, `size_bytes` long, or why it cannot be had.
   Result<Object> Resolve(const Location& location, uint32_t size_bytes) const;

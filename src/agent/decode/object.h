@@ -20,11 +20,11 @@ class Object {
     object.address_ = address;
     return object;
   }
-  // `known[i]` tells whether bytes[i] is; a hole reads as kOptimizedOut.
-  static Object FromBytes(std::vector<uint8_t> bytes, std::vector<bool> known) {
+  // `reasons[i]` is kOk, or why bytes[i] is not known.
+  static Object FromBytes(std::vector<uint8_t> bytes, std::vector<Code> reasons) {
     Object object;
     object.bytes_ = std::move(bytes);
-    object.known_ = std::move(known);
+    object.reasons_ = std::move(reasons);
     return object;
   }
 
@@ -44,7 +44,7 @@ class Object {
     const uint64_t first = offset_ + offset;
     if (first > bytes_.size() || size_bytes > bytes_.size() - first) return Code::kOptimizedOut;
     for (uint64_t i = 0; i < size_bytes; ++i) {
-      if (!known_[first + i]) return Code::kOptimizedOut;
+      if (reasons_[first + i] != Code::kOk) return reasons_[first + i];
     }
     if (size_bytes > 0) std::memcpy(out, bytes_.data() + first, size_bytes);
     return Code::kOk;
@@ -55,7 +55,7 @@ class Object {
   uint64_t address_ = 0;
   uint64_t offset_ = 0;
   std::vector<uint8_t> bytes_;
-  std::vector<bool> known_;
+  std::vector<Code> reasons_;
 };
 
 }  // namespace stillframe::decode

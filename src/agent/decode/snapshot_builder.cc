@@ -13,9 +13,9 @@ namespace {
 class FrameReader {
  public:
   FrameReader(const RecordView& record, uint32_t index, const PlanUnit& unit, uint64_t load_bias,
-              const hit::EntryValues& entry, FormatContext& context)
+              uint64_t tls_module, const hit::EntryValues& entry, FormatContext& context)
       : unit_(unit),
-        reader_(record, index, unit, load_bias, &entry),
+        reader_(record, index, unit, load_bias, tls_module, &entry),
         formatter_(unit, context, load_bias) {}
 
   model::Value Show(const Variable& variable) {
@@ -60,13 +60,17 @@ hit::EntryValues ReadEntryValues(const RecordView& record, const std::vector<Fra
                                  uint32_t index, const hit::EntryValues& of_caller) {
   hit::EntryValues out{};
   const FramePlan* const callee = PlanOf(frames[index]);
+  if (callee != nullptr && callee->may_tail_call_itself != 0) {
+    out.absent = Code::kTailCallAmbiguous;
+  }
   const FramePlan* const caller = index + 1 < frames.size() ? PlanOf(frames[index + 1]) : nullptr;
   if (callee == nullptr || caller == nullptr || callee->uses_entry_values == 0 ||
       callee->may_tail_call_itself != 0 || record.frames()[index + 1].pc_is_exact != 0) {
     return out;
   }
   const FrameMeaning& from = frames[index + 1];
-  const LocationReader reader(record, index + 1, *from.unit, from.load_bias, &of_caller);
+  const LocationReader reader(record, index + 1, *from.unit, from.load_bias, from.tls_module,
+                              &of_caller);
   if (caller->callee.empty()) {
     if (!CallsFunction(*caller, from.load_bias, *callee, frames[index].load_bias)) return out;
   } else {
@@ -111,7 +115,7 @@ void AppendFrames(const FrameMeaning& meaning, const RecordView& record, uint32_
     return;
   }
   const FramePlan& plan = unit->frames[meaning.frame];
-  FrameReader reader(record, index, *unit, meaning.load_bias, entry, context);
+  FrameReader reader(record, index, *unit, meaning.load_bias, meaning.tls_module, entry, context);
   for (uint32_t v = 0; v < plan.virtual_count; ++v) {
     const VirtualFrame& source = unit->virtual_frames[plan.first_virtual + v];
     model::Frame frame = base;
@@ -137,7 +141,7 @@ void AppendExpressions(const BuildInput& input, const SitePlan& site, const Reco
                        model::Snapshot& out) {
   if (site.expression_count == 0) return;
   const PlanUnit& unit = input.plan->unit;
-  FrameReader reader(record, 0, unit, input.load_bias, entry, context);
+  FrameReader reader(record, 0, unit, input.load_bias, input.tls_module, entry, context);
   for (uint32_t i = 0; i < site.expression_count; ++i) {
     out.expressions.push_back(reader.Show(unit.variables[site.first_expression + i]));
   }
@@ -162,8 +166,13 @@ Result<model::Snapshot> BuildSnapshot(const BuildInput& input) {
   snapshot.trace = TraceText(header.trace);
   std::vector<FrameMeaning> frames(record.frames().size());
   const std::string& path = input.plan->module_path;
-  frames[0] = {&input.plan->unit,    site.frame, input.load_bias, path.substr(path.rfind('/') + 1),
-               input.plan->build_id, ""};
+  frames[0] = {&input.plan->unit,
+               site.frame,
+               input.load_bias,
+               input.tls_module,
+               path.substr(path.rfind('/') + 1),
+               input.plan->build_id,
+               ""};
   for (size_t i = 1; i < frames.size() && input.resolve_frame; ++i) {
     const FrameRecord& frame = record.frames()[i];
     frames[i] = input.resolve_frame(frame.pc, frame.pc_is_exact != 0);

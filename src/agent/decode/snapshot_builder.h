@@ -19,7 +19,8 @@ struct FrameMeaning {
   const PlanUnit* unit = nullptr;  // nullptr: no debug information, `function` alone is shown
   uint32_t frame = 0;              // index into unit->frames
   uint64_t load_bias = 0;
-  std::string module;  // file name without folders
+  uint64_t tls_module = 0;  // hit::FrameContext
+  std::string module;       // file name without folders
   std::string build_id;
   std::string function;  // from the symbol table, used when unit is nullptr
 };
@@ -27,7 +28,8 @@ struct FrameMeaning {
 struct BuildInput {
   std::span<const uint8_t> record;
   const ProbePlan* plan = nullptr;
-  uint64_t load_bias = 0;  // of the plan's module
+  uint64_t load_bias = 0;   // of the plan's module
+  uint64_t tls_module = 0;  // its number with the dynamic loader
   CaptureLimits limits;
   const RedactionPolicy* redaction = nullptr;  // value patterns are model::RedactsValue's
   // Meaning of the frame at `pc` (runtime). Called for frames after the first.

@@ -44,6 +44,7 @@ void FillHeader(const CaptureRequest& request, RecordHeader& header) {
   header.thread_id = ThreadId();
   header.start_ticks = request.start_ticks;
   header.pad = 0;
+  header.thread_pointer = stillframe_thread_pointer();
   header.span_ticks = 0;
   const ThreadState& thread = t_thread;
   const uint32_t index = thread.trace_index.load(std::memory_order_relaxed) & 1;
@@ -111,6 +112,8 @@ class PlannedFrames {
     out.plan = &caller->unit.frames[0];
     CallerContext(frame, caller->load_bias, out.registers, out.context);
     out.context.entry = Entry(index);
+    out.context.thread_pointer = record_.header().thread_pointer;
+    out.context.tls_module = caller->tls_module;
   }
 
  private:
@@ -130,6 +133,8 @@ class PlannedFrames {
     out.context.load_bias = probe.load_bias;
     out.context.xmm = record_.header().xmm;
     out.context.entry = Entry(0);
+    out.context.thread_pointer = record_.header().thread_pointer;
+    out.context.tls_module = probe.tls_module;
   }
 
   const CaptureRequest& request_;
@@ -140,6 +145,7 @@ class PlannedFrames {
 // What frame `index` + 1 passes to frame `index`, if it is certain that it calls that one.
 void FillEntryValues(PlannedFrames& frames, uint32_t index, Locals& locals, EntryValues& out) {
   out.valid = 0;
+  out.absent = Code::kOk;
   PlannedFrame frame;
   frames.Get(index, frame);
   if (frame.unit == nullptr || frame.plan->uses_entry_values == 0 ||

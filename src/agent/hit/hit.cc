@@ -109,6 +109,8 @@ SF_HIT_INLINE void SetContext(SiteRuntime* site, const ProbeRuntime& probe,
   context.cfa = 0;
   context.cfa_known = CfaOf(site, registers, thread.reader, context.cfa) ? 1 : 0;
   context.load_bias = probe.load_bias;
+  context.thread_pointer = stillframe_thread_pointer();
+  context.tls_module = probe.tls_module;
   context.xmm = nullptr;
 }
 

@@ -82,6 +82,7 @@ struct ProbeRuntime {
   UnitView unit{};
   const SitePlan* sites = nullptr;
   uint64_t load_bias = 0;
+  uint64_t tls_module = 0;  // FrameContext
   CaptureLimits limits;
   uint64_t max_hits = 0;                   // captures, then silent; 0 = no limit
   uint64_t ticks_per_permit = 0;           // rate limit: a second's share of each capture; 0 = none
@@ -149,7 +150,8 @@ struct CallerEntry {
   uint64_t return_address;  // runtime
   uint64_t caller_plan_id;  // goes into FrameRecord
   uint64_t load_bias;
-  UnitView unit;  // frames[0] is the plan
+  uint64_t tls_module;  // FrameContext
+  UnitView unit;        // frames[0] is the plan
 };
 // Where a key's search begins (linear probing from there).
 inline uint32_t CallerHash(uint64_t return_address) {

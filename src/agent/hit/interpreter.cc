@@ -108,6 +108,31 @@ SF_HIT_INLINE bool LoadXmm(const FrameContext& frame, const Insn& insn, uint64_t
   return true;
 }
 
+Code ReasonOf(const EntryValues* entry) {
+  return entry == nullptr || entry->absent == Code::kOk ? Code::kEntryValueUnknown : entry->absent;
+}
+
+// glibc's layout (nptl/descr.h, sysdeps/generic/dl-dtv.h): the thread control block holds the
+// address of the DTV in its second word; DTV entries have 16 bytes, the first word of entry n is
+// the block's address or -1, and that of entry -1 is the number of entries. What __tls_get_addr
+// would do for a block that is not there yet, allocating it, is not done.
+__attribute__((noinline)) Code ThreadLocalBlock(const FrameContext& frame,
+                                                const MemoryReader& memory, uint64_t& block) {
+  constexpr uint64_t kEntryBytes = 16;
+  if (frame.tls_module == 0 || frame.thread_pointer == 0) return Code::kUnsupportedLocation;
+  uint64_t dtv = 0;
+  uint64_t count = 0;
+  if (!memory.read(memory.self, frame.thread_pointer + 8, &dtv, 8) ||
+      !memory.read(memory.self, dtv - kEntryBytes, &count, 8)) {
+    return Code::kUnreadable;
+  }
+  if (frame.tls_module > count) return Code::kThreadLocalNotAllocated;
+  if (!memory.read(memory.self, dtv + kEntryBytes * frame.tls_module, &block, 8)) {
+    return Code::kUnreadable;
+  }
+  return block == 0 || block == ~uint64_t{0} ? Code::kThreadLocalNotAllocated : Code::kOk;
+}
+
 }  // namespace
 
 EvalResult EvaluateWithStack(uint64_t* cells, const Insn* code, uint32_t count,
@@ -149,9 +174,15 @@ EvalResult EvaluateWithStack(uint64_t* cells, const Insn* code, uint32_t count,
       case Op::kXmm:
         if (!LoadXmm(frame, *insn, *++top)) return {0, Code::kNotSaved};
         break;
+      case Op::kThreadLocal: {
+        const Code code_or_ok = ThreadLocalBlock(frame, memory, *++top);
+        if (code_or_ok != Code::kOk) return {0, code_or_ok};
+        *top += static_cast<uint64_t>(insn->imm);
+        break;
+      }
       case Op::kEntryValue:
         if (frame.entry == nullptr || (frame.entry->valid >> insn->a & 1) == 0) {
-          return {0, Code::kOptimizedOut};
+          return {0, ReasonOf(frame.entry)};
         }
         *++top = frame.entry->cells[insn->a];
         break;

@@ -20,7 +20,8 @@ struct StringRef {
 struct EntryValues {
   uint64_t cells[kEntryCells];
   uint32_t valid;  // bit i: cells[i] is known
-  uint32_t pad;
+  Code absent;     // why the others are not; kOk stands for kEntryValueUnknown
+  uint8_t pad[3];
 };
 
 // The machine frame that a program looks at.
@@ -33,6 +34,8 @@ struct FrameContext {
   uint64_t load_bias;                  // of the module whose unit this is
   const uint8_t (*xmm)[16];            // nullptr: not available in this frame
   const EntryValues* entry = nullptr;  // none is known
+  uint64_t thread_pointer = 0;         // of the thread; 0: unknown
+  uint64_t tls_module = 0;             // the module's number with the dynamic loader; 0: no TLS
 };
 
 // Copies size_bytes from the target; false = it cannot be read. Never faults.

@@ -5,6 +5,7 @@ Parameters come as GDB convenience variables: $oracle_pcs (a file with one link 
 $oracle_out (a file). Lines of the output, tab-separated:
   STOP link_pc load_bias
   X xmm0 ... xmm15            hexadecimal
+  T fs_base
   M address bytes
   R level pc valid cfa r0 ... r15    one per machine frame, DWARF order
   F level function line       one per source-level frame of that machine frame, innermost first
@@ -47,6 +48,14 @@ def write_state(frame, program):
     out.write("X\t" + "\t".join("%016x%016x" % (int(v[1]) & MASK, int(v[0]) & MASK)
                                 for v in halves) + "\n")
     rsp = int(frame.read_register("rsp")) & MASK
+    thread = int(frame.read_register("fs_base")) & MASK
+    out.write("T\t%x\n" % thread)
+    write_memory(thread - 256, thread + 64)
+    try:
+        dtv = int.from_bytes(bytes(gdb.selected_inferior().read_memory(thread + 8, 8)), "little")
+        write_memory(dtv - 16, dtv + 64)
+    except gdb.MemoryError:
+        pass  # too early in the program
     for low, high, mode, name in mappings():
         if name == "[stack]":
             write_memory(max(low, rsp - 256), min(high, rsp + 8192))
@@ -105,7 +114,16 @@ SCALARS = (gdb.TYPE_CODE_INT, gdb.TYPE_CODE_CHAR, gdb.TYPE_CODE_BOOL, gdb.TYPE_C
            gdb.TYPE_CODE_PTR, gdb.TYPE_CODE_FLT, gdb.TYPE_CODE_REF, gdb.TYPE_CODE_RVALUE_REF)
 
 
-def write_leaf(path, value, position, bits, kind):
+POINTERS = (gdb.TYPE_CODE_PTR, gdb.TYPE_CODE_REF, gdb.TYPE_CODE_RVALUE_REF)
+
+
+def write_leaf(path, value, position, bits, kind, depth=1):
+    if depth == 0 and kind.code in POINTERS and not value.is_optimized_out and \
+            value.format_string().find("synthetic pointer") >= 0:
+        # It has no value of its own; what it implies is laid out in its place.
+        target = value.dereference() if kind.code == gdb.TYPE_CODE_PTR else value.referenced_value()
+        write_value(path, target, kind.target(), position, 1)
+        return
     try:
         data = scalar_bytes(value, kind)
         if data is None:
@@ -119,7 +137,7 @@ def write_leaf(path, value, position, bits, kind):
 def write_value(path, value, kind, position, depth):
     kind = kind.strip_typedefs()
     if kind.code in SCALARS:
-        write_leaf(path, value, position, 0, kind)
+        write_leaf(path, value, position, 0, kind, depth)
     elif kind.code == gdb.TYPE_CODE_ARRAY and depth < 6:
         low, high = kind.range()
         size = kind.target().sizeof

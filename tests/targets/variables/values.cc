@@ -179,6 +179,68 @@ NOINLINE long Caller(long a, long b) {
   return live + a;
 }
 
+// Arguments whose registers are overwritten: the caller's call site tells them.
+NOINLINE long Overwritten(long first, double rate, int count, const char* name) {
+  static thread_local long seen = 5;
+  seen += count;
+  long sum = 0;
+  for (int i = 0; i < 3; ++i) sum += Opaque(i);
+  Keep(name);
+  sum = Opaque(sum);
+  seen += Opaque(1);
+  return sum + seen;
+}
+
+static NOINLINE long Forward(long first, double rate, int count) {
+  const long result = Overwritten(first, rate, count + 1, "forwarded");
+  return Opaque(result) + 1;
+}
+
+// A function that tail calls itself through another: whoever it returns to did not pass these.
+NOINLINE long Odd(long n, long origin);
+NOINLINE long Even(long n, long origin) {
+  long now = Opaque(n);
+  Keep(now);
+  if (now == 0) return Opaque(1);
+  return Odd(Opaque(now - 1), 70);
+}
+NOINLINE long Odd(long n, long origin) {
+  long now = Opaque(n);
+  Keep(now);
+  if (now == 0) return Opaque(0);
+  return Even(Opaque(now - 1), 80);
+}
+
+// An argument that is not passed at all, because every call says the same.
+static NOINLINE long Unused(long value, long scale, Point by_value) {
+  long result = Opaque(value + by_value.x);
+  Keep(result);
+  return Opaque(result);
+}
+
+// Objects that dissolve into registers, and what refers to them.
+struct Range {
+  int low;
+  int high;
+  INLINE long Span(const int* extra) const {
+    const long width = Opaque(high) - low;
+    const long widened = Opaque(width) + *extra;
+    return widened;
+  }
+};
+INLINE long Sum(const Range& range, const Range* other, double&& rate) {
+  const long first = Opaque(range.low + other->high);
+  return Opaque(first) + range.high + other->low + static_cast<long>(rate);
+}
+NOINLINE long Dissolved(int seed) {
+  const Range range{seed, seed * 3};
+  const Range fixed{4, 9};
+  const int extra = 1 + static_cast<int>(Opaque(seed));
+  long total = range.Span(&extra);
+  total += Sum(range, &fixed, static_cast<double>(extra));
+  return total + fixed.Span(&range.low);
+}
+
 long RunAll(int argc) {
   long total = Integers(argc + 4, 200, static_cast<short>(-argc), 0x123456789abcUL, argc == 1, 'q');
   total += static_cast<long>(Wide(-5 * argc, 0x4000000000000001UL));
@@ -204,6 +266,11 @@ long RunAll(int argc) {
   total += cart.Total(argc);
   total += Shadows(argc + 1);
   total += Caller(argc, 1000);
+  total += Forward(argc + 6, 0.75, argc * 2);
+  total += Overwritten(total, 2.5, 4, "direct");
+  total += Even(argc + 3, 60);
+  total += Unused(argc, 31, {argc + 8, 2});
+  total += Dissolved(argc + 20);
   return total + global_count + hidden_total + anonymous_flag + kShopName[0];
 }
 
