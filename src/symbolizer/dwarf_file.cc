@@ -65,7 +65,7 @@ bool Decompress(Elf_Scn* section, const GElf_Shdr& header, bool gnu_compressed) 
 }
 
 // libdw's own would end the process. Its frames hold nothing that must be given back but memory.
-[[noreturn]] void ThrowOutOfMemory() { throw std::bad_alloc(); }
+__attribute__((noreturn)) void ThrowOutOfMemory() { throw std::bad_alloc(); }
 
 }  // namespace
 

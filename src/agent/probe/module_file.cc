@@ -12,7 +12,6 @@ namespace stillframe::probe {
 namespace {
 
 constexpr uint64_t kPageMask = 4095;
-constexpr uint32_t kMaxSections = 65536;
 constexpr uint64_t kMaxNames = 1 << 20;
 
 template <typename T>
@@ -67,7 +66,7 @@ Status ModuleFile::ReadHeaders(const Mapping& mapping) {
     }
   }
   if (!found) return Status(Code::kCorrupt, mapping.path + " has no segment for its text");
-  if (header.e_shentsize != sizeof(Elf64_Shdr) || header.e_shnum > kMaxSections) return Status();
+  if (header.e_shentsize != sizeof(Elf64_Shdr)) return Status();
   std::vector<Elf64_Shdr> sections(header.e_shnum);
   if (!sections.empty()) {
     SF_RETURN_IF_ERROR(ReadAt(header.e_shoff, {reinterpret_cast<uint8_t*>(sections.data()),
