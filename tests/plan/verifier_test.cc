@@ -104,7 +104,7 @@ TEST(VerifyProgram, AcceptedRandomProgramsRunSafely) {
   const hit::StringRef strings[] = {{"", 0}, {"abc", 3}};
   uint64_t registers[kRegisterCount] = {};
   uint8_t xmm[kXmmCount][16] = {};
-  const hit::FrameContext frame{registers, 0xffff, 1, {}, 0x1000, 0, xmm, nullptr};
+  const hit::FrameContext frame{registers, 0xffff, 1, {}, 0x1000, 0, xmm, nullptr, 0, 0};
   const hit::MemoryReader memory{[](void*, uint64_t address, void* out, uint32_t size_bytes) {
                                    std::memset(out, static_cast<int>(address), size_bytes);
                                    return address % 3 != 0;

@@ -24,18 +24,19 @@ struct EntryValues {
   uint8_t pad[3];
 };
 
-// The machine frame that a program looks at.
+// The machine frame that a program looks at. No initializers: Clang compiles the constructor that
+// they make outside of the hit path's rules.
 struct FrameContext {
   const uint64_t* registers;  // kRegisterCount cells in DWARF order
   uint32_t valid_registers;   // bit i: registers[i] is known in this frame
   uint8_t cfa_known;
   uint8_t pad[3];
   uint64_t cfa;
-  uint64_t load_bias;                  // of the module whose unit this is
-  const uint8_t (*xmm)[16];            // nullptr: not available in this frame
-  const EntryValues* entry = nullptr;  // none is known
-  uint64_t thread_pointer = 0;         // of the thread; 0: unknown
-  uint64_t tls_module = 0;             // the module's number with the dynamic loader; 0: no TLS
+  uint64_t load_bias;        // of the module whose unit this is
+  const uint8_t (*xmm)[16];  // nullptr: not available in this frame
+  const EntryValues* entry;  // nullptr: none is known
+  uint64_t thread_pointer;   // of the thread; 0: unknown
+  uint64_t tls_module;       // the module's number with the dynamic loader; 0: no TLS
 };
 
 // Copies size_bytes from the target; false = it cannot be read. Never faults.

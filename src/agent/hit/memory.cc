@@ -27,10 +27,11 @@ constexpr uint64_t kRedZoneBytes = 128;
 uint64_t AsArgument(const void* pointer) { return reinterpret_cast<uint64_t>(pointer); }
 
 // The descriptor is still the one we opened: the host may have closed it and got the number again.
-__attribute__((noinline)) bool MemoryFileIsOurs(int fd) {
+__attribute__((noinline)) bool MemoryFileIsOurs() {
   struct stat& found = t_thread.memory_file;
-  if (stillframe_syscall(SYS_fstat, static_cast<uint64_t>(fd), AsArgument(&found), 0, 0, 0, 0) !=
-      0) {
+  const int fd = g_process.memory_fd.load(std::memory_order_relaxed);
+  if (fd < 0 || stillframe_syscall(SYS_fstat, static_cast<uint64_t>(fd), AsArgument(&found), 0, 0,
+                                   0, 0) != 0) {
     return false;
   }
   return found.st_dev == g_process.memory_device.load(std::memory_order_relaxed) &&
@@ -54,10 +55,10 @@ int64_t VmRead(const IoVec* local, const IoVec* remote, uint32_t count) {
   return got < 0 ? 0 : got;
 }
 
-// Not inlined: its buffer would cost every caller its stack.
+// The number is asked for twice, so that it need not be kept on the stack meanwhile.
 __attribute__((noinline)) uint32_t FileRead(uint64_t address, void* out, uint32_t size_bytes) {
+  if (!MemoryFileIsOurs()) return 0;
   const int fd = g_process.memory_fd.load(std::memory_order_relaxed);
-  if (fd < 0 || !MemoryFileIsOurs(fd)) return 0;
   const int64_t got = stillframe_syscall(SYS_pread64, static_cast<uint64_t>(fd), AsArgument(out),
                                          size_bytes, address, 0, 0);
   return got < 0 ? 0 : static_cast<uint32_t>(got);
