@@ -45,7 +45,7 @@ void FillHeader(const CaptureRequest& request, RecordHeader& header) {
   header.start_ticks = request.start_ticks;
   header.pad = 0;
   header.thread_pointer = stillframe_thread_pointer();
-  header.span_ticks = 0;
+  header.span_ticks = request.span_ticks;
   const ThreadState& thread = t_thread;
   const uint32_t index = thread.trace_index.load(std::memory_order_relaxed) & 1;
   CopyWords(&header.trace, &thread.traces[index], sizeof(TraceContextRecord) / 8);

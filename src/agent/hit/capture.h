@@ -18,7 +18,8 @@ struct CaptureRequest {
   uint32_t site_index;
   const RegisterFile* registers;
   uint64_t start_ticks;
-  uint64_t* cells;  // as EvaluateWithStack wants them
+  uint64_t span_ticks;  // of the span that ends here; else 0
+  uint64_t* cells;      // as EvaluateWithStack wants them
 };
 // Fills the slot's record completely but for `sequence`.
 void Capture(const CaptureRequest& request, FastReader& reader, const ring::Slot& slot);

@@ -196,27 +196,43 @@ void CountTime(CounterShard& shard, uint64_t ticks, uint32_t weight) {
   shard.histogram[bucket < 31 ? bucket : 31].fetch_add(weight, kRelaxed);
 }
 
-// The hit passed its condition: limits, slot, record. Off the way of declined hits.
-__attribute__((noinline)) Counter TryCapture(const SiteProbe& entry, const RegisterFile* registers,
-                                             CounterShard& shard) {
+// Before what was captured can be taken, so that a taken record is never ahead of the sum.
+SF_HIT_INLINE void CountCaptured(ThreadState& thread, CounterShard& shard) {
+  thread.open = nullptr;
+  Count(thread, shard, kCaptured);
+}
+
+Counter EndCapture(CounterShard& shard, uint64_t start) {
+  const uint64_t now = stillframe_read_ticks();
+  CountTime(shard, now - start, 1);
+  ChargeBudget(now - start, now);
+  return kCaptured;
+}
+
+// What follows is off the way of declined hits.
+
+// A permit is there: slot, record. `span_ticks`: 0 but for spans.
+__attribute__((noinline)) Counter MakeRecord(const SiteProbe& entry, const RegisterFile* registers,
+                                             CounterShard& shard, uint64_t start,
+                                             uint64_t span_ticks) {
   ProbeRuntime& probe = *entry.probe;
-  const uint64_t start = stillframe_read_ticks();
-  const Counter permit = TakePermit(probe, start);
-  if (permit != kCaptured) return permit;
   ring::Slot slot;
   if (!ring::Acquire(slot)) {
     ReturnPermit(probe);
     return kRingFull;
   }
-  Capture({&probe, entry.site_index, registers, start, t_thread.cells}, t_thread.reader, slot);
-  // Counted before it can be taken, so that a taken record is never ahead of the sum.
-  t_thread.open = nullptr;
-  Count(t_thread, shard, kCaptured);
+  Capture({&probe, entry.site_index, registers, start, span_ticks, t_thread.cells}, t_thread.reader,
+          slot);
+  CountCaptured(t_thread, shard);
   ring::Commit(slot);
-  const uint64_t now = stillframe_read_ticks();
-  CountTime(shard, now - start, 1);
-  ChargeBudget(now - start, now);
-  return kCaptured;
+  return EndCapture(shard, start);
+}
+
+__attribute__((noinline)) Counter TryCapture(const SiteProbe& entry, const RegisterFile* registers,
+                                             CounterShard& shard) {
+  const uint64_t start = stillframe_read_ticks();
+  const Counter permit = TakePermit(*entry.probe, start);
+  return permit == kCaptured ? MakeRecord(entry, registers, shard, start, 0) : permit;
 }
 
 __attribute__((noinline)) Counter TryLog(SiteRuntime* site, const SiteProbe& entry,
@@ -233,13 +249,9 @@ __attribute__((noinline)) Counter TryLog(SiteRuntime* site, const SiteProbe& ent
     ReturnPermit(probe);
     return outcome;
   }
-  thread.open = nullptr;
-  Count(thread, shard, kCaptured);
+  CountCaptured(thread, shard);
   ring::CommitLight(record);
-  const uint64_t now = stillframe_read_ticks();
-  CountTime(shard, now - start, 1);
-  ChargeBudget(now - start, now);
-  return kCaptured;
+  return EndCapture(shard, start);
 }
 
 // kCaptured: there is nothing to be counted.
@@ -253,6 +265,7 @@ __attribute__((noinline)) Counter StartSpan(SiteRuntime* site, const SiteProbe& 
   return kCaptured;
 }
 
+// The same when no span was begun.
 __attribute__((noinline)) Counter FinishSpan(SiteRuntime* site, const SiteProbe& entry,
                                              const RegisterFile* registers, CounterShard& shard) {
   ProbeRuntime& probe = *entry.probe;
@@ -266,24 +279,26 @@ __attribute__((noinline)) Counter FinishSpan(SiteRuntime* site, const SiteProbe&
     return kCaptured;
   }
   const Counter permit = TakeLogPermit(probe, now);
-  if (permit != kCaptured) return permit;
-  ring::Slot slot;
-  if (!ring::Acquire(slot)) {
-    ReturnPermit(probe);
-    return kRingFull;
-  }
-  Capture({&probe, entry.site_index, registers, now, thread.cells}, thread.reader, slot);
-  reinterpret_cast<RecordHeader*>(slot.data)->span_ticks = now - begun;
-  thread.open = nullptr;
-  Count(thread, shard, kCaptured);
-  ring::Commit(slot);
-  const uint64_t end = stillframe_read_ticks();
-  CountTime(shard, end - now, 1);
-  ChargeBudget(end - now, end);
-  return kCaptured;
+  return permit == kCaptured ? MakeRecord(entry, registers, shard, now, now - begun) : permit;
 }
 
-// Off the way of declined hits.
+// The measured value as a double's bits; false when it cannot be had.
+bool ReadMeasured(const ProbeRuntime& probe, const MeasureSite& measure, ThreadState& thread,
+                  uint64_t& f64_bits) {
+  EvalResult result = RunCondition(probe, measure.program);
+  if (result.error == Code::kNotSaved) result = RunConditionWithXmm(probe, measure.program);
+  if (result.error != Code::kOk) return false;
+  uint64_t bits = result.value;
+  if (measure.in_memory != 0) {
+    bits = 0;
+    if (!thread.memory.read(thread.memory.self, result.value, &bits, measure.size_bytes)) {
+      return false;
+    }
+  }
+  f64_bits = ToFloat64(bits, measure.size_bytes, measure.format);
+  return true;
+}
+
 __attribute__((noinline)) Counter TryMeasure(SiteRuntime* site, const SiteProbe& entry,
                                              const RegisterFile* registers, CounterShard& shard) {
   ProbeRuntime& probe = *entry.probe;
@@ -292,28 +307,14 @@ __attribute__((noinline)) Counter TryMeasure(SiteRuntime* site, const SiteProbe&
   const Counter permit = TakeLogPermit(probe, start);
   if (permit != kCaptured) return permit;
   SetContext(site, probe, *registers, thread);
-  const MeasureSite& measure = probe.measure[entry.site_index];
-  EvalResult result = RunCondition(probe, measure.program);
-  if (result.error == Code::kNotSaved) result = RunConditionWithXmm(probe, measure.program);
-  uint64_t bits = result.value;
-  if (result.error == Code::kOk && measure.in_memory != 0) {
-    bits = 0;
-    if (!thread.memory.read(thread.memory.self, result.value, &bits, measure.size_bytes)) {
-      result.error = Code::kUnreadable;
-    }
-  }
   DistributionShard& share = probe.distribution[thread.shard_plus_one - 1];
-  if (result.error != Code::kOk ||
-      !Record(share, ToFloat64(bits, measure.size_bytes, measure.format))) {
+  uint64_t bits = 0;
+  if (!ReadMeasured(probe, probe.measure[entry.site_index], thread, bits) || !Record(share, bits)) {
     ReturnPermit(probe);
     return kConditionError;
   }
-  thread.open = nullptr;
-  Count(thread, shard, kCaptured);
-  const uint64_t now = stillframe_read_ticks();
-  CountTime(shard, now - start, 1);
-  ChargeBudget(now - start, now);
-  return kCaptured;
+  CountCaptured(thread, shard);
+  return EndCapture(shard, start);
 }
 
 SF_HIT_INLINE Counter Decide(SiteRuntime* site, const SiteProbe& entry,
@@ -331,9 +332,7 @@ SF_HIT_INLINE Counter Decide(SiteRuntime* site, const SiteProbe& entry,
       const Counter permit = TakeLogPermit(probe, stillframe_read_ticks());
       if (permit != kCaptured) return permit;
     }
-    CounterShard& shard = *thread.open;
-    thread.open = nullptr;
-    Count(thread, shard, kCaptured);
+    CountCaptured(thread, *thread.open);
     return kCaptured;
   }
   if (probe.action == Action::kBeginSpan) return StartSpan(site, entry, registers);
