@@ -7,6 +7,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -79,8 +80,8 @@ class TracepointStore {
     std::vector<model::SiteStatus> sites;  // of the last arming, also when it is over
     hit::CounterSums retired_sums{};       // of probes freed already
     uint64_t retired_counted = 0;          // captures among them that leave no record
-    hit::DistributionSums retired_distribution;
-    uint64_t captured_before = 0;  // captures of earlier revisions
+    std::unique_ptr<hit::DistributionSums> retired_distribution;  // of a DISTRIBUTION; 6 KB
+    uint64_t captured_before = 0;                                 // captures of earlier revisions
     uint64_t admitted = 0;         // snapshots of this revision let through
     uint64_t over_limit = 0;       // and thrown away
     uint64_t fast_ticks_seen = 0;  // at the last look at the budget
@@ -89,7 +90,15 @@ class TracepointStore {
     int64_t expires_ns = 0;        // CLOCK_MONOTONIC; 0 = never
   };
 
-  using Plans = std::vector<std::pair<const LoadedModule*, ProbePlan>>;
+  // Of a tracepoint in one module.
+  struct ModulePlan {
+    const LoadedModule* module = nullptr;
+    ProbePlan plan;
+    std::vector<hit::MeasureSite> measure;  // of a DISTRIBUTION, by site
+  };
+  using Plans = std::vector<ModulePlan>;
+  // To an instruction near one that allows no jump.
+  using Step = std::optional<LinkAddress> (*)(SymbolModule& module, LinkAddress site);
 
   Status Prepare();  // installer, unwind tables; once, at the first tracepoint
   void MeasureHits();
@@ -97,27 +106,30 @@ class TracepointStore {
   void ForgetUnloaded(const std::vector<LoadedModule>& now);
   // Our patches went with the old copy of a module that is in the list as before.
   bool WasReloaded(const LoadedModule& module) const;
-  std::vector<std::string> ThrownTypes(const std::string& type);
-  void PrepareThrowers();
+  // Arming (tracepoint_arming.cc).
   void Arm(Active& active);
   void CompileAndArm(Active& active);
-  void ArmIn(Active& active, const LoadedModule& module, ProbePlan plan, const SpanRole& span = {});
-  // The plans of a SPAN's other end.
-  Status CompileEnds(const Active& active, const Plans& begins, Plans& ends);
-  void ArmSpan(Active& active, Plans begins, Plans ends);
-  // Exits of a function that no jump fits are tried one or a few instructions earlier.
-  void ArmBefore(Active& active, const LoadedModule& module, const ModuleProbe& probe,
-                 const SpanRole& role);
-  // Sites of the probe that no jump fits are tried one or a few instructions later.
-  void ArmBehind(Active& active, const LoadedModule& module, const ModuleProbe& probe, int tries);
   Status CompileEverywhere(const Active& active, Plans& plans);
   Status CompileEverywhere(const Active& active, bool name_near_files, Plans& plans);
+  static Result<ModulePlan> CompileIn(const model::TracepointSpec& spec, const PlanRequest& request,
+                                      SymbolModule& opened, const LoadedModule& module);
+  // The plans of a SPAN's other end.
+  Status CompileEnds(const Active& active, const Plans& begins, Plans& ends);
+  std::vector<std::string> ThrownTypes(const std::string& type);
+  void PrepareCallers(const model::TracepointSpec& spec, const Plans& plans);
+  void PrepareThrowers();
+  const ModuleProbe& ArmIn(Active& active, ModulePlan plan, const SpanRole& span);
+  // Sites that no jump fits are tried one or a few instructions away.
+  void ArmNear(Active& active, ModulePlan plan, const SpanRole& span, Step step);
+  void ArmSpan(Active& active, Plans begins, Plans ends);
+  void ConcludeArming(Active& active);
   void TakeOut(Active& active);
   void UpdateGuard();
+  void SetState(Active& active, model::State state, const Status& why);
+  // Counts and costs (tracepoint_counts.cc).
   void CheckBudget();
   void Pause(Active& active, double percent);
   void Resume(Active& active);
-  void SetState(Active& active, model::State state, const Status& why);
   // Live, retired and freed probes of the tracepoint together.
   hit::CounterSums Sums(const Active& active) const;
   hit::DistributionSums Distribution(const Active& active) const;

@@ -1,0 +1,313 @@
+// Of the store: from a tracepoint to plans, and from plans to probes in force.
+#include <algorithm>
+#include <new>
+#include <set>
+
+#include "agent/log_message.h"
+#include "agent/measure_plan.h"
+#include "agent/next_instruction.h"
+#include "agent/span_plan.h"
+#include "agent/tracepoint_store.h"
+#include "base/log.h"
+#include "symbolizer/path_match.h"
+
+namespace stillframe::agent {
+namespace {
+
+constexpr uint32_t kCallerLevels = 5;  // frames 1 to 4 show variables, which 1 to 5 pass on
+constexpr uint32_t kMaxPreparedCallers = 128;
+constexpr uint32_t kMaxPreparedThrowers = 64;
+constexpr int kMaxInstructionsAway = 3;
+
+// What this agent does not do yet is refused by name.
+Status CheckSupported(const model::TracepointSpec& spec) {
+  const auto refuse = [](const std::string& what) {
+    return Status(Code::kUnsupported, what + " not supported by this version of the agent");
+  };
+  if (spec.kind == model::Kind::kSpan && spec.location.function.empty() &&
+      (spec.location.file.empty() || spec.end_location.file.empty())) {
+    return refuse("spans between other places than two lines are");
+  }
+  if (!spec.location.exception.empty()) {
+    if (spec.kind != model::Kind::kSnapshot && spec.kind != model::Kind::kCounter) {
+      return refuse("throws can only be SNAPSHOT or COUNTER; other kinds are");
+    }
+    if (!spec.condition.empty() || !spec.expressions.empty()) {
+      return refuse("conditions and expressions over a thrown object are");
+    }
+  }
+  if (!spec.selector.trace_id.empty()) return refuse("trace-scoped tracepoints are");
+  return Status();
+}
+
+PlanRequest MakeRequest(const model::TracepointSpec& spec, const model::LogTemplate& log,
+                        uint32_t bytes_per_snapshot) {
+  const model::Capture& capture = spec.capture;
+  const bool is_log = spec.kind == model::Kind::kLog;  // of the frames only its own place
+  return PlanRequest{
+      .file = spec.location.file,
+      .line = spec.location.line,
+      .function = spec.location.function,
+      .address =
+          spec.location.address ? std::optional(LinkAddress(*spec.location.address)) : std::nullopt,
+      .thrown = {},
+      .line_addresses = {},
+      .own_code_only = false,
+      .condition = spec.condition,
+      .expressions = ExpressionsOf(log, spec),
+      .limits = {.frames = is_log ? 1 : capture.frames,
+                 .local_frames = is_log ? 0 : capture.local_frames,
+                 .depth = capture.depth,
+                 .items = capture.items,
+                 .string_bytes = capture.string_bytes,
+                 .bytes = std::min(capture.bytes, bytes_per_snapshot)},
+  };
+}
+
+bool IsMeant(const model::Location& location, const LoadedModule& module, bool is_executable) {
+  if (location.module.empty()) return !location.address || is_executable;
+  return module.build_id == location.module || HasPathSuffix(module.path, location.module);
+}
+
+// Which of two failures says more: the file's own problem over "not in this module". That the
+// executable itself has no debug information weighs more than that a library lacks the file.
+int Weight(Code code, bool is_executable) {
+  if (code == Code::kFileNotFound || code == Code::kFunctionNotFound) return 1;
+  if (code == Code::kNoDebugInfo || code == Code::kBuildMismatch) return is_executable ? 2 : 0;
+  return 3;
+}
+
+}  // namespace
+
+Status TracepointStore::CompileEverywhere(const Active& active, Plans& plans) {
+  Status status = CompileEverywhere(active, false, plans);
+  // Most modules lack the file: only when all do are they asked again for similar names.
+  if (status.code() == Code::kFileNotFound) status = CompileEverywhere(active, true, plans);
+  return status;
+}
+
+Status TracepointStore::CompileEverywhere(const Active& active, bool name_near_files,
+                                          Plans& plans) {
+  SF_ASSIGN_OR_RETURN(const model::LogTemplate log, ReadLogTemplate(active.desired.spec));
+  PlanRequest request = MakeRequest(active.desired.spec, log, options_.bytes_per_snapshot);
+  request.name_near_files = name_near_files;
+  request.own_code_only = active.desired.spec.kind == model::Kind::kSpan;
+  if (!active.desired.spec.location.exception.empty()) {
+    request.thrown = ThrownTypes(active.desired.spec.location.exception);
+    ++request.limits.frames;  // the runtime's own is not shown
+    ++request.limits.local_frames;
+  }
+  Status worst;
+  int weight = -1;
+  for (const LoadedModule& module : modules_) {
+    if (module.is_agent || module.is_vdso || module.text.empty()) continue;
+    if (!IsMeant(active.desired.spec.location, module, &module == &modules_.front())) continue;
+    auto opened = symbolizer_->OpenModule(module.path, module.build_id);
+    Status status = opened.status();
+    if (opened.ok()) {
+      auto plan = CompileIn(active.desired.spec, request, **opened, module);
+      status = NameLogMessage(plan.status(), log);
+      if (plan.ok()) plans.push_back(std::move(*plan));
+    }
+    if (!status.ok()) LogDebug(module.path + ": " + status.ToString());
+    if (status.ok()) continue;
+    const int says = Weight(status.code(), &module == &modules_.front());
+    if (says > weight) worst = status.WithContext(module.FileName());
+    weight = std::max(weight, says);
+  }
+  if (!plans.empty()) return Status();
+  if (weight < 0 && !active.desired.spec.location.module.empty()) {
+    return Status(Code::kFileNotFound,
+                  "no module '" + active.desired.spec.location.module + "' is loaded");
+  }
+  return worst;
+}
+
+Result<TracepointStore::ModulePlan> TracepointStore::CompileIn(const model::TracepointSpec& spec,
+                                                               const PlanRequest& request,
+                                                               SymbolModule& opened,
+                                                               const LoadedModule& module) {
+  ModulePlan compiled;
+  compiled.module = &module;
+  SF_ASSIGN_OR_RETURN(compiled.plan, opened.Compile(request));
+  if (spec.kind == model::Kind::kDistribution) {
+    SF_ASSIGN_OR_RETURN(compiled.measure, MakeMeasureSites(compiled.plan));
+  }
+  if (spec.kind == model::Kind::kSpan) DropVariables(compiled.plan);
+  return compiled;
+}
+
+// The type may be defined, or only known, in any module.
+std::vector<std::string> TracepointStore::ThrownTypes(const std::string& type) {
+  if (type == "*") return {type};
+  std::set<std::string> names;
+  for (const LoadedModule& module : modules_) {
+    if (module.is_agent || module.is_vdso) continue;
+    auto opened = symbolizer_->OpenModule(module.path, module.build_id);
+    if (!opened.ok()) continue;
+    for (std::string& name : (*opened)->TypeInfoNames(type)) names.insert(std::move(name));
+  }
+  // No symbol and no plain name: nothing matches.
+  if (names.empty()) names.insert(type);
+  return {names.begin(), names.end()};
+}
+
+// Who throws, so that the first hit has their values too.
+void TracepointStore::PrepareThrowers() {
+  uint32_t left = kMaxPreparedThrowers;
+  for (const LoadedModule& module : modules_) {
+    if (module.is_agent || module.is_vdso || left == 0) continue;
+    auto opened = symbolizer_->OpenModule(module.path, module.build_id);
+    if (!opened.ok() || !(*opened)->debug_status().ok()) continue;
+    for (const LinkAddress after : (*opened)->CallersOfImport("__cxa_throw", left)) {
+      callers_.PrepareCaller(module, after, kCallerLevels - 1, kMaxPreparedCallers);
+      if (left > 0) --left;
+    }
+  }
+}
+
+void TracepointStore::Arm(Active& active) {
+  try {
+    CompileAndArm(active);
+  } catch (const std::bad_alloc&) {
+    TakeOut(active);
+    SetState(active, model::State::kError, Status(Code::kOverLimit, "no memory for the probe"));
+  }
+}
+
+void TracepointStore::CompileAndArm(Active& active) {
+  const model::TracepointSpec& spec = active.desired.spec;
+  active.sites.clear();
+  Status status = CheckSupported(spec);
+  if (status.ok()) status = Prepare();
+  if (!status.ok()) return SetState(active, model::State::kError, status);
+  if (spec.kind == model::Kind::kLog && !hit::HasStreams() && hit::PrepareStreams().ok()) {
+    MeasureHits();
+  }
+  Plans plans, ends;
+  status = CompileEverywhere(active, plans);
+  if (status.ok() && spec.kind == model::Kind::kSpan) status = CompileEnds(active, plans, ends);
+  if (!status.ok()) {
+    // The file may come with a library that is not loaded yet.
+    const bool may_come =
+        status.code() == Code::kFileNotFound || status.code() == Code::kFunctionNotFound;
+    return SetState(active, may_come ? model::State::kPending : model::State::kError, status);
+  }
+  if (spec.kind == model::Kind::kSnapshot) PrepareCallers(spec, plans);
+  if (spec.kind == model::Kind::kSpan) {
+    ArmSpan(active, std::move(plans), std::move(ends));
+  } else {
+    for (ModulePlan& plan : plans) ArmNear(active, std::move(plan), {}, NextOfSameLine);
+  }
+  ConcludeArming(active);
+}
+
+// So that the first hit has the values of these frames too.
+void TracepointStore::PrepareCallers(const model::TracepointSpec& spec, const Plans& plans) {
+  for (const ModulePlan& plan : plans) {
+    if (plan.plan.sites.empty()) continue;
+    callers_.Prepare(*plan.module, plan.plan.sites[0].address, kCallerLevels,
+                     kMaxPreparedCallers);
+  }
+  if (!spec.location.exception.empty()) PrepareThrowers();
+  callers_.Publish();
+}
+
+void TracepointStore::ConcludeArming(Active& active) {
+  size_t armed = 0;
+  Status refusal;
+  for (const auto& probe : active.probes) {
+    armed += probe->armed_sites();
+    if (refusal.ok()) refusal = probe->refusal();
+    active.sites.insert(active.sites.end(), probe->sites().begin(), probe->sites().end());
+  }
+  if (armed != 0) return SetState(active, model::State::kArmed, Status());
+  TakeOut(active);
+  SetState(active, model::State::kError,
+           refusal.ok() ? Status(Code::kLineHasNoCode, "no site to arm") : refusal);
+}
+
+Status TracepointStore::CompileEnds(const Active& active, const Plans& begins, Plans& ends) {
+  const model::TracepointSpec& spec = active.desired.spec;
+  if (spec.location.function.empty()) {
+    Active end;
+    end.desired = active.desired;
+    end.desired.spec.location = spec.end_location;
+    end.desired.spec.condition.clear();
+    return CompileEverywhere(end, ends).WithContext("endLocation");
+  }
+  for (const ModulePlan& begin : begins) {
+    const LoadedModule& module = *begin.module;
+    SF_ASSIGN_OR_RETURN(SymbolModule* const opened,
+                        symbolizer_->OpenModule(module.path, module.build_id));
+    PlanRequest request = MakeRequest(spec, {}, options_.bytes_per_snapshot);
+    request.condition.clear();
+    SF_ASSIGN_OR_RETURN(request.line_addresses, FunctionExits(*opened, begin.plan));
+    if (request.line_addresses.empty()) {
+      return Status(Code::kLineHasNoCode, "the function never returns");
+    }
+    SF_ASSIGN_OR_RETURN(ModulePlan end, CompileIn(spec, request, *opened, module));
+    ends.push_back(std::move(end));
+  }
+  return Status();
+}
+
+const ModuleProbe& TracepointStore::ArmIn(Active& active, ModulePlan plan, const SpanRole& span) {
+  auto probe = std::make_unique<ModuleProbe>(
+      active.desired.id, next_probe_id_++, std::move(plan.plan), std::move(plan.measure), span,
+      *plan.module, active.desired.spec, options_.ticks_per_second);
+  by_id_[probe->id()] = probe.get();
+  // In the list before it is armed: hits may then use it, so nothing may destroy it.
+  active.probes.push_back(std::move(probe));
+  active.probes.back()->Arm(*sites_);
+  return *active.probes.back();
+}
+
+// Ends first: a span that begins finds them.
+void TracepointStore::ArmSpan(Active& active, Plans begins, Plans ends) {
+  std::set<std::string> functions;
+  const auto names = [&functions](const ModulePlan& plan) {
+    for (const SitePlan& site : plan.plan.sites) {
+      functions.insert(plan.plan.unit.strings[site.function]);
+    }
+  };
+  for (const ModulePlan& plan : begins) names(plan);
+  const bool by_function = !active.desired.spec.location.function.empty();
+  const size_t begun_in = functions.size();
+  for (const ModulePlan& plan : ends) names(plan);
+  SpanRole role;
+  role.id = next_span_id_++;
+  role.any_frame = !by_function && functions.size() != begun_in;
+  role.ends = true;
+  for (ModulePlan& plan : ends) {
+    // A function's exits are exact; what comes before one leads to it.
+    ArmNear(active, std::move(plan), role, by_function ? PreviousInSequence : NextOfSameLine);
+  }
+  role.ends = false;
+  for (ModulePlan& plan : begins) ArmNear(active, std::move(plan), role, NextOfSameLine);
+}
+
+void TracepointStore::ArmNear(Active& active, ModulePlan plan, const SpanRole& span, Step step) {
+  const model::TracepointSpec& spec = active.desired.spec;
+  const LoadedModule& module = *plan.module;
+  const ModuleProbe* probe = &ArmIn(active, std::move(plan), span);
+  // An address is meant exactly.
+  for (int away = 0; away < kMaxInstructionsAway && !spec.location.address; ++away) {
+    auto opened = symbolizer_->OpenModule(module.path, module.build_id);
+    const auto log = ReadLogTemplate(spec);
+    if (!opened.ok() || !log.ok()) return;
+    PlanRequest request = MakeRequest(spec, *log, options_.bytes_per_snapshot);
+    if (span.ends) request.condition.clear();  // it held where the span began
+    for (const model::SiteStatus& site : probe->sites()) {
+      if (!site.reason.starts_with(CodeName(Code::kUnsafeSite))) continue;
+      const auto near = step(**opened, LinkAddress(site.address));
+      if (near) request.line_addresses.push_back(*near);
+    }
+    if (request.line_addresses.empty()) return;
+    auto moved = CompileIn(spec, request, **opened, module);
+    if (!moved.ok()) return;
+    probe = &ArmIn(active, std::move(*moved), span);
+  }
+}
+
+}  // namespace stillframe::agent
