@@ -15,14 +15,7 @@
 namespace stillframe::hit {
 namespace {
 
-Insn I(Op op, int64_t imm = 0, uint8_t a = 0, uint8_t b = 0) {
-  Insn insn;
-  insn.op = op;
-  insn.a = a;
-  insn.b = b;
-  insn.imm = imm;
-  return insn;
-}
+Insn I(Op op, int64_t imm = 0, uint8_t a = 0, uint8_t b = 0) { return MakeInsn(op, imm, a, b); }
 
 struct Item {
   std::string name;

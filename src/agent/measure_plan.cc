@@ -9,19 +9,10 @@
 namespace stillframe::agent {
 namespace {
 
-Insn MakeInsn(Op op, uint8_t a, uint8_t b, int64_t imm) {
-  Insn insn;
-  insn.op = op;
-  insn.a = a;
-  insn.b = b;
-  insn.imm = imm;
-  return insn;
-}
-
 Program Append(PlanUnit& unit, const Insn& insn) {
   const Program program{static_cast<uint32_t>(unit.code.size()), 2};
   unit.code.push_back(insn);
-  unit.code.push_back(MakeInsn(Op::kReturn, 0, 0, 0));
+  unit.code.push_back(MakeInsn(Op::kReturn));
   return program;
 }
 
@@ -59,14 +50,14 @@ Code ReadLocation(PlanUnit& unit, const Location& location, hit::MeasureSite& si
       return Code::kOk;
     case LocationKind::kXmm:
       site.program =
-          Append(unit, MakeInsn(Op::kXmm, location.reg, site.size_bytes <= 4 ? 4 : 8, 0));
+          Append(unit, MakeInsn(Op::kXmm, 0, location.reg, site.size_bytes <= 4 ? 4 : 8));
       return Code::kOk;
     case LocationKind::kBytes: {
       const std::string& bytes = unit.strings[location.bytes];
       int64_t value = 0;
       if (bytes.size() < site.size_bytes) return Code::kUnsupportedLocation;
       std::memcpy(&value, bytes.data(), site.size_bytes);
-      site.program = Append(unit, MakeInsn(Op::kConst, 0, 0, value));
+      site.program = Append(unit, MakeInsn(Op::kConst, value));
       return Code::kOk;
     }
     case LocationKind::kUnavailable:
@@ -105,7 +96,7 @@ Result<std::vector<hit::MeasureSite>> MakeMeasureSites(ProbePlan& plan) {
       any = true;
     } else {
       reason = code;
-      measure.program = Append(plan.unit, MakeInsn(Op::kFail, static_cast<uint8_t>(code), 0, 0));
+      measure.program = Append(plan.unit, MakeInsn(Op::kFail, 0, static_cast<uint8_t>(code)));
     }
     sites.push_back(measure);
   }

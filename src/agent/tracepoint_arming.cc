@@ -206,8 +206,7 @@ void TracepointStore::CompileAndArm(Active& active) {
 void TracepointStore::PrepareCallers(const model::TracepointSpec& spec, const Plans& plans) {
   for (const ModulePlan& plan : plans) {
     if (plan.plan.sites.empty()) continue;
-    callers_.Prepare(*plan.module, plan.plan.sites[0].address, kCallerLevels,
-                     kMaxPreparedCallers);
+    callers_.Prepare(*plan.module, plan.plan.sites[0].address, kCallerLevels, kMaxPreparedCallers);
   }
   if (!spec.location.exception.empty()) PrepareThrowers();
   callers_.Publish();

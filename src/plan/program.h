@@ -98,6 +98,15 @@ struct Insn {
 };
 static_assert(sizeof(Insn) == 16);
 
+constexpr Insn MakeInsn(Op op, int64_t imm = 0, uint8_t a = 0, uint8_t b = 0) {
+  Insn insn;
+  insn.op = op;
+  insn.a = a;
+  insn.b = b;
+  insn.imm = imm;
+  return insn;
+}
+
 // A slice of PlanUnit::code; count == 0 means "no program".
 struct Program {
   uint32_t first = 0;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "symbolizer/byte_reader.h"
@@ -61,19 +62,11 @@ void ClassIndex::AddSymbol(std::string_view name, uint64_t address, uint64_t siz
 }
 
 void ClassIndex::ReadSymbols(const ElfFile& file, const ElfSection& table) {
-  if (table.link >= file.sections().size()) return;
-  const auto symbols = file.ReadSection(table);
-  const auto strings = file.ReadSection(file.sections()[table.link]);
-  if (!symbols.ok() || !strings.ok()) return;
-  for (size_t at = 0; at + sizeof(Elf64_Sym) <= symbols->size(); at += sizeof(Elf64_Sym)) {
-    Elf64_Sym raw;
-    memcpy(&raw, symbols->data() + at, sizeof raw);
-    if (raw.st_shndx == SHN_UNDEF || raw.st_value == 0) continue;
-    if (raw.st_value > UINT64_MAX - raw.st_size) continue;
-    const std::string_view name = ByteReader(*strings, raw.st_name).CString();
-    if (name.starts_with("_Z"))
-      AddSymbol(name.substr(0, name.find('@')), raw.st_value, raw.st_size);
-  }
+  ForEachElfSymbol(file, table, [this](const Elf64_Sym& raw, std::string_view name) {
+    const bool defined = raw.st_shndx != SHN_UNDEF && raw.st_value != 0;
+    if (!defined || raw.st_value > UINT64_MAX - raw.st_size) return;
+    if (name.starts_with("_Z")) AddSymbol(name, raw.st_value, raw.st_size);
+  });
 }
 
 const ClassIndex::TypeInfo* ClassIndex::InfoAt(uint64_t address) const {
@@ -153,6 +146,19 @@ void ClassIndex::ReadBases() {
   }
 }
 
+// See SymbolTable::MarkFolded: code that is several types' own tells none of them.
+void ClassIndex::DropFoldedManagers() {
+  std::unordered_map<uint64_t, std::string_view> classes;
+  std::unordered_set<uint64_t> folded;
+  for (const ClassRange& manager : any_managers_) {
+    const auto [known, is_new] = classes.try_emplace(manager.start.value, manager.class_name);
+    if (!is_new && known->second != manager.class_name) folded.insert(manager.start.value);
+  }
+  std::erase_if(any_managers_, [&folded](const ClassRange& manager) {
+    return folded.contains(manager.start.value);
+  });
+}
+
 void ClassIndex::Read() {
   if (read_) return;
   read_ = true;
@@ -168,6 +174,7 @@ void ClassIndex::Read() {
   if (!any && dynamic != nullptr) ReadSymbols(module_, *dynamic);
   std::sort(infos_.begin(), infos_.end(),
             [](const TypeInfo& a, const TypeInfo& b) { return a.address < b.address; });
+  DropFoldedManagers();
   ReadRelocations();
   ReadBases();
 }

@@ -45,6 +45,7 @@ class ClassIndex {
   void ReadSymbols(const ElfFile& file, const ElfSection& table);
   void AddSymbol(std::string_view name, uint64_t address, uint64_t size_bytes);
   void ReadBases();
+  void DropFoldedManagers();
   void ReadRelocations();
   const TypeInfo* InfoAt(uint64_t address) const;
   // The name of the class whose std::type_info the pointer at `address` names; "" when unknown.

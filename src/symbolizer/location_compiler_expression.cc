@@ -30,12 +30,7 @@ Code RegisterAvailability(uint64_t reg, const LocationContext& context) {
 }
 
 void ExpressionCompiler::Emit(Op op, uint8_t a, uint8_t b, int64_t imm) {
-  Insn insn;
-  insn.op = op;
-  insn.a = a;
-  insn.b = b;
-  insn.imm = imm;
-  code_.push_back(insn);
+  code_.push_back(MakeInsn(op, imm, a, b));
 }
 
 bool ExpressionCompiler::Pop(CellType& type) {

@@ -71,7 +71,9 @@ SymbolTable SymbolTable::Read(const ElfFile& module, const ElfFile* separate) {
   return table;
 }
 
-void SymbolTable::AddTable(const ElfFile& file, const ElfSection& table, const ElfFile& module) {
+void ForEachElfSymbol(
+    const ElfFile& file, const ElfSection& table,
+    const std::function<void(const Elf64_Sym& symbol, std::string_view name)>& visit) {
   if (table.link >= file.sections().size()) return;
   const auto symbols = file.ReadSection(table);
   const auto strings = file.ReadSection(file.sections()[table.link]);
@@ -79,26 +81,53 @@ void SymbolTable::AddTable(const ElfFile& file, const ElfSection& table, const E
   for (size_t at = 0; at + sizeof(Elf64_Sym) <= symbols->size(); at += sizeof(Elf64_Sym)) {
     Elf64_Sym raw;
     memcpy(&raw, symbols->data() + at, sizeof raw);
-    if (!IsNamedCodeOrData(raw)) continue;
-    // Linkers write a version behind the name of what is copied from a library.
     const std::string_view versioned = ByteReader(*strings, raw.st_name).CString();
-    const std::string_view name = versioned.substr(0, versioned.find('@'));
-    if (name.empty()) continue;
+    visit(raw, versioned.substr(0, versioned.find('@')));
+  }
+}
+
+void SymbolTable::AddTable(const ElfFile& file, const ElfSection& table, const ElfFile& module) {
+  ForEachElfSymbol(file, table, [&](const Elf64_Sym& raw, std::string_view name) {
+    if (!IsNamedCodeOrData(raw) || name.empty()) return;
     // Sizes past the address space or the section are not believed.
     const uint64_t section_end = raw.st_size == 0 ? 0 : SectionEnd(module, raw.st_value);
     uint64_t end = raw.st_value + raw.st_size;
     if (end < raw.st_value || end > section_end) end = std::max(raw.st_value, section_end);
-    symbols_.push_back(
-        {raw.st_value, end, names_.size(), RankOf(raw), ELF64_ST_TYPE(raw.st_info) == STT_FUNC});
+    symbols_.push_back({raw.st_value, end, names_.size(), RankOf(raw),
+                        ELF64_ST_TYPE(raw.st_info) == STT_FUNC, false});
     names_.append(name).push_back('\0');
-  }
+  });
 }
 
 void SymbolTable::AddPlt(const ElfFile& module) {
   for (const PltSymbol& slot : ReadPltSymbols(module)) {
-    symbols_.push_back(
-        {slot.start.value, slot.start.value + slot.size_bytes, names_.size(), kPltRank, false});
+    symbols_.push_back({slot.start.value, slot.start.value + slot.size_bytes, names_.size(),
+                        kPltRank, false, false});
     names_.append(slot.name).push_back('\0');
+  }
+}
+
+// With identical code folding (gold's and lld's --icf) the code that a std::function calls may be
+// that of several closures: which one it was made for, its address no longer tells.
+void SymbolTable::MarkFolded() {
+  const auto tells_type = [this](const Symbol& symbol) {
+    const std::string_view name = names_.c_str() + symbol.name;
+    return name.find("_Function_handler") != std::string_view::npos ||
+           name.find("10__function") != std::string_view::npos;
+  };
+  for (size_t i = 1; i < symbols_.size(); ++i) {
+    Symbol& symbol = symbols_[i];
+    Symbol& before = symbols_[i - 1];
+    if (symbol.address != before.address || !tells_type(symbol) || !tells_type(before)) continue;
+    const bool same = std::string_view(names_.c_str() + symbol.name) ==
+                      std::string_view(names_.c_str() + before.name);
+    if (!same || before.is_folded) symbol.is_folded = before.is_folded = true;
+  }
+  // The first of an address is kept.
+  for (size_t i = symbols_.size(); i-- > 1;) {
+    if (symbols_[i].is_folded && symbols_[i].address == symbols_[i - 1].address) {
+      symbols_[i - 1].is_folded = true;
+    }
   }
 }
 
@@ -106,6 +135,7 @@ void SymbolTable::Finish(const ElfFile& module) {
   std::stable_sort(symbols_.begin(), symbols_.end(), [](const Symbol& a, const Symbol& b) {
     return a.address != b.address ? a.address < b.address : a.rank < b.rank;
   });
+  MarkFolded();
   symbols_.erase(
       std::unique(symbols_.begin(), symbols_.end(),
                   [](const Symbol& a, const Symbol& b) { return a.address == b.address; }),
@@ -173,6 +203,7 @@ std::optional<SymbolMatch> SymbolTable::Find(LinkAddress address) const {
   for (int step = 0; step < kMaxSteps && it != symbols_.begin(); ++step) {
     --it;
     if (address.value < it->end) {
+      if (it->is_folded) return std::nullopt;
       std::string name = Demangle(names_.c_str() + it->name);
       if (it->rank == kPltRank) name += "@plt";
       return SymbolMatch{std::move(name), address.value - it->address};

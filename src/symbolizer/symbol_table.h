@@ -2,6 +2,8 @@
 #ifndef STILLFRAME_SYMBOLIZER_SYMBOL_TABLE_H_
 #define STILLFRAME_SYMBOLIZER_SYMBOL_TABLE_H_
 
+#include <elf.h>
+
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -13,6 +15,12 @@
 #include "symbolizer/elf_file.h"
 
 namespace stillframe {
+
+// Calls visit(symbol, name) for each entry of a symbol table, its name without the version that
+// linkers write behind it. A table that cannot be read has none.
+void ForEachElfSymbol(
+    const ElfFile& file, const ElfSection& table,
+    const std::function<void(const Elf64_Sym& symbol, std::string_view name)>& visit);
 
 struct SymbolMatch {
   std::string name;     // demangled
@@ -48,10 +56,12 @@ class SymbolTable {
     uint64_t name;  // offset in names_
     uint8_t rank;   // of several symbols at one address the lowest is shown
     bool is_function;
+    bool is_folded;  // others of its kind stand at the same address: see MarkFolded
   };
   void AddTable(const ElfFile& file, const ElfSection& table, const ElfFile& module);
   void AddPlt(const ElfFile& module);
   void Finish(const ElfFile& module);
+  void MarkFolded();
 
   std::string names_;  // NUL-terminated, one after the other
   std::vector<Symbol> symbols_;

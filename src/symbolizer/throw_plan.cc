@@ -22,13 +22,7 @@ constexpr uint8_t kType = 4;    // rsi
 // Programs in the making: jumps to the end are filled in when it is known.
 class Assembler {
  public:
-  void Emit(Op op, uint8_t a = 0, int64_t imm = 0) {
-    Insn insn;
-    insn.op = op;
-    insn.a = a;
-    insn.imm = imm;
-    code_.push_back(insn);
-  }
+  void Emit(Op op, uint8_t a = 0, int64_t imm = 0) { code_.push_back(MakeInsn(op, imm, a)); }
   void Jump(Op op, std::vector<size_t>& to) {
     to.push_back(code_.size());
     Emit(op);

@@ -253,6 +253,29 @@ class TypesTest(unittest.TestCase):
                         compared += len(gdb)
                 self.assertGreater(compared, 250)
 
+    def test_folded_code_names_no_type(self):
+        """A linker may leave one copy of code that was several types': it no longer tells which."""
+        line = harness.line_of("folded.cc", "mark-show")
+        for link in ((), ("-fuse-ld=gold", "-Wl,--icf=all"), ("-fuse-ld=lld", "-Wl,--icf=all")):
+            if link and not shutil.which("ld." + link[0].split("=")[1]):
+                continue
+            with self.subTest(link=link):
+                program = harness.compile_target(
+                    "folded.cc", "g++", ("-g", "-O2", "-ffunction-sections", *link))
+                _, (snapshot,) = harness.run_with_file(
+                    program, [{"location": {"file": "folded.cc", "line": line}}])
+                frame = snapshot["frames"][0]
+                first, second = (harness.variable(frame, n)["value"] for n in ("first", "second"))
+                one, other = (harness.variable(frame, n) for n in ("one", "other"))
+                if not link:
+                    self.assertIn("{lambda(int)#1}", first)
+                    self.assertIn("{lambda(int)#2}", second)
+                    self.assertIn("shop::First", json.dumps(one))
+                self.assertNotIn("{lambda(int)#2}", first)
+                self.assertNotIn("{lambda(int)#1}", second)
+                self.assertNotIn("shop::Second", json.dumps(one))
+                self.assertNotIn("shop::First", json.dumps(other))
+
     def test_damaged_containers_say_what_is_wrong(self):
         for compiler in ("g++", "clang++-14"):
             program = harness.compile_target("containers.cc", compiler, ("-g", "-O0"), FLUSH)

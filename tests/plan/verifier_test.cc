@@ -13,14 +13,7 @@
 namespace stillframe {
 namespace {
 
-Insn I(Op op, uint8_t a = 0, uint8_t b = 0, int64_t imm = 0) {
-  Insn insn;
-  insn.op = op;
-  insn.a = a;
-  insn.b = b;
-  insn.imm = imm;
-  return insn;
-}
+Insn I(Op op, uint8_t a = 0, uint8_t b = 0, int64_t imm = 0) { return MakeInsn(op, imm, a, b); }
 
 std::string Verify(const std::vector<Insn>& code, size_t string_count = 1) {
   const Program whole{0, static_cast<uint32_t>(code.size())};

@@ -147,14 +147,6 @@ void ForkChildren() {
 
 // ---- probes ----
 
-Insn MakeInsn(Op op, int64_t imm = 0, uint8_t a = 0) {
-  Insn insn;
-  insn.op = op;
-  insn.imm = imm;
-  insn.a = a;
-  return insn;
-}
-
 // Three kinds: a condition that is false, a plain count, and rate-limited captures.
 struct Probe {
   explicit Probe(uint64_t id, const std::vector<Insn>& condition, hit::Action action,

@@ -131,12 +131,7 @@ class World : public Scope {
     return program;
   }
   static Insn I(Op op, uint8_t a = 0, uint8_t b = 0, int64_t imm = 0) {
-    Insn insn;
-    insn.op = op;
-    insn.a = a;
-    insn.b = b;
-    insn.imm = imm;
-    return insn;
+    return MakeInsn(op, imm, a, b);
   }
 
   ScopeVariable& InMemory(const std::string& name, TypeId type, const void* object) {

@@ -4,6 +4,7 @@
 
 #include "agent/decode/scalar_text.h"
 #include "agent/decode/value_formatter.h"
+#include "agent/decode/value_text.h"
 #include "symbolizer/type_builder_simplify.h"
 
 namespace stillframe::decode {
@@ -11,11 +12,6 @@ namespace {
 
 using model::Value;
 using model::ValueStatus;
-
-void Set(Value& value, std::string text) {
-  value.value = std::move(text);
-  value.has_value = true;
-}
 
 // Argument `index` of the template instance whose name starts with `head`: "int (*)(int)" of
 // "std::_Function_handler<int (int), int (*)(int)>::_M_invoke(...)".
@@ -64,9 +60,13 @@ bool ValueFormatter::FormatFunction(Value& value, const View& view, const Object
   } else {
     has_target = object.Read(view.b, &target, sizeof target) == Code::kOk;
   }
-  const std::string symbol = context_.symbol_name ? context_.symbol_name(code) : "";
-  std::string type = TemplateArgument(symbol, "std::_Function_handler<", 1);
-  if (type.empty()) type = TemplateArgument(symbol, "std::__1::__function::__func<", 0);
+  const auto name = [this](uint64_t address) {
+    return context_.symbol_name ? context_.symbol_name(address) : std::string();
+  };
+  // libstdc++'s manager has the type's type_info in it, so no linker takes it for that of another, as
+  // it may the code that is called.
+  std::string type = TemplateArgument(name(manager), "std::_Function_handler<", 1);
+  if (type.empty()) type = TemplateArgument(name(code), "std::__1::__function::__func<", 0);
   if (type.empty()) {
     Set(value, PointerText(code));
   } else if (IsFunctionPointer(type)) {

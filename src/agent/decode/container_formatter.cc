@@ -3,6 +3,7 @@
 
 #include "agent/decode/scalar_text.h"
 #include "agent/decode/value_formatter.h"
+#include "agent/decode/value_text.h"
 #include "model/redaction.h"
 
 namespace stillframe::decode {
@@ -13,17 +14,6 @@ using model::ValueStatus;
 
 // Nothing that a program holds in one container is larger; beyond it the fields are garbage.
 constexpr uint64_t kPlausibleBytes = uint64_t{1} << 46;
-
-void Set(Value& value, std::string text) {
-  value.value = std::move(text);
-  value.has_value = true;
-}
-
-void Truncate(Value& value) {
-  if (value.status != ValueStatus::kExact) return;
-  value.status = ValueStatus::kTruncated;
-  value.reason = CodeName(Code::kLimit);
-}
 
 // The numbers of owners and of weak pointers in a control block.
 bool ReadCounts(const RecordView& record, uint64_t control, uint8_t layout, int64_t& use,

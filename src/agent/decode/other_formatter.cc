@@ -4,6 +4,7 @@
 #include "agent/decode/scalar_text.h"
 #include "agent/decode/time_text.h"
 #include "agent/decode/value_formatter.h"
+#include "agent/decode/value_text.h"
 #include "model/redaction.h"
 
 namespace stillframe::decode {
@@ -13,17 +14,6 @@ using model::Value;
 using model::ValueStatus;
 
 constexpr uint64_t kPlausibleCount = uint64_t{1} << 46;
-
-void Set(Value& value, std::string text) {
-  value.value = std::move(text);
-  value.has_value = true;
-}
-
-void Truncate(Value& value) {
-  if (value.status != ValueStatus::kExact) return;
-  value.status = ValueStatus::kTruncated;
-  value.reason = CodeName(Code::kLimit);
-}
 
 Value Bit(uint64_t index, bool set) {
   Value bit;

@@ -3,18 +3,10 @@
 
 #include "agent/decode/scalar_text.h"
 #include "agent/decode/value_formatter.h"
+#include "agent/decode/value_text.h"
 
 namespace stillframe::decode {
-namespace {
-
 using model::Value;
-
-void Set(Value& value, std::string text) {
-  value.value = std::move(text);
-  value.has_value = true;
-}
-
-}  // namespace
 
 const Derived* ValueFormatter::FindDerived(const TypeNode& node, uint64_t runtime_address) const {
   const uint64_t address = runtime_address - load_bias_;

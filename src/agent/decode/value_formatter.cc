@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "agent/decode/scalar_text.h"
+#include "agent/decode/value_text.h"
 #include "model/redaction.h"
 
 namespace stillframe::decode {
@@ -18,17 +19,6 @@ void Fail(Value& value, Code reason) {
   value.reason = CodeName(reason);
   value.value.clear();
   value.has_value = false;
-}
-
-void Set(Value& value, std::string text) {
-  value.value = std::move(text);
-  value.has_value = true;
-}
-
-void Truncate(Value& value) {
-  if (value.status != ValueStatus::kExact) return;
-  value.status = ValueStatus::kTruncated;
-  value.reason = CodeName(Code::kLimit);
 }
 
 std::string_view UnicodePrefix(std::string_view type_name, uint32_t size_bytes) {

@@ -36,14 +36,7 @@ FakeMemory MemoryOf(const T& object) {
   return {address, address + sizeof(T)};
 }
 
-Insn I(Op op, int64_t imm = 0, uint8_t a = 0, uint8_t b = 0) {
-  Insn insn;
-  insn.op = op;
-  insn.a = a;
-  insn.b = b;
-  insn.imm = imm;
-  return insn;
-}
+Insn I(Op op, int64_t imm = 0, uint8_t a = 0, uint8_t b = 0) { return MakeInsn(op, imm, a, b); }
 
 struct Machine {
   uint64_t registers[kRegisterCount] = {};

@@ -21,12 +21,7 @@ namespace stillframe::hit {
 inline constexpr uint64_t kTicksPerSecond = 2'000'000'000;
 
 inline Insn I(Op op, int64_t imm = 0, uint8_t a = 0, uint8_t b = 0) {
-  Insn insn;
-  insn.op = op;
-  insn.a = a;
-  insn.b = b;
-  insn.imm = imm;
-  return insn;
+  return MakeInsn(op, imm, a, b);
 }
 
 // Grow it first, then call View() once: it points into the vectors.

@@ -17,13 +17,7 @@ bool ReadOwn(void*, uint64_t address, void* out, uint32_t size_bytes) {
 }
 constexpr MemoryReader kOwnMemory{&ReadOwn, nullptr};
 
-Insn I(Op op, int64_t imm = 0, uint8_t a = 0) {
-  Insn insn;
-  insn.op = op;
-  insn.a = a;
-  insn.imm = imm;
-  return insn;
-}
+Insn I(Op op, int64_t imm = 0, uint8_t a = 0) { return MakeInsn(op, imm, a); }
 
 thread_local long t_marked = 0x1234;
 

@@ -23,14 +23,7 @@ SF_TEST_GENERAL_REGS void SlowHit(hit::SiteRuntime* runtime, void* registers) {
   hit::stillframe_hit(runtime, static_cast<RegisterFile*>(registers));
 }
 
-Insn I(Op op, int64_t imm = 0, uint8_t a = 0, uint8_t b = 0) {
-  Insn insn;
-  insn.op = op;
-  insn.imm = imm;
-  insn.a = a;
-  insn.b = b;
-  return insn;
-}
+Insn I(Op op, int64_t imm = 0, uint8_t a = 0, uint8_t b = 0) { return MakeInsn(op, imm, a, b); }
 
 // Memory as the interpreter may see it: the buffer and the caller's stack.
 struct Memory {
