@@ -63,8 +63,8 @@ bool ValueFormatter::FormatFunction(Value& value, const View& view, const Object
   const auto name = [this](uint64_t address) {
     return context_.symbol_name ? context_.symbol_name(address) : std::string();
   };
-  // libstdc++'s manager has the type's type_info in it, so no linker takes it for that of another, as
-  // it may the code that is called.
+  // libstdc++'s manager has the type's type_info in it, so no linker takes it for that of another,
+  // as it may the code that is called.
   std::string type = TemplateArgument(name(manager), "std::_Function_handler<", 1);
   if (type.empty()) type = TemplateArgument(name(code), "std::__1::__function::__func<", 0);
   if (type.empty()) {
