@@ -17,7 +17,7 @@ MAY_USE = {
     "src/transport": {"src/base", "src/model", "src/transport"},
     "src/server": {"src/base", "src/model", "src/server"},
     "src/cli": {"src/base", "src/model", "src/plan", "src/symbolizer", "src/cli",
-                "src/agent/probe"},
+                "src/agent/probe", "src/agent/next_instruction.h"},
     # The hit path: status.h and address.h hold no code that it could call.
     "src/agent/ring": {"src/plan", "src/agent/ring", "src/base/status.h"},
     "src/agent/hit": {"src/plan", "src/agent/ring", "src/agent/hit", "src/base/status.h",

@@ -51,14 +51,17 @@ struct SchedulingAttributes {
 // The host's threads go first where processors are short: a smaller share (at nice 5 a third of
 // what a thread of the host gets: enough to arm in time), and slices so short that a thread that
 // wakes up on our processor does not wait for the end of ours (milliseconds otherwise).
-void StepBack() {
+void SetNice(int nice) {
   if (sched_getscheduler(0) != SCHED_OTHER) return;
   SchedulingAttributes attributes;
   attributes.policy = SCHED_OTHER;
-  attributes.nice = std::min(getpriority(PRIO_PROCESS, 0) + kNicer, 19);
+  attributes.nice = nice;
   attributes.runtime_ns = kSliceNs;
   syscall(SYS_sched_setattr, 0, &attributes, 0);
 }
+void StepBack() { SetNice(std::min(getpriority(PRIO_PROCESS, 0) + kNicer, 19)); }
+// A host that ends waits for us. Needs RLIMIT_NICE or a privilege; without, nothing changes.
+void CatchUp() { SetNice(getpriority(PRIO_PROCESS, static_cast<id_t>(getpid()))); }
 
 }  // namespace
 
@@ -252,6 +255,7 @@ void AgentLoop::Finish() {
     at_exit = agent_.shared_.at_exit;
     deadline = agent_.shared_.stop_deadline_ns;
   }
+  CatchUp();
   if (store_ != nullptr) {
     if (!at_exit) {
       store_->TakeAllOut();

@@ -8,6 +8,9 @@
 
 namespace stillframe::agent {
 
+// How many instructions behind the one that is meant are tried.
+inline constexpr int kMaxInstructionsAway = 3;
+
 // The first instruction behind the one at `site` that runs exactly when that one does and belongs
 // to the same line: nothing before it goes elsewhere, and nothing else leads to it. nullopt when
 // there is none. Agent thread.

@@ -17,7 +17,6 @@ namespace {
 constexpr uint32_t kCallerLevels = 5;  // frames 1 to 4 show variables, which 1 to 5 pass on
 constexpr uint32_t kMaxPreparedCallers = 128;
 constexpr uint32_t kMaxPreparedThrowers = 64;
-constexpr int kMaxInstructionsAway = 3;
 
 // What this agent does not do yet is refused by name.
 Status CheckSupported(const model::TracepointSpec& spec) {

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <map>
 
+#include "agent/next_instruction.h"
 #include "agent/probe/site_classifier.h"
 #include "base/process_maps.h"
 #include "cli/commands.h"
@@ -149,7 +150,22 @@ struct ProbeShares {
   std::map<std::string, uint64_t> methods, refusals;
 };
 
-ProbeShares Classify(const std::string& binary, std::vector<LinkAddress> addresses) {
+// As the agent does: where the address itself cannot be probed, the next one of its line that runs
+// exactly when it does.
+std::string NextOfLineMethod(SymbolModule& module, const probe::SiteClassifier& classifier,
+                             const TextSegment& segment, LinkAddress address) {
+  for (int away = 0; away < agent::kMaxInstructionsAway; ++away) {
+    const auto next = agent::NextOfSameLine(module, address);
+    if (!next || !segment.Contains(*next)) return "";
+    const auto found = classifier.Classify(segment.bytes, segment.address, *next);
+    if (found.ok()) return std::string(probe::MethodName(found->method)) + "_NEXT_OF_LINE";
+    address = *next;
+  }
+  return "";
+}
+
+ProbeShares Classify(SymbolModule& module, const std::string& binary,
+                     std::vector<LinkAddress> addresses) {
   ProbeShares shares;
   const auto text = ReadElfText(binary);
   if (!text.ok()) return shares;
@@ -170,8 +186,14 @@ ProbeShares Classify(const std::string& binary, std::vector<LinkAddress> address
       instruction_end = LinkAddress(address.value + found->instruction_bytes);
       const std::string name = probe::MethodName(found->method);
       ++shares.methods[found->moves_next ? name + "_NEXT_MOVED" : name];
-    } else {
+      continue;
+    }
+    const std::string near = NextOfLineMethod(module, classifier, *segment, address);
+    if (near.empty()) {
       ++shares.refusals[found.status().message()];
+    } else {
+      ++shares.probed;
+      ++shares.methods[near];
     }
   }
   return shares;
@@ -281,7 +303,7 @@ int RunDoctor(const GlobalOptions& global, const std::string& binary, bool list_
   const auto addresses = module.StatementAddresses(kMaxStatements);
   const auto files = module.Files("");
   ProbeShares shares;
-  if (addresses.ok()) shares = Classify(binary, *addresses);
+  if (addresses.ok()) shares = Classify(module, binary, *addresses);
   const auto unwind = module.BuildUnwindTable();
   if (global.json) {
     Json json = {{"binary", binary},
