@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <csignal>
@@ -22,6 +23,7 @@
 #include <cstring>
 #include <deque>
 #include <map>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -171,6 +173,7 @@ struct Probe {
 
 struct Tally {
   uint64_t cycles = 0;
+  uint64_t batches = 0;
   uint64_t failed = 0;
   uint64_t plugin_loads = 0;
   uint64_t taken = 0;  // records from the ring
@@ -198,6 +201,7 @@ class Toggler {
       if (over) break;
       Arm(i);
       if (armed_.size() > kArmedAtOnce) DisarmOldest();
+      if (i % 8 == 7) Batch(i);
       if (i % 256 == 255) CollectGarbage();
       if (plugin != nullptr && i % 5000 == 4999) UsePlugin(plugin, i);
     }
@@ -215,7 +219,11 @@ class Toggler {
     return table_.AddAll({&addition, 1}, module, /*allow_trap=*/false).front();
   }
   void Remove(RuntimeAddress address, const LoadedModule& module, const hit::ProbeRuntime* probe) {
-    for (const Status& status : table_.RemoveAll({&address, 1}, module, probe)) {
+    RemoveAll({&address, 1}, module, probe);
+  }
+  void RemoveAll(std::span<const RuntimeAddress> addresses, const LoadedModule& module,
+                 const hit::ProbeRuntime* probe) {
+    for (const Status& status : table_.RemoveAll(addresses, module, probe)) {
       if (++tally_.failed < 5) std::printf("disarming: %s\n", status.ToString().c_str());
     }
   }
@@ -234,15 +242,20 @@ class Toggler {
     installer_.Only(MustBeGuarded(entry) ? probe::Method::kGuarded : probe::Method::kNone);
     const auto method = Add(RuntimeAddress(entry.site), program_, probe);
     installer_.Only(probe::Method::kNone);
-    if (!method.ok()) {
-      ++tally_.refusals[method.status().message()];
-      if (method.status().code() != Code::kUnsafeSite && ++tally_.failed < 5) {
-        std::printf("arming: %s\n", method.status().ToString().c_str());
-      }
-      return;
+    if (Count(method)) armed_.push_back({entry.site, &probe.runtime});
+  }
+
+  // Whether the site is armed.
+  bool Count(const Result<probe::Method>& method) {
+    if (method.ok()) {
+      ++tally_.methods[probe::MethodName(*method)];
+      return true;
     }
-    ++tally_.methods[probe::MethodName(*method)];
-    armed_.push_back({entry.site, &probe.runtime});
+    ++tally_.refusals[method.status().message()];
+    if (method.status().code() != Code::kUnsafeSite && ++tally_.failed < 5) {
+      std::printf("arming: %s\n", method.status().ToString().c_str());
+    }
+    return false;
   }
 
   void DisarmOldest() {
@@ -250,6 +263,31 @@ class Toggler {
     armed_.pop_front();
     Remove(RuntimeAddress(oldest.address), program_, oldest.probe);
     ++tally_.cycles;
+  }
+
+  // Everything that is not armed goes in and out at once, as when a whole file is probed: by turns
+  // as the planner likes it, and those that must be guarded so.
+  void Batch(uint64_t i) {
+    const bool guarded = i / 8 % 2 == 0;
+    Probe& probe = probes_[i % probes_.size()];
+    std::vector<SiteTable::Addition> additions;
+    for (const Expected& expected : g_expected) {
+      const uint64_t site = expected.entry.site;
+      const bool is_armed = std::any_of(armed_.begin(), armed_.end(),
+                                        [&](const Armed& armed) { return armed.address == site; });
+      if (is_armed || (guarded && !MustBeGuarded(expected.entry))) continue;
+      additions.push_back({RuntimeAddress(site), {&probe.runtime, 0}});
+    }
+    installer_.Only(guarded ? probe::Method::kGuarded : probe::Method::kNone);
+    const auto added = table_.AddAll(additions, program_, /*allow_trap=*/false);
+    installer_.Only(probe::Method::kNone);
+    std::vector<RuntimeAddress> in;
+    for (size_t k = 0; k < added.size(); ++k) {
+      if (Count(added[k])) in.push_back(additions[k].address);
+    }
+    RemoveAll(in, program_, &probe.runtime);
+    tally_.cycles += in.size();
+    ++tally_.batches;
   }
 
   // Loads the library, probes it, and lets it go: by turns with the probe taken out before, and
@@ -313,8 +351,9 @@ int Report(const Tally& tally, double seconds, double cpu_seconds, long differen
   }
   const auto cycles = static_cast<double>(tally.cycles);
   std::printf(
-      "%.1f s: %lu cycles of arming and disarming, %.0f a second, %.1f us of processor each\n",
-      seconds, tally.cycles, cycles / seconds, cpu_seconds * 1e6 / cycles);
+      "%.1f s: %lu cycles of arming and disarming (%lu batches), %.0f a second, %.1f us of "
+      "processor each\n",
+      seconds, tally.cycles, tally.batches, cycles / seconds, cpu_seconds * 1e6 / cycles);
   for (const auto& [method, count] : tally.methods) {
     std::printf("  %-14s %lu\n", method.c_str(), count);
   }
