@@ -84,6 +84,25 @@ void ModuleProbe::Arm(SiteTable& table) {
   }
 }
 
+bool ModuleProbe::DropTraps(SiteTable& table, const Status& why) {
+  std::vector<RuntimeAddress> traps;
+  for (model::SiteStatus& site : sites_) {
+    if (site.method != probe::MethodName(probe::Method::kTrap)) continue;
+    traps.push_back(module_.bias.ToRuntime(LinkAddress(site.address)));
+    site.method.clear();
+    site.reason = why.ToString();
+  }
+  if (traps.empty()) return false;
+  refusal_ = why;
+  for (const Status& status : table.RemoveAll(traps, module_, &runtime_)) {
+    LogError("taking a trap out: " + status.ToString());
+  }
+  std::erase_if(armed_, [&traps](RuntimeAddress address) {
+    return std::find(traps.begin(), traps.end(), address) != traps.end();
+  });
+  return true;
+}
+
 void ModuleProbe::Pause(SiteTable& table) {
   for (uint32_t i = 0; i < plan_.sites.size(); ++i) {
     const RuntimeAddress address = module_.bias.ToRuntime(plan_.sites[i].address);

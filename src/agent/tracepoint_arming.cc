@@ -225,6 +225,16 @@ void TracepointStore::ConcludeArming(Active& active) {
            refusal.ok() ? Status(Code::kLineHasNoCode, "no site to arm") : refusal);
 }
 
+void TracepointStore::DropTraps(const Status& why) {
+  for (auto& [id, active] : active_) {
+    bool lost = false;
+    for (const auto& probe : active.probes) lost |= probe->DropTraps(*sites_, why);
+    if (!lost) continue;
+    active.sites.clear();
+    ConcludeArming(active);
+  }
+}
+
 Status TracepointStore::CompileEnds(const Active& active, const Plans& begins, Plans& ends) {
   const model::TracepointSpec& spec = active.desired.spec;
   if (spec.location.function.empty()) {

@@ -181,7 +181,9 @@ void TracepointStore::SetState(Active& active, model::State state, const Status&
 }
 
 void TracepointStore::Tick(int64_t now_ns) {
-  if (installer_ != nullptr) installer_->Tick();
+  if (installer_ != nullptr) {
+    if (const Status traps = installer_->Tick(); !traps.ok()) DropTraps(traps);
+  }
   if (active_.empty()) return;
   // A library that arrives is looked at within 100 ms; asking takes the loader's lock, so not more.
   bool modules_changed = false;

@@ -123,6 +123,8 @@ class TracepointStore {
   void ArmNear(Active& active, ModulePlan plan, const SpanRole& span, Step step);
   void ArmSpan(Active& active, Plans begins, Plans ends);
   void ConcludeArming(Active& active);
+  // The installer took every trap out: what has no other site is in error.
+  void DropTraps(const Status& why);
   void TakeOut(Active& active);
   void UpdateGuard();
   void SetState(Active& active, model::State state, const Status& why);

@@ -49,7 +49,7 @@ class Installer final : public ProbeInstaller {
   bool LostPatch(RuntimeAddress site) override;
   void Forget(RuntimeAddress start, RuntimeAddress end) override;
   uint32_t armed_count() const override { return armed_count_; }
-  void Tick() override;
+  Status Tick() override;
 
   const TextAbilities& abilities() const { return writer_->abilities(); }
   const CodeMemory& memory() const { return memory_; }

@@ -148,22 +148,23 @@ std::set<uint64_t> Installer::ArmedTraps() const {
 }
 
 // While a trap is armed: what has changed in the process since, once a second.
-void Installer::Tick() {
-  if (!CheckProcess().ok()) return;
+Status Installer::Tick() {
+  if (!CheckProcess().ok()) return Status();
   const int64_t now_ns = MonotonicNanos();
-  if (now_ns - traps_checked_ns_ < kTrapCheckNs) return;
+  if (now_ns - traps_checked_ns_ < kTrapCheckNs) return Status();
   traps_checked_ns_ = now_ns;
   const std::set<uint64_t> traps = ArmedTraps();
   ReleaseTraps(!traps.empty(), now_ns);
-  if (traps.empty()) return;
+  if (traps.empty()) return Status();
   Status safe = CheckTrapIsSafe();
   if (safe.ok() && TrapHandlerIsLost()) {
     safe = Status(Code::kUnsafeSite, "the program has installed its own handler of SIGTRAP");
   }
-  if (safe.ok()) return;
+  if (safe.ok()) return safe;
   LogError("traps are taken out: " + safe.ToString());
   std::map<uint64_t, Status> results;
   Restore(traps, results);
+  return safe;
 }
 
 // What the plans rest on is patched as well, silently.

@@ -120,8 +120,9 @@ class ProbeInstaller {
   // The module was unloaded: forget its sites without touching memory.
   virtual void Forget(RuntimeAddress start, RuntimeAddress end) = 0;
   virtual uint32_t armed_count() const = 0;
-  // Now and then: gives back what is not used any more (the SIGTRAP handler).
-  virtual void Tick() {}
+  // Now and then: gives back what is not used any more (the SIGTRAP handler). An error says why
+  // every armed trap was just taken out of the text: their sites are not armed any more.
+  virtual Status Tick() { return Status(); }
 
   // One site each.
   Result<InstalledSite> Prepare(RuntimeAddress site, const ModuleText& module) {

@@ -126,7 +126,7 @@ TEST_F(TrapTest, TakenOutWhenAThreadBlocksTheSignalLater) {
   ASSERT_TRUE(Prepare(64).ok());
   ASSERT_TRUE(installer_->Arm(module_.site(64)).ok());
   const BlockingThread blocking;
-  installer_->Tick();
+  EXPECT_EQ(installer_->Tick().code(), Code::kUnsafeSite);
   EXPECT_TRUE(module_.IsOriginal());
   EXPECT_EQ(installer_->armed_count(), 0u);
 }
