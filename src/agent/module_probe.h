@@ -43,8 +43,8 @@ class ModuleProbe {
   // Out of the text for a while, and back. Its counters stay.
   void Pause(SiteTable& table);
   void Resume(SiteTable& table);
-  // Gives up the sites that are traps, which the installer took out for the reason `why`. False when
-  // there are none.
+  // Gives up the sites that are traps, which the installer took out for the reason `why`. False
+  // when there are none.
   bool DropTraps(SiteTable& table, const Status& why);
   void ForgetSites() { armed_.clear(), paused_.clear(); }  // the module was unloaded
 

@@ -3,6 +3,7 @@
 #include <new>
 #include <set>
 
+#include "agent/line_executions.h"
 #include "agent/log_message.h"
 #include "agent/measure_plan.h"
 #include "agent/next_instruction.h"
@@ -129,6 +130,11 @@ Result<TracepointStore::ModulePlan> TracepointStore::CompileIn(const model::Trac
   ModulePlan compiled;
   compiled.module = &module;
   SF_ASSIGN_OR_RETURN(compiled.plan, opened.Compile(request));
+  // A span's ends pair by frame, whichever part of the line comes first.
+  const bool is_line = spec.location.line != 0 && request.line_addresses.empty();
+  if (is_line && spec.kind != model::Kind::kSpan) {
+    compiled.passed_over = DropContinuations(opened, compiled.plan);
+  }
   if (spec.kind == model::Kind::kDistribution) {
     SF_ASSIGN_OR_RETURN(compiled.measure, MakeMeasureSites(compiled.plan));
   }
@@ -298,24 +304,33 @@ void TracepointStore::ArmSpan(Active& active, Plans begins, Plans ends) {
 void TracepointStore::ArmNear(Active& active, ModulePlan plan, const SpanRole& span, Step step) {
   const model::TracepointSpec& spec = active.desired.spec;
   const LoadedModule& module = *plan.module;
+  const std::vector<LinkAddress> passed_over = std::move(plan.passed_over);
   const ModuleProbe* probe = &ArmIn(active, std::move(plan), span);
-  // An address is meant exactly.
-  for (int away = 0; away < kMaxInstructionsAway && !spec.location.address; ++away) {
-    auto opened = symbolizer_->OpenModule(module.path, module.build_id);
-    const auto log = ReadLogTemplate(spec);
-    if (!opened.ok() || !log.ok()) return;
-    PlanRequest request = MakeRequest(spec, *log, options_.bytes_per_snapshot);
-    if (span.ends) request.condition.clear();  // it held where the span began
+  if (spec.location.address) return;  // an address is meant exactly
+  auto opened = symbolizer_->OpenModule(module.path, module.build_id);
+  const auto log = ReadLogTemplate(spec);
+  if (!opened.ok() || !log.ok()) return;
+  PlanRequest request = MakeRequest(spec, *log, options_.bytes_per_snapshot);
+  if (span.ends) request.condition.clear();  // it held where the span began
+  const auto arm_at = [&](std::vector<LinkAddress> addresses) {
+    if (addresses.empty()) return false;
+    request.line_addresses = std::move(addresses);
+    auto moved = CompileIn(spec, request, **opened, module);
+    if (!moved.ok()) return false;
+    probe = &ArmIn(active, std::move(*moved), span);
+    return true;
+  };
+  size_t armed = probe->armed_sites();
+  for (int away = 0; away < kMaxInstructionsAway; ++away) {
+    std::vector<LinkAddress> near;
     for (const model::SiteStatus& site : probe->sites()) {
       if (!site.reason.starts_with(CodeName(Code::kUnsafeSite))) continue;
-      const auto near = step(**opened, LinkAddress(site.address));
-      if (near) request.line_addresses.push_back(*near);
+      if (const auto next = step(**opened, LinkAddress(site.address))) near.push_back(*next);
     }
-    if (request.line_addresses.empty()) return;
-    auto moved = CompileIn(spec, request, **opened, module);
-    if (!moved.ok()) return;
-    probe = &ArmIn(active, std::move(*moved), span);
+    if (!arm_at(std::move(near))) break;
+    armed += probe->armed_sites();
   }
+  if (armed == 0) arm_at(passed_over);
 }
 
 }  // namespace stillframe::agent

@@ -95,6 +95,7 @@ class TracepointStore {
     const LoadedModule* module = nullptr;
     ProbePlan plan;
     std::vector<hit::MeasureSite> measure;  // of a DISTRIBUTION, by site
+    std::vector<LinkAddress> passed_over;   // sites of the line that begin no execution of it
   };
   using Plans = std::vector<ModulePlan>;
   // To an instruction near one that allows no jump.
@@ -119,7 +120,8 @@ class TracepointStore {
   void PrepareCallers(const model::TracepointSpec& spec, const Plans& plans);
   void PrepareThrowers();
   const ModuleProbe& ArmIn(Active& active, ModulePlan plan, const SpanRole& span);
-  // Sites that no jump fits are tried one or a few instructions away.
+  // Sites that no jump fits are tried one or a few instructions away; if none fits there either,
+  // the sites that were passed over are taken.
   void ArmNear(Active& active, ModulePlan plan, const SpanRole& span, Step step);
   void ArmSpan(Active& active, Plans begins, Plans ends);
   void ConcludeArming(Active& active);

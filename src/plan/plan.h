@@ -92,6 +92,9 @@ struct FramePlan {
   Program callee{};  // of an indirect call: its target's runtime address
   uint32_t first_parameter = 0;
   uint32_t parameter_count = 0;
+  // Names the copy of the source code that stands here, an inlined call or a function, within the
+  // module.
+  uint64_t copy = 0;
 };
 
 // What a call passes in an argument register, in terms of the caller's frame.
@@ -148,6 +151,9 @@ struct SitePlan {
   Program condition;              // empty = always true. Yields 0 or not 0
   uint32_t first_expression = 0;  // watch expressions in PlanUnit::variables
   uint32_t expression_count = 0;
+  // Of a line's site: which part of the line begins there; 0 = not known. The same part again in
+  // one copy of the code is another execution of the line.
+  uint32_t part = 0;
 };
 
 struct CaptureLimits {

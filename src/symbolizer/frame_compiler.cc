@@ -256,6 +256,8 @@ class FrameCompilerImpl : public FrameCompiler {
     const LocationContext context{pc, lookup_pc, innermost, chain.subprogram()};
     FramePlan frame;
     frame.pc = pc;
+    Dwarf_Die innermost_die = chain.functions.front().function;
+    frame.copy = dwarf_dieoffset(&innermost_die);
     frame.first_virtual = static_cast<uint32_t>(unit_.virtual_frames.size());
     frame.virtual_count = static_cast<uint32_t>(sources.size());
     for (size_t i = 0; i < sources.size(); ++i) {

@@ -76,6 +76,23 @@ SourceLine LineAt(const Dwarf_Die& unit, LinkAddress pc) {
   return FromRow(unit, best.is_statement ? best : last);
 }
 
+std::vector<LinkAddress> StatementsOfOtherLines(const Dwarf_Die& unit, LinkAddress begin,
+                                                LinkAddress end, uint32_t line) {
+  std::vector<LinkAddress> found;
+  Dwarf_Die die = unit;
+  Dwarf_Lines* lines = nullptr;
+  size_t count = 0;
+  if (begin.value == 0 || dwarf_getsrclines(&die, &lines, &count) != 0) return found;
+  for (size_t index = UpperBound(lines, count, begin - 1); index < count; ++index) {
+    const Row row = RowAt(lines, index);
+    if (row.line == nullptr || row.address >= end.value) break;
+    int at = 0;
+    if (!row.is_statement || row.is_end || dwarf_lineno(row.line, &at) != 0 || at <= 0) continue;
+    if (static_cast<uint32_t>(at) != line) found.emplace_back(row.address);
+  }
+  return found;
+}
+
 std::vector<SourceFrame> DescribeChain(const Dwarf_Die& unit, const ScopeChain& chain,
                                        LinkAddress lookup_pc, TypeNamer& namer) {
   std::vector<SourceFrame> out;

@@ -50,6 +50,28 @@ void SortUnique(std::vector<Statement>& statements) {
       statements.end());
 }
 
+// Numbers the parts of lines: a part is a column, and how often that came before in one run of the
+// line's rows, which no statement of another line interrupts.
+class PartCounter {
+ public:
+  uint32_t Next(const LineRow& row) {
+    if (row.line != line_ || row.file != file_) {
+      columns_.clear();
+      line_ = row.line;
+      file_ = row.file;
+    }
+    columns_.push_back(row.column);
+    const auto seen = std::count(columns_.begin(), columns_.end(), row.column);
+    return row.column << kRepeatBits | (static_cast<uint32_t>(seen) & kRepeatMask);
+  }
+
+ private:
+  static constexpr uint32_t kRepeatBits = 8;
+  static constexpr uint32_t kRepeatMask = (1u << kRepeatBits) - 1;
+  uint32_t line_ = 0, file_ = 0;
+  std::vector<uint32_t> columns_;
+};
+
 // Cuts the rows of one program into sequences and keeps the rows of live code.
 class SequenceFilter {
  public:
@@ -154,12 +176,14 @@ void LineIndex::CollectStatements(const SourceFile::Use& use, FileStatements& st
   if (!ReadLineHeader(sections_, use.unit_offset, header, next).ok()) return;
   ForEachSequence(sections_, header, module_, [&](const std::vector<LineRow>& rows) {
     uint32_t run_line = 0;  // line of the row before, 0 when that was of another file
+    PartCounter parts;
     for (const LineRow& row : rows) {
       const bool wanted =
           std::find(use.files.begin(), use.files.end(), row.file) != use.files.end();
       // Line 0 is code that belongs to no line (DWARF 5 §6.2.2).
+      const uint32_t part = row.is_stmt && row.line != 0 ? parts.Next(row) : 0;
       if (wanted && row.line != 0) {
-        if (row.is_stmt) statements[row.line].push_back({row.address, use.unit_offset});
+        if (row.is_stmt) statements[row.line].push_back({row.address, use.unit_offset, part});
         if (run_line != row.line) runs[row.line].push_back({row.address, use.unit_offset});
       }
       run_line = wanted ? row.line : 0;

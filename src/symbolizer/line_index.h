@@ -31,6 +31,9 @@ struct SourceFile {
 struct Statement {
   LinkAddress address;
   uint64_t unit_offset = 0;
+  // Which part of the line begins here. The compiler copies lines (unrolled loops): the same part
+  // again is another execution.
+  uint32_t part = 0;
 };
 // By line, each sorted by address without duplicates.
 using FileStatements = std::map<uint32_t, std::vector<Statement>>;

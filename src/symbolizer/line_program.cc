@@ -75,7 +75,7 @@ class LineMachine {
         row_.file = static_cast<uint32_t>(reader_.Uleb());
         return;
       case DW_LNS_set_column:
-        reader_.Uleb();
+        row_.column = static_cast<uint32_t>(reader_.Uleb());
         return;
       case DW_LNS_negate_stmt:
         row_.is_stmt = !row_.is_stmt;

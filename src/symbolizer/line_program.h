@@ -17,6 +17,7 @@ struct LineRow {
   LinkAddress address;
   uint32_t file = 0;  // index into LineHeader::files
   uint32_t line = 0;
+  uint32_t column = 0;  // 0: not known
   bool is_stmt = false;
   bool prologue_end = false;
   bool end_sequence = false;  // address is the first one past the sequence

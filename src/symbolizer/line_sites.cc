@@ -27,7 +27,7 @@ void AppendSites(ModuleDebug& debug, const SourceFile& file, uint32_t line,
     Dwarf_Die* unit = debug.units.FindByLineProgram(statement.unit_offset, statement.address);
     if (unit == nullptr) continue;  // code that no unit claims: nothing could be shown there
     const LinkAddress address = SkipPrologue(debug, unit, statement.unit_offset, statement.address);
-    sites.push_back({address, unit, file.path, line});
+    sites.push_back({address, unit, file.path, line, nullptr, statement.part});
   }
 }
 

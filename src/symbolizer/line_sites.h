@@ -19,6 +19,7 @@ struct LineSite {
   std::string file;           // full path of the file that was asked for; "" = no line was
   uint32_t line = 0;
   const void* function = nullptr;  // see RequestedLine
+  uint32_t part = 0;               // see Statement
 };
 
 // Where a debugger stops that was told the function: behind its prologue in unoptimized code, else

@@ -87,6 +87,7 @@ class PlanBuilder {
     if (!frame.ok()) return Refuse(site, frame.status());
     planned.frame = *frame;
     planned.function = FunctionOf(*frame);
+    planned.part = site.part;
     AddWatches(scope.get(), planned);
     plan_.sites.push_back(planned);
     return Status();

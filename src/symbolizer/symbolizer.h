@@ -109,6 +109,9 @@ class SymbolModule {
   virtual std::vector<std::pair<LinkAddress, LinkAddress>> FunctionParts(LinkAddress address) = 0;
   // Whether the line table gives both the same file and line.
   virtual bool SameLine(LinkAddress a, LinkAddress b) = 0;
+  // Where statements of other lines begin in [begin, end), a part of one function.
+  virtual std::vector<LinkAddress> OtherLines(LinkAddress begin, LinkAddress end,
+                                              uint32_t line) = 0;
 
   // Innermost first; never empty: the last resort is one frame with an empty function.
   virtual std::vector<SourceFrame> Symbolize(LinkAddress pc) = 0;

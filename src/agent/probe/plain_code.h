@@ -18,6 +18,17 @@ uint32_t PlainInstructionBytes(std::span<const uint8_t> text);
 // the address; also true when not all of it is understood.
 bool MayBeBranchTarget(std::span<const uint8_t> text, uint64_t text_address, uint64_t address);
 
+// Where control goes behind an instruction.
+struct ControlFlow {
+  uint32_t length = 0;             // 0: not understood
+  bool goes_on = true;             // to the next instruction; a call comes back to it
+  bool anywhere = false;           // an indirect jump
+  bool is_filler = false;          // does nothing: fills the room up to an aligned address
+  std::optional<uint64_t> target;  // of a direct jump
+};
+// Of the first instruction in `text`, which stands at `address`.
+ControlFlow ReadControlFlow(std::span<const uint8_t> text, uint64_t address);
+
 // The instruction that ends at `address`, if it is plain (see above) and `text` is understood so
 // far.
 std::optional<uint64_t> PlainInstructionBefore(std::span<const uint8_t> text, uint64_t text_address,

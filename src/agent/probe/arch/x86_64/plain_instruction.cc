@@ -43,6 +43,29 @@ uint32_t PlainInstructionBytes(std::span<const uint8_t> text) {
   return insn && !Diverts(*insn) ? insn->length : 0;
 }
 
+ControlFlow ReadControlFlow(std::span<const uint8_t> text, uint64_t address) {
+  ControlFlow flow;
+  const std::optional<Instruction> insn = DecodeInstruction(text);
+  if (!insn) return flow;
+  flow.length = insn->length;
+  const bool one_byte = insn->encoding == Encoding::kLegacy && insn->map == OpcodeMap::kOneByte;
+  const uint8_t op = insn->opcode;
+  const bool call = one_byte && op == 0xe8;
+  flow.is_filler = (one_byte && (op == 0x90 || op == 0xcc)) || insn->legacy(OpcodeMap::k0F, 0x1f);
+  if (IsRelativeBranch(*insn) && !call) {
+    flow.target = address + insn->length + static_cast<uint64_t>(insn->BranchDisplacement());
+    flow.goes_on = !(one_byte && (op == 0xe9 || op == 0xeb));
+  } else if (one_byte && op == 0xff && (insn->modrm_reg() == 4 || insn->modrm_reg() == 5)) {
+    flow.anywhere = true;
+    flow.goes_on = false;
+  } else if (one_byte) {
+    flow.goes_on = !(op == 0xc2 || op == 0xc3 || In(op, 0xca, 0xcb) || op == 0xcf || op == 0xf4);
+  } else {
+    flow.goes_on = !insn->legacy(OpcodeMap::k0F, 0x0b);
+  }
+  return flow;
+}
+
 std::optional<uint64_t> PlainInstructionBefore(std::span<const uint8_t> text, uint64_t text_address,
                                                uint64_t address) {
   for (size_t at = 0; at < text.size();) {

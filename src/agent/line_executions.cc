@@ -1,0 +1,243 @@
+#include "agent/line_executions.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "agent/probe/plain_code.h"
+
+namespace stillframe::agent {
+namespace {
+
+constexpr uint64_t kMaxFunctionBytes = 1 << 20;
+constexpr size_t kMaxSteps = 2'000'000;
+
+// The function's instructions and where each leads.
+class Graph {
+ public:
+  struct Node {
+    uint64_t address = 0;
+    bool anywhere = false;
+    uint32_t next[2] = {kNone, kNone};
+  };
+  static constexpr uint32_t kNone = UINT32_MAX;
+
+  // False when not all of the code is understood.
+  bool Build(std::span<const CodePart> parts, uint64_t entry) {
+    for (const CodePart& part : parts) {
+      if (!Decode(part)) return false;
+    }
+    std::vector<bool> has_way(nodes_.size(), false);
+    for (size_t i = 0; i < nodes_.size(); ++i) {
+      if (!flows_[i].target) continue;
+      const uint32_t target = nodes_[i].next[1] = Find(*flows_[i].target);
+      if (target == kNone) continue;
+      has_way[target] = true;
+      targets_.push_back(target);
+    }
+    // Where no way leads that can be seen begin landing pads, cases of a jump table, or what only
+    // fills the room up to the next target.
+    for (uint32_t i = 0; i < nodes_.size(); ++i) {
+      if (!has_way[i] && flows_[i].is_filler) continue;
+      if (!has_way[i]) entries_.push_back(i);
+      const bool goes_on = flows_[i].goes_on && i + 1 < nodes_.size() &&
+                           nodes_[i + 1].address == nodes_[i].address + flows_[i].length;
+      if (!goes_on) continue;
+      nodes_[i].next[0] = i + 1;
+      has_way[i + 1] = true;
+    }
+    entries_.push_back(Find(entry));
+    targets_.insert(targets_.end(), entries_.begin(), entries_.end());
+    return entries_.back() != kNone;
+  }
+
+  const std::vector<Node>& nodes() const { return nodes_; }
+  const std::vector<uint32_t>& entries() const { return entries_; }
+  // Where an indirect jump may lead.
+  const std::vector<uint32_t>& targets() const { return targets_; }
+  uint32_t Find(uint64_t address) const {
+    const auto found = index_.find(address);
+    return found == index_.end() ? kNone : found->second;
+  }
+
+ private:
+  bool Decode(const CodePart& part) {
+    for (size_t at = 0; at < part.text.size();) {
+      const uint64_t address = part.address + at;
+      const auto flow = probe::ReadControlFlow(std::span(part.text).subspan(at), address);
+      if (flow.length == 0) return false;
+      index_[address] = static_cast<uint32_t>(nodes_.size());
+      nodes_.push_back({address, flow.anywhere, {kNone, kNone}});
+      flows_.push_back(flow);
+      at += flow.length;
+    }
+    return !part.text.empty();
+  }
+
+  std::vector<Node> nodes_;
+  std::vector<probe::ControlFlow> flows_;
+  std::map<uint64_t, uint32_t> index_;
+  std::vector<uint32_t> entries_, targets_;
+};
+
+// What runs, from every entry along every way: the sites that the line's present execution has been
+// at, and whether it has been on another line since.
+class Executions {
+ public:
+  struct Site {
+    uint64_t own = 0;     // its bit
+    uint64_t copies = 0;  // the bits of its part's sites
+  };
+  static constexpr size_t kMaxSites = 63;
+
+  Executions(const Graph& graph, const std::map<uint32_t, Site>& sites,
+             const std::set<uint32_t>& leaves)
+      : graph_(graph), sites_(sites), leaves_(leaves) {}
+
+  // Nodes of sites that begin an execution on no way; nullopt: too much to follow.
+  std::optional<std::set<uint32_t>> Run() {
+    // What begins one on one way and goes on with one on another is probed: it then begins one on
+    // every way, which changes what others see.
+    std::set<uint32_t> begins;
+    for (;;) {
+      begins_ = begins;
+      continues_.clear();
+      seen_.clear();
+      open_.clear();
+      for (const uint32_t entry : graph_.entries()) Reach(entry, 0);
+      while (!open_.empty()) {
+        if (seen_.size() > kMaxSteps) return std::nullopt;
+        const auto [node, state] = open_.back();
+        open_.pop_back();
+        Leave(node, Step(node, state));
+      }
+      if (begins_ == begins) break;
+      begins = begins_;
+    }
+    for (const uint32_t node : begins) continues_.erase(node);
+    return continues_;
+  }
+
+ private:
+  static constexpr uint64_t kLeft = 1ull << kMaxSites;
+
+  uint64_t Step(uint32_t node, uint64_t state) {
+    // A statement of another line at the same address comes first: the site is what it led to.
+    if (state != 0 && leaves_.contains(node)) state |= kLeft;
+    const auto found = sites_.find(node);
+    if (found == sites_.end()) return state;
+    const Site& site = found->second;
+    const bool again =
+        (state & site.own) != 0 || ((state & kLeft) != 0 && (state & site.copies) != 0);
+    if (state == 0 || again || begins_.contains(node)) {
+      begins_.insert(node);
+      return site.own;
+    }
+    continues_.insert(node);
+    return state | site.own;
+  }
+  void Leave(uint32_t node, uint64_t state) {
+    const Graph::Node& from = graph_.nodes()[node];
+    for (const uint32_t next : from.next) Reach(next, state);
+    if (!from.anywhere) return;
+    for (const uint32_t target : graph_.targets()) Reach(target, state);
+  }
+  void Reach(uint32_t node, uint64_t state) {
+    if (node != Graph::kNone && seen_.insert({node, state}).second) open_.push_back({node, state});
+  }
+
+  const Graph& graph_;
+  const std::map<uint32_t, Site>& sites_;
+  const std::set<uint32_t>& leaves_;
+  std::set<uint32_t> begins_, continues_;
+  std::set<std::pair<uint32_t, uint64_t>> seen_;
+  std::vector<std::pair<uint32_t, uint64_t>> open_;
+};
+
+// The code of the function with the site; empty when it is too much or cannot be read.
+FunctionCode ReadFunction(SymbolModule& module, LinkAddress site, LinkAddress entry,
+                          uint32_t line) {
+  FunctionCode code;
+  code.entry = entry.value;
+  uint64_t size_bytes = 0;
+  for (const auto& [begin, end] : module.FunctionParts(site)) {
+    const auto wanted = static_cast<uint64_t>(end - begin);
+    size_bytes += wanted;
+    if (size_bytes > kMaxFunctionBytes) return {};
+    code.parts.push_back({begin.value, module.ReadCode(begin, static_cast<uint32_t>(wanted))});
+    if (code.parts.back().text.size() != wanted) return {};
+    for (const LinkAddress other : module.OtherLines(begin, end, line)) {
+      code.other_lines.push_back(other.value);
+    }
+  }
+  return code;
+}
+
+}  // namespace
+
+std::vector<bool> BeginExecutions(const FunctionCode& code, std::span<const LinePart> sites) {
+  std::vector<bool> all(sites.size(), true);
+  Graph graph;
+  if (sites.size() < 2 || sites.size() > Executions::kMaxSites ||
+      !graph.Build(code.parts, code.entry)) {
+    return all;
+  }
+  std::map<uint32_t, Executions::Site> by_node;
+  for (size_t i = 0; i < sites.size(); ++i) {
+    const uint32_t node = graph.Find(sites[i].address);
+    if (node == Graph::kNone) return all;
+    Executions::Site& site = by_node[node];
+    site.own |= 1ull << i;
+    for (size_t k = 0; k < sites.size(); ++k) {
+      if (sites[k].part == sites[i].part) site.copies |= 1ull << k;
+    }
+  }
+  std::set<uint32_t> leaves;
+  for (const uint64_t address : code.other_lines) leaves.insert(graph.Find(address));
+  const auto continues = Executions(graph, by_node, leaves).Run();
+  if (!continues) return all;
+  for (size_t i = 0; i < sites.size(); ++i) {
+    all[i] = !continues->contains(graph.Find(sites[i].address));
+  }
+  return all;
+}
+
+std::vector<LinkAddress> DropContinuations(SymbolModule& module, ProbePlan& plan) {
+  std::map<std::pair<LinkAddress, uint64_t>, std::vector<size_t>> copies;  // by function and copy
+  for (size_t i = 0; i < plan.sites.size(); ++i) {
+    const SitePlan& site = plan.sites[i];
+    const FramePlan& frame = plan.unit.frames[site.frame];
+    if (site.part != 0) copies[{frame.function_entry, frame.copy}].push_back(i);
+  }
+  std::set<size_t> dropped;
+  for (const auto& [copy, indices] : copies) {
+    if (indices.size() < 2) continue;
+    std::vector<LinePart> sites;
+    for (const size_t i : indices) {
+      sites.push_back({plan.sites[i].address.value, plan.sites[i].part});
+    }
+    const SitePlan& first = plan.sites[indices[0]];
+    const FramePlan& frame = plan.unit.frames[first.frame];
+    const uint32_t line = plan.unit.virtual_frames[frame.first_virtual].line;
+    const auto begins =
+        BeginExecutions(ReadFunction(module, first.address, copy.first, line), sites);
+    for (size_t k = 0; k < indices.size(); ++k) {
+      if (!begins[k]) dropped.insert(indices[k]);
+    }
+  }
+  std::vector<LinkAddress> addresses;
+  std::vector<SitePlan> kept;
+  for (size_t i = 0; i < plan.sites.size(); ++i) {
+    if (dropped.contains(i)) {
+      addresses.push_back(plan.sites[i].address);
+    } else {
+      kept.push_back(plan.sites[i]);
+    }
+  }
+  plan.sites = std::move(kept);
+  return addresses;
+}
+
+}  // namespace stillframe::agent

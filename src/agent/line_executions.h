@@ -1,0 +1,47 @@
+// Which sites of a line count its executions.
+//
+// A line has several statement addresses where its parts are apart (a call's arguments and the
+// call, the three parts of a `for`) and where the compiler copied it (unrolled and peeled loops).
+// One execution of the line is one hit: of its parts only those are probed that begin one.
+#ifndef STILLFRAME_AGENT_LINE_EXECUTIONS_H_
+#define STILLFRAME_AGENT_LINE_EXECUTIONS_H_
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/address.h"
+#include "plan/plan.h"
+#include "symbolizer/symbolizer.h"
+
+namespace stillframe::agent {
+
+// A contiguous part of a function.
+struct CodePart {
+  uint64_t address = 0;
+  std::vector<uint8_t> text;
+};
+struct LinePart {
+  uint64_t address = 0;
+  uint32_t part = 0;
+};
+
+// A function's code, and where it runs other lines.
+struct FunctionCode {
+  uint64_t entry = 0;
+  std::vector<CodePart> parts;
+  std::vector<uint64_t> other_lines;  // addresses where statements of other lines begin
+};
+
+// For each site whether it is to be probed: not when, whichever way control came there, another
+// site of the line ran before in the same execution. One ends where the site itself runs again, or
+// its part in another copy once control has been on another line. What is not understood (code that
+// cannot be decoded, a site outside of the parts, too much of it) is probed. Pure.
+std::vector<bool> BeginExecutions(const FunctionCode& code, std::span<const LinePart> sites);
+
+// Takes the sites that begin no execution out of the plan and returns their addresses.
+std::vector<LinkAddress> DropContinuations(SymbolModule& module, ProbePlan& plan);
+
+}  // namespace stillframe::agent
+
+#endif  // STILLFRAME_AGENT_LINE_EXECUTIONS_H_

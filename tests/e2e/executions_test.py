@@ -1,0 +1,45 @@
+"""One execution of a line is one hit, however many addresses its code begins at."""
+import re
+import shutil
+import unittest
+
+import harness
+import hosts
+from hosts import NO_LIMITS, HostTest
+
+BUILDS = [("g++", ["-O0"]), ("g++", ["-O1"]), ("g++", ["-O2"]), ("g++", ["-O2", "-funroll-loops"]),
+          ("g++", ["-O3"]), ("g++", ["-Os"]), ("clang++", ["-O0"]), ("clang++", ["-O2"]),
+          ("clang++", ["-O3"])]
+# The compiler made one copy of what several lines end with, and its line table names one of them.
+MERGED = {("g++ -O1", "case 0"), ("g++ -Os", "default")}
+
+
+class ExecutionsTest(HostTest):
+    def counted(self, compiler, flags):
+        program = harness.compile_target("executions.cc", compiler=compiler, flags=("-g", *flags))
+        truth = dict(re.findall(r"^(.+): (\d+)$", hosts.run([program]).stdout, re.M))
+        wanted = [{"id": mark.replace(" ", "-"), "kind": "COUNTER", "limits": {"maxHits": 0},
+                   "location": {"file": "executions.cc",
+                                "line": harness.line_of("executions.cc", mark)}}
+                  for mark in truth]
+        outcome = hosts.run_with_agent([program], wanted, last_words=True)
+        self.assertEqual(outcome.returncode, 0, outcome.stderr[-2000:])
+        return {mark: (int(count), outcome.counters(mark.replace(" ", "-"))["hits"],
+                       len(outcome.sites(mark.replace(" ", "-"))))
+                for mark, count in truth.items()}
+
+    def test_hits_are_executions(self):
+        wrong = []
+        for compiler, flags in BUILDS:
+            if shutil.which(compiler) is None:
+                continue
+            for mark, (truth, hits, sites) in self.counted(compiler, flags).items():
+                build = f"{compiler} {' '.join(flags)}"
+                if hits != truth and (build, mark) not in MERGED:
+                    wrong.append(f"{build}: {mark}: {hits} hits of {truth} executions at {sites} "
+                                 "sites")
+        self.assertEqual(wrong, [])
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
