@@ -150,7 +150,7 @@ struct Member {
 
 struct Enumerator {
   StringId name = 0;  // unqualified
-  uint32_t pad = 0;
+  StringId scope = 0;  // what it is qualified with: an enumeration, or what that stands in; or ""
   int64_t value = 0;  // sign- or zero-extended from the underlying type
 };
 

@@ -135,7 +135,10 @@ class UnitVerifier {
     return Status();
   }
 
-  Status CheckEnumerator(size_t index) { return CheckString(unit_.enumerators[index].name); }
+  Status CheckEnumerator(size_t index) {
+    SF_RETURN_IF_ERROR(CheckString(unit_.enumerators[index].scope));
+    return CheckString(unit_.enumerators[index].name);
+  }
 
   Status CheckType(size_t index) {
     const TypeNode& type = unit_.types[index];

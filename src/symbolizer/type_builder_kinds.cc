@@ -195,9 +195,14 @@ void TypeBuilder::ExpandEnum(TypeId id, const Dwarf_Die& die) {
   // Without DW_AT_type (C, strict DWARF 2) the values decide, as in GDB.
   if (!underlying) is_unsigned = !negative;
   const TypeId target = underlying ? NodeFor(*underlying) : kVoidType;
+  const bool scoped = Flag(die, DW_AT_enum_class, false);
+  // Of the enumeration itself: a typedef of it may stand elsewhere (std::ios_base::openmode).
+  const StringId scope =
+      tables_.Intern(scoped ? namer_.QualifiedName(die) : namer_.ScopeName(die));
   const auto first = static_cast<uint32_t>(unit().enumerators.size());
   for (const auto& [name, bits] : values) {
-    unit().enumerators.push_back({tables_.Intern(name), 0, ExtendTo64(bits, size, is_unsigned)});
+    const int64_t value = ExtendTo64(bits, size, is_unsigned);
+    unit().enumerators.push_back({tables_.Intern(name), scope, value});
   }
   TypeNode& node = Mutable(id);
   node.kind = TypeKind::kEnum;
@@ -206,7 +211,7 @@ void TypeBuilder::ExpandEnum(TypeId id, const Dwarf_Die& die) {
   node.first_member = first;
   node.member_count = static_cast<uint32_t>(values.size());
   if (is_unsigned) node.flags |= kFlagUnsigned;
-  if (Flag(die, DW_AT_enum_class, false)) node.flags |= kFlagScopedEnum;
+  if (scoped) node.flags |= kFlagScopedEnum;
 }
 
 void TypeBuilder::ExpandArray(TypeId id, const Dwarf_Die& die) {

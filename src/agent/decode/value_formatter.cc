@@ -26,13 +26,6 @@ std::string_view UnicodePrefix(std::string_view type_name, uint32_t size_bytes) 
   return size_bytes == 1 ? "u8" : size_bytes == 2 ? "u" : "U";
 }
 
-std::string_view WithoutQualifiers(std::string_view name) {
-  for (std::string_view word : {"const ", "volatile ", "const "}) {
-    if (name.starts_with(word)) name.remove_prefix(word.size());
-  }
-  return name;
-}
-
 }  // namespace
 
 Value Unavailable(std::string name, std::string type, Code reason) {
@@ -194,22 +187,9 @@ void ValueFormatter::FormatScalar(Value& value, const TypeNode& node,
 }
 
 // As GDB: `shop::kRed` of an unscoped enumeration in shop, `shop::Tier::kGold` of a scoped one.
-std::string ValueFormatter::EnumeratorName(const TypeNode& node,
-                                           const Enumerator& enumerator) const {
-  const std::string& name = Text(enumerator.name);
-  if (name.find("::") != std::string::npos) return name;
-  std::string_view scope = WithoutQualifiers(Text(node.name));
-  if ((node.flags & kFlagScopedEnum) == 0) {
-    int depth = 0;
-    size_t cut = std::string_view::npos;
-    for (size_t i = 0; i + 1 < scope.size(); ++i) {
-      depth += scope[i] == '<' || scope[i] == '(';
-      depth -= scope[i] == '>' || scope[i] == ')';
-      if (depth == 0 && scope[i] == ':' && scope[i + 1] == ':') cut = i;
-    }
-    scope = cut == std::string_view::npos ? "" : scope.substr(0, cut);
-  }
-  return scope.empty() ? name : std::string(scope) + "::" + name;
+std::string ValueFormatter::EnumeratorName(const Enumerator& enumerator) const {
+  const std::string& scope = Text(enumerator.scope);
+  return scope.empty() ? Text(enumerator.name) : scope + "::" + Text(enumerator.name);
 }
 
 void ValueFormatter::FormatEnum(Value& value, const TypeNode& node,
@@ -223,7 +203,7 @@ void ValueFormatter::FormatEnum(Value& value, const TypeNode& node,
   uint64_t seen = 0;
   bool flags = true;  // GDB's rule: values are disjoint sets of bits
   for (const Enumerator& enumerator : all) {
-    if (enumerator.value == number) return Set(value, EnumeratorName(node, enumerator));
+    if (enumerator.value == number) return Set(value, EnumeratorName(enumerator));
     const auto bits = static_cast<uint64_t>(enumerator.value);
     flags = flags && enumerator.value >= 0 && (seen & bits) == 0;
     seen |= bits;
@@ -233,7 +213,7 @@ void ValueFormatter::FormatEnum(Value& value, const TypeNode& node,
   for (const Enumerator& enumerator : all) {
     const auto bits = static_cast<uint64_t>(enumerator.value);
     if (!flags || bits == 0 || (rest & bits) != bits) continue;
-    text += (text.empty() ? "" : " | ") + EnumeratorName(node, enumerator);
+    text += (text.empty() ? "" : " | ") + EnumeratorName(enumerator);
     rest &= ~bits;
   }
   const std::string plain =

@@ -97,7 +97,7 @@ class ValueFormatter {
   std::pair<size_t, size_t> PairMembers(const TypeNode& node) const;
   const TypeNode& Node(TypeId type) const;
   const std::string& Text(StringId id) const;
-  std::string EnumeratorName(const TypeNode& node, const Enumerator& enumerator) const;
+  std::string EnumeratorName(const Enumerator& enumerator) const;
   // A count of view.size_bytes (0 = 8) at view.b.
   bool ReadCount(Value& value, const Object& object, const View& view, uint64_t& out);
   bool ReadWord(Value& value, const Object& object, uint64_t offset, uint64_t& out);
