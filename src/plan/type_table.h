@@ -149,9 +149,9 @@ struct Member {
 };
 
 struct Enumerator {
-  StringId name = 0;  // unqualified
+  StringId name = 0;   // unqualified
   StringId scope = 0;  // what it is qualified with: an enumeration, or what that stands in; or ""
-  int64_t value = 0;  // sign- or zero-extended from the underlying type
+  int64_t value = 0;   // sign- or zero-extended from the underlying type
 };
 
 struct TypeNode {

@@ -197,8 +197,7 @@ void TypeBuilder::ExpandEnum(TypeId id, const Dwarf_Die& die) {
   const TypeId target = underlying ? NodeFor(*underlying) : kVoidType;
   const bool scoped = Flag(die, DW_AT_enum_class, false);
   // Of the enumeration itself: a typedef of it may stand elsewhere (std::ios_base::openmode).
-  const StringId scope =
-      tables_.Intern(scoped ? namer_.QualifiedName(die) : namer_.ScopeName(die));
+  const StringId scope = tables_.Intern(scoped ? namer_.QualifiedName(die) : namer_.ScopeName(die));
   const auto first = static_cast<uint32_t>(unit().enumerators.size());
   for (const auto& [name, bits] : values) {
     const int64_t value = ExtendTo64(bits, size, is_unsigned);
