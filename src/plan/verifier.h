@@ -1,8 +1,9 @@
 // Proves a plan safe to run: every index in range, every program well-formed (stack depth between
-// 0 and kMaxStack at every instruction and equal on all paths that join, forward jumps inside the
-// program, operand sizes legal, ends in kReturn or kFail on every path), every type acyclic where
-// it is laid out inline and with members inside their parent's size. A plan that came over the wire
-// or from a cache is hostile until this says OK.
+// 0 and kMaxStack at every instruction and equal on all paths that join, forward jumps and loops
+// inside the program, locals set before they are read, operand sizes legal, ends in kReturn or
+// kFail on every path), every type acyclic where it is laid out inline and with members inside
+// their parent's size. A plan that came over the wire or from a cache is hostile until this says
+// OK.
 #ifndef STILLFRAME_PLAN_VERIFIER_H_
 #define STILLFRAME_PLAN_VERIFIER_H_
 

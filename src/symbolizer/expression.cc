@@ -33,17 +33,18 @@ Result<Variable> Compiler::ToVariable(Value value) {
 
 }  // namespace expression
 
-Result<Program> CompileCondition(std::string_view text, Scope& scope, PlanUnit& unit) {
+Result<Program> CompileCondition(std::string_view text, Scope& scope, PlanUnit& unit,
+                                 uint32_t items) {
   SF_ASSIGN_OR_RETURN(const std::unique_ptr<expression::Node> tree, expression::Parse(text));
-  expression::Compiler compiler(scope, unit);
+  expression::Compiler compiler(scope, unit, items);
   SF_ASSIGN_OR_RETURN(const expression::Value value, compiler.Compile(*tree));
   SF_ASSIGN_OR_RETURN(expression::Fragment code, compiler.ToBool(value));
   return expression::Finish(unit, std::move(code));
 }
 
-Result<Variable> CompileWatch(std::string_view text, Scope& scope, PlanUnit& unit) {
+Result<Variable> CompileWatch(std::string_view text, Scope& scope, PlanUnit& unit, uint32_t items) {
   SF_ASSIGN_OR_RETURN(const std::unique_ptr<expression::Node> tree, expression::Parse(text));
-  expression::Compiler compiler(scope, unit);
+  expression::Compiler compiler(scope, unit, items);
   SF_ASSIGN_OR_RETURN(expression::Value value, compiler.Compile(*tree));
   SF_ASSIGN_OR_RETURN(Variable variable, compiler.ToVariable(std::move(value)));
   variable.name = expression::InternString(unit, text);

@@ -31,6 +31,7 @@ class RecordingScope : public Scope {
     missed_.erase(std::string(name));  // so it is no member of `this` either
     return scope_.FindEnumerator(name);
   }
+  std::optional<TypeId> FindType(std::string_view name) override { return scope_.FindType(name); }
   std::vector<std::string> VisibleNames() override { return scope_.VisibleNames(); }
 
   // Without a trace when there is no such variable.
@@ -70,13 +71,17 @@ class RecordingScope : public Scope {
 };
 
 // The compiler stops at the first fault; the reader wants to know of every variable.
-void AskForNames(const expression::Node& node, RecordingScope& scope, bool& names_this) {
-  if (node.kind == expression::NodeKind::kName) {
+// `elements`: names that are the ranges' own.
+void AskForNames(const expression::Node& node, RecordingScope& scope, bool& names_this,
+                 std::set<std::string> elements) {
+  if (node.kind == expression::NodeKind::kRange) elements.insert(node.type);
+  if (node.kind == expression::NodeKind::kName && !elements.contains(node.text) &&
+      !node.text.starts_with('$')) {
     names_this |= node.text == "this";
     scope.AskFor(node.text);
   }
   for (const auto& child : node.child) {
-    if (child != nullptr) AskForNames(*child, scope, names_this);
+    if (child != nullptr) AskForNames(*child, scope, names_this, elements);
   }
 }
 
@@ -99,7 +104,7 @@ CheckedExpression CheckExpression(std::string_view text, Scope& scope, PlanUnit&
   }
   bool names_this = false;
   const auto tree = expression::Parse(text);
-  if (tree.ok()) AskForNames(**tree, recording, names_this);
+  if (tree.ok()) AskForNames(**tree, recording, names_this, {});
   out.variables = recording.Take(names_this);
   return out;
 }

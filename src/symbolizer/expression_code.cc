@@ -62,6 +62,10 @@ size_t Fragment::Jump(Op op) {
 
 void Fragment::Bind(size_t jump) { insns_[jump].imm = static_cast<int64_t>(insns_.size() - jump); }
 
+void Fragment::Loop(size_t target) {
+  Emit(Op::kLoop, 0, 0, static_cast<int64_t>(target) - static_cast<int64_t>(insns_.size()));
+}
+
 std::optional<uint64_t> Fragment::constant() const {
   if (insns_.size() != 1 || insns_[0].op != Op::kConst) return std::nullopt;
   return static_cast<uint64_t>(insns_[0].imm);

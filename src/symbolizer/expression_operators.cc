@@ -161,6 +161,16 @@ Result<Value> Compiler::Compile(const Node& node) {
       return Binary(node);
     case NodeKind::kConditional:
       return Conditional(node);
+    case NodeKind::kCast:
+      return Cast(node);
+    case NodeKind::kSizeof:
+      return Sizeof(node);
+    case NodeKind::kHolds:
+      return Holds(node);
+    case NodeKind::kAlternative:
+      return Alternative(node);
+    case NodeKind::kRange:
+      return Range(node);
     default:
       break;
   }
@@ -180,16 +190,17 @@ Result<Value> Compiler::Compile(const Node& node) {
     }
     SF_ASSIGN_OR_RETURN(object, Dereference(object, node.column));
   }
-  if (node.kind == NodeKind::kMethod) return Method(object, node.text, node.column);
+  if (node.kind == NodeKind::kMethod) return Method(object, node);
   if (object.form == Form::kLiteral) return BadExpression(node.column, "a literal has no members");
   return MemberOf(object, node.text, node.column);
 }
 
-Result<Operand> Compiler::ToOperand(const Value& value, const Node& node) {
+Result<Operand> Compiler::ToOperand(const Value& wrapped, const Node& node) {
   const std::string op(OperatorText(node.op));
-  if (value.form == Form::kLiteral) {
-    return BadExpression(value.column, "a string literal can only be compared with == or !=");
+  if (wrapped.form == Form::kLiteral) {
+    return BadExpression(wrapped.column, "a string literal can only be compared");
   }
+  SF_ASSIGN_OR_RETURN(const Value value, Unwrap(wrapped));
   const TypeKind kind = TypeOf(value).kind;
   const std::optional<Number> number = PromotedType(unit_, value.type, value.bit_size);
   const bool wide =

@@ -33,6 +33,10 @@ class Scope {
     int64_t value;
   };
   virtual std::optional<EnumConstant> FindEnumerator(std::string_view qualified_name) = 0;
+  // A class, enumeration or typedef by its (possibly qualified) name; nullopt: no such type.
+  virtual std::optional<TypeId> FindType(std::string_view /*qualified_name*/) {
+    return std::nullopt;
+  }
   // All names visible here, for "did you mean".
   virtual std::vector<std::string> VisibleNames() = 0;
 };

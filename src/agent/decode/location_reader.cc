@@ -25,6 +25,7 @@ LocationReader::LocationReader(const RecordView& record, uint32_t frame_index, c
     std::copy_n(record.header().registers.gpr, kRegisterCount, registers_);
     context_.valid_registers = (1u << kRegisterCount) - 1;
     context_.xmm = record.header().xmm;
+    SetFacts();
   } else {
     for (int i = 0; i < kSavedRegisterCount; ++i) {
       if ((frame.valid >> i & 1) == 0) continue;
@@ -42,6 +43,16 @@ LocationReader::LocationReader(const RecordView& record, uint32_t frame_index, c
   context_.tls_module = tls_module;
   context_.entry = entry;
   for (const std::string& text : unit.strings) strings_.push_back({text.data(), text.size()});
+}
+
+void LocationReader::SetFacts() {
+  const RecordHeader& header = record_.header();
+  facts_.thread_id = header.thread_id;
+  facts_.hits = header.hits;
+  facts_.duration_ns = header.duration_ns;
+  facts_.has_duration = header.span_ticks != 0 ? 1 : 0;
+  facts_.trace = &header.trace;
+  context_.facts = &facts_;
 }
 
 Result<uint64_t> LocationReader::Run(const Program& program) const {

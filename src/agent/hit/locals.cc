@@ -70,7 +70,9 @@ void Locals::AddVariable(const Variable& variable) {
   if (location.kind == LocationKind::kUnavailable || location.kind == LocationKind::kBytes) return;
   if (location.kind == LocationKind::kMemory) {
     uint64_t address = 0;
-    if (Run(location.program, address)) walker_.AddObject(frame_, address, variable.type);
+    if (!Run(location.program, address)) return;
+    if (address != 0) return walker_.AddObject(frame_, address, variable.type);
+    record_.AppendUnreadable(0, type.size_bytes);  // a null pointer was followed
     return;
   }
   // The value is not in memory: put it together in the scratch space and look into it there.
