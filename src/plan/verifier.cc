@@ -122,10 +122,11 @@ const char* OperandFault(const Insn& insn, size_t string_count) {
 // to it. A loop goes back to what is known already, and must not bring anything new.
 class ProgramVerifier {
  public:
-  ProgramVerifier(std::span<const Insn> code, size_t string_count)
+  ProgramVerifier(std::span<const Insn> code, size_t string_count, uint16_t locals)
       : code_(code), string_count_(string_count) {
     depth_.fill(kNeverRuns);
     locals_.fill(0);
+    locals_[0] = locals;
   }
 
   Status Run() {
@@ -201,20 +202,30 @@ class ProgramVerifier {
 
 }  // namespace
 
-Result<std::vector<uint8_t>> StackDepths(std::span<const Insn> code, const Program& program,
-                                         size_t string_count) {
+namespace {
+
+Result<std::vector<uint8_t>> Verified(std::span<const Insn> code, const Program& program,
+                                      size_t string_count, uint16_t locals) {
   if (program.empty()) return Corrupt("empty program");
   if (program.count > kMaxProgramLength) return Corrupt("program too long");
   if (program.first > code.size() || program.count > code.size() - program.first) {
     return Corrupt("program outside the code");
   }
-  ProgramVerifier verifier(code.subspan(program.first, program.count), string_count);
+  ProgramVerifier verifier(code.subspan(program.first, program.count), string_count, locals);
   SF_RETURN_IF_ERROR(verifier.Run());
   return verifier.depths();
 }
 
-Status VerifyProgram(std::span<const Insn> code, const Program& program, size_t string_count) {
-  return StackDepths(code, program, string_count).status();
+}  // namespace
+
+Result<std::vector<uint8_t>> StackDepths(std::span<const Insn> code, const Program& program,
+                                         size_t string_count) {
+  return Verified(code, program, string_count, 0);
+}
+
+Status VerifyProgram(std::span<const Insn> code, const Program& program, size_t string_count,
+                     uint16_t locals) {
+  return Verified(code, program, string_count, locals).status();
 }
 
 }  // namespace stillframe

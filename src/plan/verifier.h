@@ -16,7 +16,10 @@
 namespace stillframe {
 
 // kCorrupt with the place of the first violation.
-Status VerifyProgram(std::span<const Insn> code, const Program& program, size_t string_count);
+// `locals` = those that are set when it begins, bit i: local i.
+Status VerifyProgram(std::span<const Insn> code, const Program& program, size_t string_count,
+                     uint16_t locals = 0);
+inline constexpr uint16_t kFilterLocals = 1;  // of Variable::filter
 // The same proof; on success the stack depth before each instruction of the program, kNeverRuns
 // where no path leads. For who puts one program inside another.
 inline constexpr uint8_t kNeverRuns = 0xff;

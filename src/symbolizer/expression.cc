@@ -3,6 +3,7 @@
 #include <memory>
 #include <utility>
 
+#include "plan/verifier.h"
 #include "symbolizer/expression_compiler.h"
 
 namespace stillframe {
@@ -17,6 +18,9 @@ Result<Variable> Compiler::ToVariable(Value value) {
   } else if (value.form == Form::kMemory && value.bit_size == 0) {
     out.location.kind = LocationKind::kMemory;
     SF_ASSIGN_OR_RETURN(out.location.program, Finish(unit_, std::move(value.code)));
+    if (value.filter) {
+      SF_ASSIGN_OR_RETURN(out.filter, Finish(unit_, *std::move(value.filter), kFilterLocals));
+    }
   } else if (value.form == Form::kPlaced && value.bit_size == 0 && value.code.insns().empty()) {
     SF_ASSIGN_OR_RETURN(out.location, Slice(value));
   } else {

@@ -32,6 +32,7 @@ class RecordingScope : public Scope {
     return scope_.FindEnumerator(name);
   }
   std::optional<TypeId> FindType(std::string_view name) override { return scope_.FindType(name); }
+  bool RedactsName(std::string_view name) override { return scope_.RedactsName(name); }
   std::vector<std::string> VisibleNames() override { return scope_.VisibleNames(); }
 
   // Without a trace when there is no such variable.

@@ -51,7 +51,8 @@ Result<Fragment> Inline(const PlanUnit& unit, const Program& program);
 void EmitLoadBytes(Fragment& code, uint32_t size_bytes);
 
 // Appends fragment + kReturn to unit.code. kBadExpression when the machine's limits do not hold it.
-Result<Program> Finish(PlanUnit& unit, Fragment code);
+// `locals`: as VerifyProgram has them.
+Result<Program> Finish(PlanUnit& unit, Fragment code, uint16_t locals = 0);
 
 StringId InternString(PlanUnit& unit, std::string_view text);
 

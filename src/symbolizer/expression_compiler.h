@@ -38,6 +38,7 @@ struct Value {
   bool zero_literal = false;  // a null pointer constant
   bool is_trace = false;      // $trace
   std::string text;
+  std::optional<Fragment> filter;         // of a range: which elements are meant, by local 0
   std::optional<ScopeVariable> variable;  // nothing has been done to this variable yet
 };
 
@@ -150,14 +151,18 @@ class Compiler {
 
   // ---- ranges (expression_ranges.cc) ----
   struct Cursor;
-  Result<Value> Range(const Node& node);
+  // `function`: any, all or count, whatever the node says.
+  Result<Value> Range(const Node& node, const std::string& function);
+  Result<Value> Filter(const Node& node);
+  Result<TypeId> ElementType(const Value& range, uint32_t column) const;
+  Result<Fragment> Holds(const Node& node, const Value& element);
   Result<Cursor> MakeCursor(const Value& range, uint32_t column);
   Result<Cursor> ChainCursor(const Value& range, Cursor cursor);
   Result<Cursor> DequeCursor(const Value& range, Cursor cursor);
   Result<Cursor> BitCursor(const Value& range, Cursor cursor);
   Result<Cursor> RowCursor(const Value& range, Cursor cursor);
-  Result<Fragment> RangeLoop(const Node& node, const Cursor& cursor, const Fragment& holds,
-                             uint8_t sum);
+  Result<Fragment> RangeLoop(const std::string& function, const Cursor& cursor,
+                             const Fragment& holds, uint8_t sum);
   Result<uint8_t> NewLocal(uint32_t column);
 
   // ---- types by name (expression_casts.cc) ----

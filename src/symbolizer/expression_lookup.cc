@@ -54,6 +54,11 @@ Result<Compiler::Key> Compiler::MakeKey(const Value& object, const Value& key, u
       return BadExpression(key.column, "the key must be a string, not " + Quote(key.type));
     }
     if (key.form == Form::kLiteral) {
+      // The decoder hides what stands under such a key, too.
+      if (scope_.RedactsName(key.text)) {
+        return Status(Code::kRedacted,
+                      "column " + std::to_string(key.column) + ": '" + key.text + "' is redacted");
+      }
       out.literal = key.text;
     } else {
       SF_ASSIGN_OR_RETURN(out.code, PushText(key));

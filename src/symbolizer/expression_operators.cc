@@ -170,11 +170,24 @@ Result<Value> Compiler::Compile(const Node& node) {
     case NodeKind::kAlternative:
       return Alternative(node);
     case NodeKind::kRange:
-      return Range(node);
+      return node.text == "filter" ? Filter(node) : Range(node, node.text);
     default:
       break;
   }
-  SF_ASSIGN_OR_RETURN(Value object, Compile(*node.child[0]));
+  const Node& first = *node.child[0];
+  if (node.kind == NodeKind::kMethod && first.kind == NodeKind::kRange && first.text == "filter") {
+    if (node.text == "size") return Range(first, "count");
+    if (node.text != "empty") {
+      return BadExpression(node.column, "of a filter there are only .size() and .empty()");
+    }
+    SF_ASSIGN_OR_RETURN(Value some, Range(first, "any"));
+    some.code.Emit(Op::kLogicalNot);
+    return some;
+  }
+  SF_ASSIGN_OR_RETURN(Value object, Compile(first));
+  if (object.filter) {
+    return BadExpression(node.column, "of a filter there are only .size() and .empty()");
+  }
   if (node.kind == NodeKind::kIndex) {
     SF_ASSIGN_OR_RETURN(const Value index, Compile(*node.child[1]));
     return Index(object, index, node.column);
@@ -218,6 +231,9 @@ Result<Operand> Compiler::ToOperand(const Value& wrapped, const Node& node) {
 
 Result<Value> Compiler::Unary(const Node& node) {
   SF_ASSIGN_OR_RETURN(const Value value, Compile(*node.child[0]));
+  if (value.filter) {
+    return BadExpression(node.column, "of a filter there are only .size() and .empty()");
+  }
   if (node.op == Operator::kDereference) return Dereference(value, node.column);
   if (node.op == Operator::kAddressOf) return AddressOf(value, node.column);
   if (node.op == Operator::kNot) {

@@ -133,9 +133,9 @@ static void EmitLimit(Fragment& code, uint8_t left, uint8_t more, uint32_t limit
 
 // `holds` pushes whether the condition holds for the element. any and all end where they are
 // decided; what is beyond the limit is not known, so undecided there is an error.
-Result<Fragment> Compiler::RangeLoop(const Node& node, const Cursor& cursor, const Fragment& holds,
-                                     uint8_t sum) {
-  const bool counts = node.text == "count";
+Result<Fragment> Compiler::RangeLoop(const std::string& function, const Cursor& cursor,
+                                     const Fragment& holds, uint8_t sum) {
+  const bool counts = function == "count";
   Fragment code = cursor.begin;
   if (!cursor.counted) code.Const(items_);
   EmitLimit(code, cursor.left, cursor.more, items_);
@@ -164,7 +164,7 @@ Result<Fragment> Compiler::RangeLoop(const Node& node, const Cursor& cursor, con
     code.Emit(Op::kAdd);
     code.Set(sum);
   } else {
-    decided = code.Jump(node.text == "any" ? Op::kJumpIfNonZero : Op::kJumpIfZero);
+    decided = code.Jump(function == "any" ? Op::kJumpIfNonZero : Op::kJumpIfZero);
   }
   code.Get(cursor.left);
   code.AddImm(~uint64_t{0});
@@ -185,21 +185,27 @@ Result<Fragment> Compiler::RangeLoop(const Node& node, const Cursor& cursor, con
     code.Get(sum);
     return code;
   }
-  code.Const(node.text == "any" ? 0 : 1);
+  code.Const(function == "any" ? 0 : 1);
   const size_t out = code.Jump(Op::kJump);
   code.Bind(*decided);
-  code.Const(node.text == "any" ? 1 : 0);
+  code.Const(function == "any" ? 1 : 0);
   code.Bind(out);
   return code;
 }
 
-Result<Value> Compiler::Range(const Node& node) {
-  if (node.text == "filter") {
-    return BadExpression(node.column, "filter is not supported yet; any, all and count are");
-  }
+// Whether the condition of the range holds for the element.
+Result<Fragment> Compiler::Holds(const Node& node, const Value& element) {
+  elements_.emplace_back(node.type, element);
+  const auto condition = Compile(*node.child[1]);
+  elements_.pop_back();
+  if (!condition.ok()) return condition.status();
+  return ToBool(*condition);
+}
+
+Result<Value> Compiler::Range(const Node& node, const std::string& function) {
   SF_ASSIGN_OR_RETURN(const Value operand, Compile(*node.child[0]));
   SF_ASSIGN_OR_RETURN(const Value range, Unwrap(operand));
-  if (range.form == Form::kLiteral || TypeOf(range).kind == TypeKind::kPointer) {
+  if (range.form == Form::kLiteral || TypeOf(range).kind == TypeKind::kPointer || range.filter) {
     return BadExpression(node.column, Quote(range.type) + " is no range");
   }
   const uint8_t before = locals_;
@@ -209,15 +215,53 @@ Result<Value> Compiler::Range(const Node& node) {
   if (cursor.element.form == Form::kMemory) {
     SF_ASSIGN_OR_RETURN(cursor.element, Settle(std::move(cursor.element)));
   }
-  elements_.emplace_back(node.type, cursor.element);
-  const auto condition = Compile(*node.child[1]);
-  Result<Fragment> holds = condition.ok() ? ToBool(*condition) : condition.status();
-  elements_.pop_back();
-  if (!holds.ok()) return holds.status();
-  SF_ASSIGN_OR_RETURN(Fragment code, RangeLoop(node, cursor, *holds, sum));
+  SF_ASSIGN_OR_RETURN(const Fragment holds, Holds(node, cursor.element));
+  SF_ASSIGN_OR_RETURN(Fragment code, RangeLoop(function, cursor, holds, sum));
   locals_ = before;
-  if (node.text == "count") return NumberCell(Number::kULong, std::move(code), node.column);
+  if (function == "count") return NumberCell(Number::kULong, std::move(code), node.column);
   return Cell(BoolType(unit_), std::move(code), node.column);
+}
+
+// Of what is shown element by element.
+Result<TypeId> Compiler::ElementType(const Value& range, uint32_t column) const {
+  const View& view = ViewOf(range);
+  switch (view.kind) {
+    case ViewKind::kSequence:
+    case ViewKind::kInlineArray:
+    case ViewKind::kCounted:
+    case ViewKind::kDeque:
+    case ViewKind::kTree:
+    case ViewKind::kHash:
+      return view.element;
+    default:
+      break;
+  }
+  if (TypeOf(range).kind == TypeKind::kArray && !IsText(range)) return TypeOf(range).target;
+  return BadExpression(column, Quote(range.type) + " cannot be filtered");
+}
+
+// A watch of the range, with the program that tells whether an element is shown. It runs when the
+// snapshot is put together, over the memory that the hit copied.
+Result<Value> Compiler::Filter(const Node& node) {
+  if (locals_ != 0) return BadExpression(node.column, "filter stands outside of other ranges");
+  SF_ASSIGN_OR_RETURN(const Value operand, Compile(*node.child[0]));
+  SF_ASSIGN_OR_RETURN(Value range, Unwrap(operand));
+  if (range.form != Form::kMemory || range.filter) {
+    return BadExpression(node.column, "what is filtered must be a container in memory");
+  }
+  SF_ASSIGN_OR_RETURN(const TypeId type, ElementType(range, node.column));
+  SF_ASSIGN_OR_RETURN(const uint8_t local, NewLocal(node.column));  // 0
+  Value element;
+  element.form = Form::kMemory;
+  element.type = type;
+  element.column = node.column;
+  element.code.Get(local);
+  SF_ASSIGN_OR_RETURN(element, Settle(std::move(element)));
+  SF_ASSIGN_OR_RETURN(range.filter, Holds(node, element));
+  locals_ = 0;
+  range.column = node.column;
+  range.variable.reset();
+  return range;
 }
 
 }  // namespace stillframe::expression

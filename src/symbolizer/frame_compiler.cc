@@ -177,6 +177,10 @@ class ScopeImpl : public Scope {
     return type;
   }
 
+  bool RedactsName(std::string_view name) override {
+    return parts_.types.RedactsVariable(name, kVoidType);
+  }
+
   std::vector<std::string> VisibleNames() override {
     constexpr size_t kMaxGlobals = 1'000;
     std::vector<std::string> names;

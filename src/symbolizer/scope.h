@@ -37,6 +37,8 @@ class Scope {
   virtual std::optional<TypeId> FindType(std::string_view /*qualified_name*/) {
     return std::nullopt;
   }
+  // Whether what has that name, or stands under that key, is never shown.
+  virtual bool RedactsName(std::string_view /*name*/) { return false; }
   // All names visible here, for "did you mean".
   virtual std::vector<std::string> VisibleNames() = 0;
 };

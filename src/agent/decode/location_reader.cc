@@ -66,6 +66,19 @@ Result<uint64_t> LocationReader::Run(const Program& program) const {
   return result.value;
 }
 
+Result<uint64_t> LocationReader::RunFilter(const Program& filter, uint64_t address) const {
+  if (filter.count == 0 || uint64_t{filter.first} + filter.count > unit_.code.size()) {
+    return Because(Code::kCorrupt);
+  }
+  const hit::MemoryReader memory{ReadRecord, const_cast<RecordView*>(&record_)};
+  uint64_t cells[kMaxStack + hit::kSideCells];
+  cells[kMaxStack] = address;
+  const hit::EvalResult result = hit::EvaluateWithStack(
+      cells, unit_.code.data() + filter.first, filter.count, context_, memory, strings_.data());
+  if (result.error != Code::kOk) return Because(result.error);
+  return result.value;
+}
+
 Status LocationReader::ReadPiece(const Piece& piece, uint64_t size_bytes, uint8_t* out) const {
   switch (piece.kind) {
     case LocationKind::kMemory: {

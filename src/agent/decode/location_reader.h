@@ -24,6 +24,8 @@ class LocationReader {
   Result<Object> Resolve(const Location& location, uint32_t size_bytes) const;
 
   Result<uint64_t> Run(const Program& program) const;
+  // Variable::filter for the element at `address`.
+  Result<uint64_t> RunFilter(const Program& filter, uint64_t address) const;
 
  private:
   void SetFacts();

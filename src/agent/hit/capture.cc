@@ -231,7 +231,7 @@ void Capture(const CaptureRequest& request, FastReader& reader, const ring::Slot
   const uint64_t deadline =
       request.start_ticks + g_process.ticks_per_second.load(std::memory_order_relaxed) / 50;
   Walker walker(record, reader, limits, deadline);
-  Locals locals(record, walker, request.cells);
+  Locals locals(record, walker, reader, request.cells);
   AddLocals(request,
             Clamp(record.header().frame_count, 1, Clamp(limits.local_frames, 1, kMaxLocalFrames)),
             record, walker, locals);
