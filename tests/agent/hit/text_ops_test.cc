@@ -24,8 +24,8 @@ class Fence {
  public:
   Fence()
       : size_(static_cast<size_t>(sysconf(_SC_PAGESIZE))),
-        base_(static_cast<char*>(mmap(nullptr, 2 * size_, PROT_READ | PROT_WRITE,
-                                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0))) {
+        base_(static_cast<char*>(
+            mmap(nullptr, 2 * size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0))) {
     mprotect(base_ + size_, size_, PROT_NONE);
   }
   ~Fence() { munmap(base_, 2 * size_); }
