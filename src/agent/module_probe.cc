@@ -21,6 +21,8 @@ ModuleProbe::ModuleProbe(std::string tracepoint_id, uint64_t probe_id, ProbePlan
   runtime_.sites = plan_.sites.data();
   runtime_.load_bias = module_.bias.value;
   runtime_.tls_module = module_.tls_module;
+  runtime_.uses_facts = std::any_of(plan_.unit.code.begin(), plan_.unit.code.end(),
+                                    [](const Insn& insn) { return insn.op == Op::kFact; });
   runtime_.limits = plan_.limits;
   const model::Limits& limits = spec.limits;
   allow_trap_ = spec.allow_trap;

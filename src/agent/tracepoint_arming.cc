@@ -77,6 +77,11 @@ int Weight(Code code, bool is_executable) {
   return 3;
 }
 
+// Where the condition of a span is decided: it may ask how long the span was.
+bool IsDecidedAtEnd(const model::TracepointSpec& spec) {
+  return spec.kind == model::Kind::kSpan && spec.condition.find("$duration") != std::string::npos;
+}
+
 }  // namespace
 
 Status TracepointStore::CompileEverywhere(const Active& active, Plans& plans) {
@@ -190,7 +195,14 @@ void TracepointStore::CompileAndArm(Active& active) {
     MeasureHits();
   }
   Plans plans, ends;
-  status = CompileEverywhere(active, plans);
+  if (IsDecidedAtEnd(spec)) {
+    Active begin;
+    begin.desired = active.desired;
+    begin.desired.spec.condition.clear();
+    status = CompileEverywhere(begin, plans);
+  } else {
+    status = CompileEverywhere(active, plans);
+  }
   if (status.ok() && spec.kind == model::Kind::kSpan) status = CompileEnds(active, plans, ends);
   if (!status.ok()) {
     // The file may come with a library that is not loaded yet.
@@ -247,7 +259,7 @@ Status TracepointStore::CompileEnds(const Active& active, const Plans& begins, P
     Active end;
     end.desired = active.desired;
     end.desired.spec.location = spec.end_location;
-    end.desired.spec.condition.clear();
+    if (!IsDecidedAtEnd(spec)) end.desired.spec.condition.clear();
     return CompileEverywhere(end, ends).WithContext("endLocation");
   }
   for (const ModulePlan& begin : begins) {
@@ -255,7 +267,7 @@ Status TracepointStore::CompileEnds(const Active& active, const Plans& begins, P
     SF_ASSIGN_OR_RETURN(SymbolModule* const opened,
                         symbolizer_->OpenModule(module.path, module.build_id));
     PlanRequest request = MakeRequest(spec, {}, options_.bytes_per_snapshot);
-    request.condition.clear();
+    if (!IsDecidedAtEnd(spec)) request.condition.clear();
     SF_ASSIGN_OR_RETURN(request.line_addresses, FunctionExits(*opened, begin.plan));
     if (request.line_addresses.empty()) {
       return Status(Code::kLineHasNoCode, "the function never returns");
@@ -311,7 +323,9 @@ void TracepointStore::ArmNear(Active& active, ModulePlan plan, const SpanRole& s
   const auto log = ReadLogTemplate(spec);
   if (!opened.ok() || !log.ok()) return;
   PlanRequest request = MakeRequest(spec, *log, options_.bytes_per_snapshot);
-  if (span.ends) request.condition.clear();  // it held where the span began
+  // It held where the span began, or is decided where it ends.
+  const bool is_span = spec.kind == model::Kind::kSpan;
+  if (is_span && span.ends != IsDecidedAtEnd(spec)) request.condition.clear();
   const auto arm_at = [&](std::vector<LinkAddress> addresses) {
     if (addresses.empty()) return false;
     request.line_addresses = std::move(addresses);

@@ -94,6 +94,18 @@ void AddReaders(CLI::App& app, Action& action, FilterOptions& filter, std::strin
       [&] { action = [&filter](const GlobalOptions& g) { return RunAgents(g, filter.service); }; });
 }
 
+void AddCheck(CLI::App& app, Action& action, std::string& binary, std::string& place,
+              std::string& expression) {
+  CLI::App* check = app.add_subcommand("check", "offline: type and variables of an expression");
+  check->add_option("binary", binary, "ELF file")->required();
+  check->add_option("place", place, "FILE:LINE")->required();
+  check->add_option("expression", expression, "C++ expression; after -- if it begins with a -")
+      ->required();
+  check->callback([&] {
+    action = [&](const GlobalOptions& g) { return RunCheck(g, binary, place, expression); };
+  });
+}
+
 void AddOffline(CLI::App& app, Action& action, std::string& binary, std::string& place,
                 bool& list_files) {
   CLI::App* lines = app.add_subcommand("lines", "offline: lines of a binary that have code");
@@ -124,7 +136,7 @@ int RunCli(int argc, char** argv) {
   GlobalOptions global;
   SetOptions set;
   FilterOptions filter;
-  std::string output = "text", id, binary, place;
+  std::string output = "text", id, binary, place, expression;
   std::vector<std::string> ids;
   bool no_color = false, list_files = false;
   Action action;
@@ -132,6 +144,7 @@ int RunCli(int argc, char** argv) {
   AddSet(app, action, set);
   AddReaders(app, action, filter, id, ids);
   AddOffline(app, action, binary, place, list_files);
+  AddCheck(app, action, binary, place, expression);
   try {
     app.parse(argc, argv);
   } catch (const CLI::RequiredError& error) {

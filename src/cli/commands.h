@@ -55,6 +55,9 @@ int RunAgents(const GlobalOptions& global, const std::string& service);
 // Offline, on a binary.
 int RunLines(const GlobalOptions& global, const std::string& binary, const std::string& place);
 int RunVariables(const GlobalOptions& global, const std::string& binary, const std::string& place);
+// What an expression will be at each site of the line: 0 when it can be used at one of them.
+int RunCheck(const GlobalOptions& global, const std::string& binary, const std::string& place,
+             const std::string& expression);
 // `list_files`: name the source files as well.
 int RunDoctor(const GlobalOptions& global, const std::string& binary, bool list_files);
 

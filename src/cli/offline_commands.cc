@@ -8,8 +8,8 @@
 #include "base/process_maps.h"
 #include "cli/commands.h"
 #include "cli/elf_text.h"
+#include "cli/offline_module.h"
 #include "cli/snapshot_view.h"
-#include "model/redaction.h"
 #include "symbolizer/symbolizer.h"
 
 namespace stillframe::cli {
@@ -18,39 +18,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr uint64_t kMaxStatements = 2'000'000;
-
-class Redaction final : public RedactionPolicy {
- public:
-  bool RedactsName(std::string_view name) const override { return model::RedactsName(name); }
-  bool RedactsType(std::string_view type) const override { return model::RedactsType(type); }
-};
-
-std::string Hex(uint64_t value) {
-  char text[20];
-  snprintf(text, sizeof text, "0x%llx", static_cast<unsigned long long>(value));
-  return text;
-}
-
-int FailStatus(const GlobalOptions& global, const Status& status) {
-  return Fail(global, {kRefused, std::string(CodeName(status.code())), status.message(), ""});
-}
-
-// A binary opened for questions.
-struct Opened {
-  Redaction redaction;
-  std::unique_ptr<Symbolizer> symbolizer;
-  SymbolModule* module = nullptr;
-};
-
-Status Open(const std::string& binary, Opened& out) {
-  SymbolizerOptions options;
-  options.redaction = &out.redaction;
-  options.max_sites = 10'000;
-  if (const char* path = getenv("STILLFRAME_DEBUG_PATH")) options.debug_path.push_back(path);
-  out.symbolizer = Symbolizer::Create(options);
-  SF_ASSIGN_OR_RETURN(out.module, out.symbolizer->OpenModule(binary, ""));
-  return Status();
-}
 
 std::string LocationText(const Location& location) {
   switch (location.kind) {
@@ -235,7 +202,7 @@ int RunLines(const GlobalOptions& global, const std::string& binary, const std::
   uint32_t line = 0;
   if (!ParsePlace(place, true, file, line)) return FailUsage("'" + place + "' is not FILE[:LINE]");
   Opened opened;
-  if (Status status = Open(binary, opened); !status.ok()) return FailStatus(global, status);
+  if (Status status = OpenOffline(binary, opened); !status.ok()) return FailStatus(global, status);
   auto lines = opened.module->Lines(file, line, line);
   if (!lines.ok()) return FailStatus(global, lines.status());
   if (lines->empty()) {
@@ -282,7 +249,7 @@ int RunVariables(const GlobalOptions& global, const std::string& binary, const s
     return FailUsage("'" + place + "' is not FILE:LINE");
   }
   Opened opened;
-  if (Status status = Open(binary, opened); !status.ok()) return FailStatus(global, status);
+  if (Status status = OpenOffline(binary, opened); !status.ok()) return FailStatus(global, status);
   const auto plan = opened.module->Compile(request);
   if (!plan.ok()) return FailStatus(global, plan.status());
   Json sites = Json::array();
@@ -297,7 +264,7 @@ int RunVariables(const GlobalOptions& global, const std::string& binary, const s
 
 int RunDoctor(const GlobalOptions& global, const std::string& binary, bool list_files) {
   Opened opened;
-  if (Status status = Open(binary, opened); !status.ok()) return FailStatus(global, status);
+  if (Status status = OpenOffline(binary, opened); !status.ok()) return FailStatus(global, status);
   SymbolModule& module = *opened.module;
   const Status debug = module.debug_status();
   const auto addresses = module.StatementAddresses(kMaxStatements);

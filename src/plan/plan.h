@@ -58,6 +58,9 @@ struct Variable {
   uint8_t flags = 0;
   uint8_t pad[3] = {};
   StringId recovered = 0;  // non-empty: status RECOVERED and this is how, e.g. "entry value"
+  // Of a watch: of the elements only those are shown for which it yields not 0. It finds the
+  // element's address in local 0.
+  Program filter{};
 };
 
 // A source-level frame. One machine frame is one or more of them: the inlined calls at its pc,

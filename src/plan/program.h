@@ -1,10 +1,12 @@
 // The bytecode that the hit path runs and the decoder runs again: DWARF locations, conditions and
 // watch expressions are all compiled into it. Plain data: fixed-size instructions, no pointers.
 //
-// Machine: a stack of at most kMaxStack 64-bit cells. Jumps go forward only, so a program of N
-// instructions runs at most N steps. A program ends at kReturn (result: the top cell) or fails with
-// a one-byte Code (base/status.h). The verifier (plan/verifier.h) proves stack depth, jump targets
-// and operand ranges before a program may reach a hit; the interpreter relies on that.
+// Machine: a stack of at most kMaxStack 64-bit cells, and kMaxLocals cells beside it. Jumps go
+// forward only, so a program of N instructions runs at most N steps; but kLoop, and what reads
+// texts or trees, spend work of which an evaluation has kMaxWork. A program ends at kReturn
+// (result: the top cell) or fails with a one-byte Code (base/status.h). The verifier
+// (plan/verifier.h) proves stack depth, jump targets and operand ranges before a program may reach
+// a hit; the interpreter relies on that.
 #ifndef STILLFRAME_PLAN_PROGRAM_H_
 #define STILLFRAME_PLAN_PROGRAM_H_
 
@@ -14,6 +16,17 @@ namespace stillframe {
 
 inline constexpr uint32_t kMaxStack = 24;
 inline constexpr uint32_t kMaxProgramLength = 1024;
+inline constexpr uint32_t kMaxLocals = 16;
+
+// A byte of text costs 1, a node of a tree kNodeWork, a round of a loop kStepWork for every
+// instruction in it, but at least for kMinRound: so all loops together go at most 1,000 rounds.
+inline constexpr uint64_t kMaxWork = 64'000;
+inline constexpr uint64_t kNodeWork = 16;
+inline constexpr uint64_t kStepWork = 4;
+inline constexpr uint64_t kMinRound = 16;
+constexpr uint64_t RoundWork(uint64_t instructions) {
+  return kStepWork * (instructions < kMinRound ? kMinRound : instructions);
+}
 
 enum class Op : uint8_t {
   kReturn = 0,  // ends; result = top
@@ -87,7 +100,38 @@ enum class Op : uint8_t {
   // caller does not say.
   kEntryValue,
   kThreadLocal,  // push imm + the address of the module's thread-local block of this thread
+  // Beside the stack. A local is set on every way to where it is read.
+  kGetLocal,  // push local a
+  kSetLocal,  // pop into local a
+  kLoop,      // jump back by imm < 0; kLimit when the work is used up
+  kFact,      // push a Fact about the hit; kUnavailable where it is none
+  // Texts of bytes, compared as unsigned numbers.
+  kTextTest,  // imm >= 0: pop length, address; the other text is strings[imm]. imm < 0: pop length
+              // and address of the other, then of the one. Push TextTest(a) of the one; kLimit
+  kTextLength,  // pop address; push the number of bytes before the first NUL, of at most imm bytes.
+                // None among them: imm when b != 0 (an array), else kLimit
+  kTreeNext,    // pop node; push the next in order, with links at a (left), b (right), imm (parent)
 };
+
+enum class Fact : uint8_t {
+  kThreadId,
+  kHits,      // of the tracepoint in this process, this one included
+  kDuration,  // of the span that ends, in nanoseconds
+  kTrace0,    // eight hexadecimal digits of the trace id each, as characters; 0 without a trace
+  kTrace1,
+  kTrace2,
+  kTrace3,
+};
+inline constexpr uint8_t kFactCount = 7;
+
+enum class TextTest : uint8_t {
+  kEqual,
+  kStartsWith,
+  kEndsWith,
+  kContains,
+  kOrder,  // below 0, 0 or above 0, as memcmp and then the lengths tell
+};
+inline constexpr uint8_t kTextTestCount = 5;
 
 struct Insn {
   Op op = Op::kReturn;
@@ -97,6 +141,7 @@ struct Insn {
   int64_t imm = 0;
 };
 static_assert(sizeof(Insn) == 16);
+static_assert(kMaxLocals <= 16);  // the verifier has a bit for each
 
 constexpr Insn MakeInsn(Op op, int64_t imm = 0, uint8_t a = 0, uint8_t b = 0) {
   Insn insn;

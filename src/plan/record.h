@@ -53,6 +53,8 @@ struct RecordHeader {
   RegisterFile registers;
   uint8_t xmm[kXmmCount][16];
   uint64_t span_ticks;  // of a SPAN: how long it was; else 0
+  uint64_t hits;        // facts, where an expression asks for them; else 0
+  uint64_t duration_ns;
 };
 
 // One machine frame. frames[0] is the site's: pc = registers.rip.

@@ -92,6 +92,15 @@ enum class ViewKind : uint8_t {
 };
 
 // View::layout.
+// View::keys, of kTree and kHash: what is known of how the container finds a key.
+enum ViewKeys : uint8_t {
+  kKeysNamed = 1,    // it finds keys: it is no list
+  kKeysLess = 2,     // in the order of std::less
+  kKeysGreater = 4,  // in the order of std::greater
+  kKeysEqual = 8,    // equal means == (these two orders say so, too)
+  kKeysMany = 16,    // a key may be there many times
+};
+
 enum ViewLayout : uint8_t {
   kPlain = 0,
   kLibcxx = 1,
@@ -113,7 +122,7 @@ struct View {
   uint32_t first_member = 0;  // alternatives and tuple elements, in TypeTable::members
   uint32_t member_count = 0;
   uint8_t left = 0, right = 0, parent = 0;  // byte offsets in a node; or as said
-  uint8_t pad = 0;
+  uint8_t keys = 0;                         // ViewKeys
   uint32_t pad2 = 0;
 };
 

@@ -1,8 +1,9 @@
 // Proves a plan safe to run: every index in range, every program well-formed (stack depth between
-// 0 and kMaxStack at every instruction and equal on all paths that join, forward jumps inside the
-// program, operand sizes legal, ends in kReturn or kFail on every path), every type acyclic where
-// it is laid out inline and with members inside their parent's size. A plan that came over the wire
-// or from a cache is hostile until this says OK.
+// 0 and kMaxStack at every instruction and equal on all paths that join, forward jumps and loops
+// inside the program, locals set before they are read, operand sizes legal, ends in kReturn or
+// kFail on every path), every type acyclic where it is laid out inline and with members inside
+// their parent's size. A plan that came over the wire or from a cache is hostile until this says
+// OK.
 #ifndef STILLFRAME_PLAN_VERIFIER_H_
 #define STILLFRAME_PLAN_VERIFIER_H_
 
@@ -15,7 +16,10 @@
 namespace stillframe {
 
 // kCorrupt with the place of the first violation.
-Status VerifyProgram(std::span<const Insn> code, const Program& program, size_t string_count);
+// `locals` = those that are set when it begins, bit i: local i.
+Status VerifyProgram(std::span<const Insn> code, const Program& program, size_t string_count,
+                     uint16_t locals = 0);
+inline constexpr uint16_t kFilterLocals = 1;  // of Variable::filter
 // The same proof; on success the stack depth before each instruction of the program, kNeverRuns
 // where no path leads. For who puts one program inside another.
 inline constexpr uint8_t kNeverRuns = 0xff;

@@ -319,6 +319,10 @@ class UnitVerifier {
     SF_RETURN_IF_ERROR(CheckString(variable.name));
     SF_RETURN_IF_ERROR(CheckString(variable.recovered));
     SF_RETURN_IF_ERROR(CheckTypeId(variable.type));
+    if (!variable.filter.empty()) {
+      SF_RETURN_IF_ERROR(
+          VerifyProgram(unit_.code, variable.filter, unit_.strings.size(), kFilterLocals));
+    }
     if (location.kind > LocationKind::kPieces) return Corrupt("bad location kind");
     if (location.kind == LocationKind::kPieces &&
         !InTable(location.first_piece, location.piece_count, unit_.pieces.size())) {

@@ -290,6 +290,24 @@ std::string PublicName(std::string_view raw_name) {
   return out + std::string(rest);
 }
 
+// By which rule an associative container of that name finds a key.
+void SetKeyRules(TypeBuilder& types, TypeId id, std::string_view name, View& view) {
+  if (view.kind != ViewKind::kTree && view.kind != ViewKind::kHash) return;
+  const bool ordered = name.ends_with("map") || name.ends_with("set");
+  if (!ordered) return;  // lists
+  const bool hashed = name.starts_with("std::unordered_");
+  view.keys = kKeysNamed;
+  if (name.find("multi") != std::string_view::npos) view.keys |= kKeysMany;
+  // map<K, V, Less>, set<K, Less>, unordered_map<K, V, Hash, Equal>, unordered_set<K, Hash, Equal>
+  const size_t rule = (view.key_value != 0 ? 2u : 1u) + (hashed ? 1u : 0u);
+  const std::vector<Dwarf_Die> arguments = TemplateTypes(types, id);
+  if (rule >= arguments.size()) return;
+  const std::string what = PublicName(types.RawName(types.Complete(arguments[rule], id)));
+  if (hashed && what == "std::equal_to") view.keys |= kKeysEqual;
+  if (!hashed && what == "std::less") view.keys |= kKeysLess;
+  if (!hashed && what == "std::greater") view.keys |= kKeysGreater;
+}
+
 }  // namespace
 
 bool IsViewCandidate(const TypeBuilder& types, std::string_view raw_name) {
@@ -312,7 +330,10 @@ View DetectView(TypeBuilder& types, TypeId id) {
   for (const auto rules : {std::span<const ViewRule>(kRules), MoreViewRules(), LibcxxViewRules()}) {
     for (const ViewRule& rule : rules) {
       if (rule.name != name) continue;
-      if (const std::optional<View> view = rule.detect(types, id)) return *view;
+      if (std::optional<View> view = rule.detect(types, id)) {
+        SetKeyRules(types, id, name, *view);
+        return *view;
+      }
     }
   }
   return {};

@@ -3,6 +3,7 @@
 #include <memory>
 #include <utility>
 
+#include "plan/verifier.h"
 #include "symbolizer/expression_compiler.h"
 
 namespace stillframe {
@@ -17,6 +18,9 @@ Result<Variable> Compiler::ToVariable(Value value) {
   } else if (value.form == Form::kMemory && value.bit_size == 0) {
     out.location.kind = LocationKind::kMemory;
     SF_ASSIGN_OR_RETURN(out.location.program, Finish(unit_, std::move(value.code)));
+    if (value.filter) {
+      SF_ASSIGN_OR_RETURN(out.filter, Finish(unit_, *std::move(value.filter), kFilterLocals));
+    }
   } else if (value.form == Form::kPlaced && value.bit_size == 0 && value.code.insns().empty()) {
     SF_ASSIGN_OR_RETURN(out.location, Slice(value));
   } else {
@@ -33,17 +37,18 @@ Result<Variable> Compiler::ToVariable(Value value) {
 
 }  // namespace expression
 
-Result<Program> CompileCondition(std::string_view text, Scope& scope, PlanUnit& unit) {
+Result<Program> CompileCondition(std::string_view text, Scope& scope, PlanUnit& unit,
+                                 uint32_t items) {
   SF_ASSIGN_OR_RETURN(const std::unique_ptr<expression::Node> tree, expression::Parse(text));
-  expression::Compiler compiler(scope, unit);
+  expression::Compiler compiler(scope, unit, items);
   SF_ASSIGN_OR_RETURN(const expression::Value value, compiler.Compile(*tree));
   SF_ASSIGN_OR_RETURN(expression::Fragment code, compiler.ToBool(value));
   return expression::Finish(unit, std::move(code));
 }
 
-Result<Variable> CompileWatch(std::string_view text, Scope& scope, PlanUnit& unit) {
+Result<Variable> CompileWatch(std::string_view text, Scope& scope, PlanUnit& unit, uint32_t items) {
   SF_ASSIGN_OR_RETURN(const std::unique_ptr<expression::Node> tree, expression::Parse(text));
-  expression::Compiler compiler(scope, unit);
+  expression::Compiler compiler(scope, unit, items);
   SF_ASSIGN_OR_RETURN(expression::Value value, compiler.Compile(*tree));
   SF_ASSIGN_OR_RETURN(Variable variable, compiler.ToVariable(std::move(value)));
   variable.name = expression::InternString(unit, text);

@@ -190,7 +190,7 @@ Result<Value> Compiler::Load(const Value& value) {
   const TypeNode type = TypeOf(value);
   if (value.form == Form::kCell) return value;
   if (value.form == Form::kLiteral) {
-    return BadExpression(value.column, "a string literal can only be compared with == or !=");
+    return BadExpression(value.column, "a string literal can only be compared");
   }
   if (type.kind == TypeKind::kArray) {
     if (value.form != Form::kMemory) {

@@ -62,6 +62,10 @@ size_t Fragment::Jump(Op op) {
 
 void Fragment::Bind(size_t jump) { insns_[jump].imm = static_cast<int64_t>(insns_.size() - jump); }
 
+void Fragment::Loop(size_t target) {
+  Emit(Op::kLoop, 0, 0, static_cast<int64_t>(target) - static_cast<int64_t>(insns_.size()));
+}
+
 std::optional<uint64_t> Fragment::constant() const {
   if (insns_.size() != 1 || insns_[0].op != Op::kConst) return std::nullopt;
   return static_cast<uint64_t>(insns_[0].imm);
@@ -121,14 +125,14 @@ void EmitLoadBytes(Fragment& code, uint32_t size_bytes) {
   code.Emit(Op::kDrop);
 }
 
-Result<Program> Finish(PlanUnit& unit, Fragment code) {
+Result<Program> Finish(PlanUnit& unit, Fragment code, uint16_t locals) {
   code.Emit(Op::kReturn);
   if (code.insns().size() > kMaxProgramLength) {
     return BadExpression(1, "the expression is too long for one program");
   }
   Program program;
   program.count = static_cast<uint32_t>(code.insns().size());
-  const Status status = VerifyProgram(code.insns(), program, unit.strings.size());
+  const Status status = VerifyProgram(code.insns(), program, unit.strings.size(), locals);
   if (!status.ok()) return BadExpression(1, "the expression is too complex: " + status.message());
   program.first = static_cast<uint32_t>(unit.code.size());
   unit.code.insert(unit.code.end(), code.insns().begin(), code.insns().end());

@@ -28,6 +28,12 @@ class Fragment {
   // A forward jump to be bound later.
   size_t Jump(Op op);
   void Bind(size_t jump);
+  // Where a loop begins, and the jump back to there.
+  size_t Here() const { return insns_.size(); }
+  void Loop(size_t target);
+  void Get(uint8_t local) { Emit(Op::kGetLocal, local); }
+  void Set(uint8_t local) { Emit(Op::kSetLocal, local); }
+  void Fail(Code code) { Emit(Op::kFail, static_cast<uint8_t>(code)); }
 
   const std::vector<Insn>& insns() const { return insns_; }
   // The cell that it pushes when it is nothing but one constant.
@@ -45,7 +51,8 @@ Result<Fragment> Inline(const PlanUnit& unit, const Program& program);
 void EmitLoadBytes(Fragment& code, uint32_t size_bytes);
 
 // Appends fragment + kReturn to unit.code. kBadExpression when the machine's limits do not hold it.
-Result<Program> Finish(PlanUnit& unit, Fragment code);
+// `locals`: as VerifyProgram has them.
+Result<Program> Finish(PlanUnit& unit, Fragment code, uint16_t locals = 0);
 
 StringId InternString(PlanUnit& unit, std::string_view text);
 

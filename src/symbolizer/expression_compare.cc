@@ -2,11 +2,6 @@
 #include "symbolizer/expression_compiler.h"
 
 namespace stillframe::expression {
-namespace {
-
-bool IsText(ViewKind kind) { return kind == ViewKind::kString || kind == ViewKind::kStringView; }
-
-// Pops right and left, pushes the result. > and >= are < and <= with the sides changed.
 void EmitComparison(Fragment& code, Operator op, Op equal, Op unequal, Op less, Op less_equal) {
   if (op == Operator::kGt || op == Operator::kGe) code.Emit(Op::kSwap);
   switch (op) {
@@ -21,8 +16,6 @@ void EmitComparison(Fragment& code, Operator op, Op equal, Op unequal, Op less, 
       return code.Emit(less_equal);
   }
 }
-
-}  // namespace
 
 bool Compiler::IsPointerLike(const Value& value) const {
   if (value.form == Form::kLiteral) return false;
@@ -40,12 +33,24 @@ Result<Fragment> Compiler::PointerCell(const Value& value) {
   return std::move(cell.code);
 }
 
-Result<Value> Compiler::Compare(const Node& node, const Value& left, const Value& right) {
+Result<Value> Compiler::Compare(const Node& node, const Value& left_side, const Value& right_side) {
+  SF_ASSIGN_OR_RETURN(const Value left, Unwrap(left_side));
+  SF_ASSIGN_OR_RETURN(const Value right, Unwrap(right_side));
   const bool left_text = left.form == Form::kLiteral;
   const bool right_text = right.form == Form::kLiteral;
   if (left_text && right_text) return BadExpression(node.column, "comparison of two literals");
-  if (left_text) return CompareText(node, right, left);
-  if (right_text) return CompareText(node, left, right);
+  const auto points = [this](const Value& value) {
+    return value.form != Form::kLiteral && TypeOf(value).kind == TypeKind::kPointer;
+  };
+  // Two pointers are compared as C++ does; nobody who writes ptr == "text" means that.
+  if (IsText(left) && IsText(right) && !(points(left) && points(right))) {
+    return CompareTexts(node, left, right);
+  }
+  if (left_text || right_text) {
+    return BadExpression(
+        node.column,
+        "cannot compare " + Quote(left_text ? right.type : left.type) + " with a string literal");
+  }
   if (IsPointerLike(left) || IsPointerLike(right)) return ComparePointers(node, left, right);
   return CompareNumbers(node, left, right);
 }
@@ -65,8 +70,9 @@ Result<Value> Compiler::ComparePointers(const Node& node, const Value& left, con
 }
 
 Result<Value> Compiler::CompareNumbers(const Node& node, const Value& left, const Value& right) {
-  if (IsText(ViewOf(left).kind) || IsText(ViewOf(right).kind)) {
-    return BadExpression(node.column, "a string can only be compared with a string literal");
+  if (IsText(left) || IsText(right)) {
+    return BadExpression(node.column,
+                         "cannot compare " + Quote(left.type) + " with " + Quote(right.type));
   }
   const bool left_scoped = IsScopedEnum(TypeOf(left));
   const bool right_scoped = IsScopedEnum(TypeOf(right));
@@ -90,49 +96,8 @@ Result<Value> Compiler::CompareNumbers(const Node& node, const Value& left, cons
   return Cell(BoolType(unit_), std::move(a.code), node.column);
 }
 
-Result<Value> Compiler::CompareText(const Node& node, const Value& object, const Value& literal) {
-  if (node.op != Operator::kEq && node.op != Operator::kNe) {
-    return BadExpression(node.column, "strings can only be compared with == and !=");
-  }
-  SF_ASSIGN_OR_RETURN(Fragment code, TextEquals(object, literal.text, node.column));
-  if (node.op == Operator::kNe) code.Emit(Op::kLogicalNot);
-  return Cell(BoolType(unit_), std::move(code), node.column);
-}
-
-// Pushes whether the text of a string, a string_view, a char* or a char array is `text`. (C++
-// compares addresses in the last two cases; nobody who writes this means that.)
-Result<Fragment> Compiler::TextEquals(const Value& object, std::string_view text, uint32_t column) {
-  const TypeNode type = TypeOf(object);
-  const View view = ViewOf(object);
-  const TypeNode element = unit_.types[IsText(view.kind) ? view.element : type.target];
-  const bool pointer = type.kind == TypeKind::kPointer || type.kind == TypeKind::kArray;
-  if ((!pointer && !IsText(view.kind)) || element.kind != TypeKind::kChar) {
-    return BadExpression(column, "cannot compare " + Quote(object.type) + " with a string literal");
-  }
-  const auto literal = static_cast<int64_t>(InternString(unit_, text));
-  if (IsText(view.kind)) {
-    SF_ASSIGN_OR_RETURN(Fragment code, PushFields(object, {view.a, view.b}));
-    code.Emit(Op::kStringEq, 0, 0, literal);
-    return code;
-  }
-  SF_ASSIGN_OR_RETURN(Value address, Load(object));
-  // An array need not be terminated: never look behind it.
-  const bool array = type.kind == TypeKind::kArray && type.count != 0;
-  if (array && text.size() > type.count) {
-    Fragment never;
-    never.Const(0);
-    return never;
-  }
-  if (array && text.size() == type.count) {
-    address.code.Const(type.count);
-    address.code.Emit(Op::kStringEq, 0, 0, literal);
-  } else {
-    address.code.Emit(Op::kCStringEq, 0, 0, literal);
-  }
-  return std::move(address.code);
-}
-
-Result<Fragment> Compiler::ToBool(const Value& value) {
+Result<Fragment> Compiler::ToBool(const Value& wrapped) {
+  SF_ASSIGN_OR_RETURN(const Value value, Unwrap(wrapped));
   if (value.form != Form::kLiteral && ViewOf(value).kind == ViewKind::kOptional) {
     SF_ASSIGN_OR_RETURN(Fragment code, ReadBytes(value, ViewOf(value).a, 1));
     code.Emit(Op::kBool);

@@ -36,7 +36,9 @@ struct Value {
   uint8_t bit_offset = 0;     // of a bit-field, from the least significant bit at the object
   uint8_t bit_size = 0;       // 0 = not a bit-field
   bool zero_literal = false;  // a null pointer constant
+  bool is_trace = false;      // $trace
   std::string text;
+  std::optional<Fragment> filter;         // of a range: which elements are meant, by local 0
   std::optional<ScopeVariable> variable;  // nothing has been done to this variable yet
 };
 
@@ -48,7 +50,9 @@ struct Operand {
 
 class Compiler {
  public:
-  Compiler(Scope& scope, PlanUnit& unit) : scope_(scope), unit_(unit) {}
+  // `items`: how many elements of a range any, all, count and filter look at.
+  Compiler(Scope& scope, PlanUnit& unit, uint32_t items)
+      : scope_(scope), unit_(unit), items_(items) {}
 
   Result<Value> Compile(const Node& node);
   // Pushes 0 or 1. kBadExpression when the type is not convertible to bool.
@@ -66,6 +70,7 @@ class Compiler {
     uint32_t matches = 0;  // more than one: ambiguous
   };
   Result<Value> Name(const Node& node);
+  Result<Value> HitFact(const Node& node);
   Result<Value> FromVariable(const ScopeVariable& variable, const Node& node);
   // nullopt when `this` has no such member, or there is no `this`.
   Result<std::optional<Value>> ThroughThis(const Node& node);
@@ -82,6 +87,8 @@ class Compiler {
   Result<Value> Settle(Value value);
   // The part of an object at `offset`.
   Result<Value> Part(const Value& object, uint32_t offset, TypeId type);
+  // Through atomic, queue, path and the like to what they hold.
+  Result<Value> Unwrap(Value value);
   // Scalar -> cell; arrays decay to pointers.
   Result<Value> Load(const Value& value);
   Result<Fragment> LoadBits(const Value& value);
@@ -98,8 +105,23 @@ class Compiler {
 
   // ---- containers (expression_containers.cc) ----
   Result<Value> Index(const Value& object, const Value& index, uint32_t column);
-  Result<Value> Method(const Value& object, const std::string& name, uint32_t column);
-  Result<Value> SizeMethod(const Value& object, const std::string& name, uint32_t column);
+  Result<Value> Method(const Value& object, const Node& node);
+  Result<Value> ArgumentMethod(const Value& object, const Node& node);
+  // The number of elements; `object` is unwrapped.
+  Result<Fragment> PushCount(const Value& object);
+  Result<Fragment> DequeCount(const Value& object);
+  // [deque, index] -> the element's address, given where its blocks and their offset are.
+  Fragment DequeElement(const View& view, uint8_t blocks, uint8_t start, Fragment index);
+  Result<Fragment> DequeStart(const Value& object, uint8_t blocks, uint8_t start);
+  Result<Value> DequeIndex(const Value& object, const Value& position, uint32_t column);
+  Result<Value> BitIndex(const Value& object, const Value& position, uint32_t column);
+  // Pushes the address of the first byte of bits.
+  Result<Fragment> BitsBegin(const Value& object);
+  Result<Value> Holds(const Node& node);
+  Result<Value> Alternative(const Node& node);
+  // Index of the variant's alternative of that type or number.
+  Result<uint32_t> FindAlternative(const Value& variant, const Node& node);
+  Result<Value> SizeMethod(const Value& object, const Node& node);
   Result<Value> EndMethod(const Value& object, bool back, uint32_t column);
   // Pushes the 8-byte fields at these offsets, in order.
   Result<Fragment> PushFields(const Value& object, std::initializer_list<uint32_t> offsets);
@@ -109,6 +131,59 @@ class Compiler {
   // Smart pointers -> the pointer as a cell.
   Result<Value> RawPointer(const Value& object);
   Result<Value> OptionalPayload(const Value& object);
+
+  // ---- lookups by key (expression_lookup.cc) ----
+  struct Key {
+    Fragment code;  // pushes a number, or the address and length of a text
+    bool is_text = false;
+    std::optional<std::string> literal;
+    TypeId type = kVoidType;  // of the container's keys
+  };
+  struct Search;
+  bool HasKeys(const Value& object) const;
+  // What is held under the key, or whether something is.
+  Result<Value> Lookup(const Value& object, const Value& key, bool only_whether, uint32_t column);
+  Result<Key> MakeKey(const Value& object, const Value& key, uint32_t column);
+  Result<Fragment> SearchTree(Search& search);
+  Result<Fragment> SearchChain(Search& search);
+  Result<Fragment> NodeKey(const Search& search);
+  void SearchEnd(Search& search, Fragment& code);
+
+  // ---- ranges (expression_ranges.cc) ----
+  struct Cursor;
+  // `function`: any, all or count, whatever the node says.
+  Result<Value> Range(const Node& node, const std::string& function);
+  Result<Value> Filter(const Node& node);
+  Result<TypeId> ElementType(const Value& range, uint32_t column) const;
+  Result<Fragment> Holds(const Node& node, const Value& element);
+  Result<Cursor> MakeCursor(const Value& range, uint32_t column);
+  Result<Cursor> ChainCursor(const Value& range, Cursor cursor);
+  Result<Cursor> DequeCursor(const Value& range, Cursor cursor);
+  Result<Cursor> BitCursor(const Value& range, Cursor cursor);
+  Result<Cursor> RowCursor(const Value& range, Cursor cursor);
+  Result<Fragment> RangeLoop(const std::string& function, const Cursor& cursor,
+                             const Fragment& holds, uint8_t sum);
+  Result<uint8_t> NewLocal(uint32_t column);
+
+  // ---- types by name (expression_casts.cc) ----
+  Result<TypeId> ResolveType(std::string_view text, uint32_t column);
+  Result<Value> Cast(const Node& node);
+  Result<Value> CastTo(const Value& value, TypeId type, const std::string& style, uint32_t column);
+  Result<Value> CastNumber(const Value& value, TypeId type, uint32_t column);
+  Result<Value> CastPointer(const Value& value, TypeId type, const std::string& style,
+                            uint32_t column);
+  Result<Value> Sizeof(const Node& node);
+  // Where `base` lies in `derived`; nullopt when it is none, or a virtual one.
+  std::optional<uint32_t> BaseOffset(TypeId derived, TypeId base, int depth) const;
+
+  // ---- texts (expression_text.cc) ----
+  bool IsText(const Value& value) const;
+  // Pushes [address] [length]; no literal.
+  Result<Fragment> PushText(const Value& value);
+  Result<Value> TextMethod(const Value& object, const Value& argument, const Node& node);
+  Result<Value> CompareTexts(const Node& node, const Value& left, const Value& right);
+  Result<Fragment> TextEquals(const Value& object, std::string_view text, uint32_t column);
+  Result<Fragment> TraceStartsWith(std::string_view text, bool whole);
 
   // ---- operators (expression_operators.cc, expression_compare.cc) ----
   Result<Value> Unary(const Node& node);
@@ -121,8 +196,6 @@ class Compiler {
   Result<Value> Compare(const Node& node, const Value& left, const Value& right);
   Result<Value> CompareNumbers(const Node& node, const Value& left, const Value& right);
   Result<Value> ComparePointers(const Node& node, const Value& left, const Value& right);
-  Result<Value> CompareText(const Node& node, const Value& object, const Value& literal);
-  Result<Fragment> TextEquals(const Value& object, std::string_view text, uint32_t column);
   Result<TypeId> CommonPointer(const Value& left, const Value& right, uint32_t column) const;
   static Fragment Merge(Fragment condition, const Fragment& yes, const Fragment& no);
   // A pointer, array, nullptr or smart pointer.
@@ -138,8 +211,18 @@ class Compiler {
 
   Scope& scope_;
   PlanUnit& unit_;
+  uint32_t items_;
+  uint8_t locals_ = 0;                                   // in use
+  bool unevaluated_ = false;                             // inside of sizeof: only types matter
+  std::vector<std::pair<std::string, Value>> elements_;  // what ranges name, innermost last
   std::string recovered_;  // how the variables used were recovered, "" = none was
 };
+
+// Pops right and left, pushes the result. > and >= are < and <= with the sides changed.
+void EmitComparison(Fragment& code, Operator op, Op equal, Op unequal, Op less, Op less_equal);
+
+// [address of bytes] [index of a bit] -> the bit.
+void EmitBit(Fragment& code);
 
 // Brings an operand to `to`, a type of the same or higher rank.
 void Convert(Fragment& code, Number from, Number to);

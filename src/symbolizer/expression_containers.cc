@@ -4,7 +4,10 @@
 namespace stillframe::expression {
 namespace {
 
-bool IsText(ViewKind kind) { return kind == ViewKind::kString || kind == ViewKind::kStringView; }
+bool IsTextView(ViewKind kind) {
+  return kind == ViewKind::kString || kind == ViewKind::kStringView ||
+         kind == ViewKind::kShortString;
+}
 bool IsSmartPointer(ViewKind kind) {
   return kind == ViewKind::kUniquePtr || kind == ViewKind::kSharedPtr;
 }
@@ -40,8 +43,8 @@ void EmitElement(Fragment& code, uint32_t element_bytes) {
 
 bool Compiler::HasExtent(const Value& object) const {
   const ViewKind view = ViewOf(object).kind;
-  return IsText(view) || view == ViewKind::kSequence || view == ViewKind::kInlineArray ||
-         TypeOf(object).kind == TypeKind::kArray;
+  return IsTextView(view) || view == ViewKind::kSequence || view == ViewKind::kInlineArray ||
+         view == ViewKind::kCounted || TypeOf(object).kind == TypeKind::kArray;
 }
 
 Result<Fragment> Compiler::PushFields(const Value& object,
@@ -84,18 +87,31 @@ Result<Fragment> Compiler::PushExtent(const Value& object, TypeId& element) {
     code.Const(c_array ? type.count : view.count);
     return code;
   }
+  if (view.kind == ViewKind::kShortString) return PushText(object);
+  if (view.kind == ViewKind::kCounted) {
+    SF_ASSIGN_OR_RETURN(Fragment code, ReadBytes(object, view.a, 8));
+    SF_ASSIGN_OR_RETURN(const Fragment count, PushCount(object));
+    code.Append(count);
+    return code;
+  }
   SF_ASSIGN_OR_RETURN(Fragment code, PushFields(object, {view.a, view.b}));
   if (view.kind == ViewKind::kSequence) EmitCount(code, element_bytes);
   return code;
 }
 
-Result<Value> Compiler::Index(const Value& object, const Value& index, uint32_t column) {
-  if (object.form == Form::kLiteral)
+Result<Value> Compiler::Index(const Value& wrapped, const Value& index, uint32_t column) {
+  if (wrapped.form == Form::kLiteral)
     return BadExpression(column, "[] of a literal is not supported");
+  SF_ASSIGN_OR_RETURN(const Value object, Unwrap(wrapped));
+  if (object.is_trace) return BadExpression(column, "[] of $trace is not supported");
+  if (HasKeys(object)) return Lookup(object, index, false, column);
   const ViewKind view = ViewOf(object).kind;
   if (IsSmartPointer(view)) {
     SF_ASSIGN_OR_RETURN(const Value pointer, RawPointer(object));
     return Index(pointer, index, column);
+  }
+  if (index.form == Form::kLiteral) {
+    return BadExpression(index.column, "an index must be an integer, not a string");
   }
   SF_ASSIGN_OR_RETURN(const Value position, Load(index));
   const std::optional<Number> number = PromotedType(unit_, position.type, 0);
@@ -111,6 +127,10 @@ Result<Value> Compiler::Index(const Value& object, const Value& index, uint32_t 
     EmitElement(pointer.code, size);
     return Dereference(pointer, column);
   }
+  if (view == ViewKind::kDeque) return DequeIndex(object, position, column);
+  if (view == ViewKind::kBits || view == ViewKind::kBitset) {
+    return BitIndex(object, position, column);
+  }
   if (!HasExtent(object)) {
     return BadExpression(column, "[] of " + Quote(object.type) + " is not supported");
   }
@@ -122,7 +142,8 @@ Result<Value> Compiler::Index(const Value& object, const Value& index, uint32_t 
   element.code.Append(position.code);
   element.code.Emit(Op::kDup);
   element.code.Emit(Op::kPick, 2);
-  element.code.Emit(view == ViewKind::kString ? Op::kLeU : Op::kLtU);
+  element.code.Emit(view == ViewKind::kString || view == ViewKind::kShortString ? Op::kLeU
+                                                                                : Op::kLtU);
   element.code.FailIfZero(Code::kBadExpression);
   element.code.Emit(Op::kSwap);
   element.code.Emit(Op::kDrop);
@@ -130,46 +151,143 @@ Result<Value> Compiler::Index(const Value& object, const Value& index, uint32_t 
   return Settle(std::move(element));
 }
 
-Result<Value> Compiler::Method(const Value& object, const std::string& name, uint32_t column) {
-  if (object.form == Form::kLiteral) return BadExpression(column, "a literal has no members");
+Result<Value> Compiler::Unwrap(Value value) {
+  for (int hops = 0; hops < 4; ++hops) {
+    if (value.form == Form::kLiteral || value.form == Form::kCell) return value;
+    const View view = ViewOf(value);
+    if (view.kind != ViewKind::kWrapper) return value;
+    SF_ASSIGN_OR_RETURN(value, Part(value, view.a, view.element));
+  }
+  return value;
+}
+
+Result<Value> Compiler::Method(const Value& wrapped, const Node& node) {
+  const std::string& name = node.text;
+  const uint32_t column = node.column;
+  if (wrapped.form == Form::kLiteral) return BadExpression(column, "a literal has no members");
+  SF_ASSIGN_OR_RETURN(const Value object, Unwrap(wrapped));
   const ViewKind view = ViewOf(object).kind;
-  if (TypeOf(object).kind == TypeKind::kPointer) {
+  const bool of_text = node.child[1] != nullptr && IsText(object);
+  if (TypeOf(object).kind == TypeKind::kPointer && !of_text) {
     return BadExpression(column, Quote(object.type) + " is a pointer: use ->");
   }
+  if (node.child[1] != nullptr) return ArgumentMethod(object, node);
   if (name == "has_value" && view == ViewKind::kOptional) {
     SF_ASSIGN_OR_RETURN(Fragment code, ToBool(object));
     return Cell(BoolType(unit_), std::move(code), column);
   }
+  if (name == "value" && view == ViewKind::kOptional) return OptionalPayload(object);
   if (name == "get" && IsSmartPointer(view)) return RawPointer(object);
+  if (name == "load" && ViewOf(wrapped).kind == ViewKind::kWrapper) return object;
+  if (name == "index" && view == ViewKind::kVariant) {
+    SF_ASSIGN_OR_RETURN(Fragment code,
+                        ReadBytes(object, ViewOf(object).a, ViewOf(object).size_bytes));
+    return NumberCell(Number::kULong, std::move(code), column);
+  }
   const bool array = TypeOf(object).kind == TypeKind::kArray;
   if ((name == "front" || name == "back") && HasExtent(object) && !array) {
     return EndMethod(object, name == "back", column);
   }
-  if (name == "size" || name == "empty" || (name == "length" && IsText(view))) {
-    return SizeMethod(object, name, column);
+  if (name == "size" || name == "empty" || (name == "length" && IsTextView(view))) {
+    return SizeMethod(object, node);
   }
   return BadExpression(column, Quote(object.type) + " has no ." + name + "() that is supported");
 }
 
-Result<Value> Compiler::SizeMethod(const Value& object, const std::string& name, uint32_t column) {
+// at, contains, count, starts_with, ends_with.
+Result<Value> Compiler::ArgumentMethod(const Value& object, const Node& node) {
+  SF_ASSIGN_OR_RETURN(Value argument, Compile(*node.child[1]));
+  if (node.child[1]->kind == NodeKind::kChar && IsText(object)) {
+    argument.form = Form::kLiteral;
+    argument.text = std::string(1, static_cast<char>(node.child[1]->integer));
+  }
+  SF_ASSIGN_OR_RETURN(argument, Unwrap(std::move(argument)));
+  if (node.text == "at") return Index(object, argument, node.column);
+  if (HasKeys(object) && (node.text == "contains" || node.text == "count")) {
+    if (node.text == "count" && (ViewOf(object).keys & kKeysMany) != 0) {
+      return BadExpression(node.column,
+                           "how many of a key there are is not supported; contains is");
+    }
+    SF_ASSIGN_OR_RETURN(Value found, Lookup(object, argument, true, node.column));
+    if (node.text == "count") found.type = NumberType(unit_, Number::kULong);
+    return found;
+  }
+  if (IsText(object) && node.text != "count") return TextMethod(object, argument, node);
+  return BadExpression(node.column,
+                       Quote(object.type) + " has no ." + node.text + "() that is supported");
+}
+
+Result<Fragment> Compiler::PushCount(const Value& object) {
   const View view = ViewOf(object);
   Fragment code;
-  if (view.kind == ViewKind::kInlineArray) {
-    code.Const(view.count);
-  } else if (IsText(view.kind) || view.kind == ViewKind::kTree ||
-             (view.kind == ViewKind::kHash && view.layout != kUncounted)) {
-    SF_ASSIGN_OR_RETURN(code, ReadBytes(object, view.b, 8));
-  } else if (view.kind == ViewKind::kSequence) {
-    TypeId element = kVoidType;
-    SF_ASSIGN_OR_RETURN(code, PushExtent(object, element));
-    code.Emit(Op::kSwap);
-    code.Emit(Op::kDrop);
-  } else {
-    return BadExpression(column, Quote(object.type) + " has no ." + name + "() that is supported");
+  switch (view.kind) {
+    case ViewKind::kInlineArray:
+    case ViewKind::kBitset:
+      code.Const(view.count);
+      return code;
+    case ViewKind::kCounted:
+      if (view.layout == kFixedCount) {
+        code.Const(view.count);
+        return code;
+      }
+      return ReadBytes(object, view.b, view.size_bytes == 0 ? 8 : view.size_bytes);
+    case ViewKind::kString:
+    case ViewKind::kStringView:
+      return ReadBytes(object, view.b, 8);
+    case ViewKind::kHash:
+      if (view.layout == kUncounted) break;
+      return ReadBytes(object, view.b, view.size_bytes == 0 ? 8 : view.size_bytes);
+    case ViewKind::kTree:
+      return ReadBytes(object, view.b, view.size_bytes == 0 ? 8 : view.size_bytes);
+    case ViewKind::kDeque:
+      return DequeCount(object);
+    case ViewKind::kShortString:
+    case ViewKind::kSequence: {
+      TypeId element = kVoidType;
+      SF_ASSIGN_OR_RETURN(code, PushExtent(object, element));
+      code.Emit(Op::kSwap);
+      code.Emit(Op::kDrop);
+      return code;
+    }
+    case ViewKind::kBits: {
+      if (view.layout == kLibcxx) return ReadBytes(object, view.b, 8);
+      SF_ASSIGN_OR_RETURN(code, PushFields(object, {view.b, view.a}));
+      code.Emit(Op::kSub);
+      code.Const(8);
+      code.Emit(Op::kMul);
+      SF_ASSIGN_OR_RETURN(const Fragment used, ReadBytes(object, view.c, 4));
+      code.Append(used);
+      code.Emit(Op::kAdd);
+      return code;
+    }
+    default:
+      break;
   }
-  if (name != "empty") return NumberCell(Number::kULong, std::move(code), column);
+  return BadExpression(object.column, Quote(object.type) + " has no size that is known");
+}
+
+Result<Value> Compiler::SizeMethod(const Value& object, const Node& node) {
+  const View view = ViewOf(object);
+  const bool empty = node.text == "empty";
+  Fragment code;
+  if (object.is_trace && empty) {
+    SF_ASSIGN_OR_RETURN(code, TraceStartsWith("", true));
+    return Cell(BoolType(unit_), std::move(code), node.column);
+  }
+  if (empty && view.kind == ViewKind::kHash && view.layout == kUncounted) {
+    SF_ASSIGN_OR_RETURN(code, ReadBytes(object, view.a, 8));
+  } else {
+    Result<Fragment> count = PushCount(object);
+    if (!count.ok() && count.status().code() == Code::kBadExpression) {
+      return BadExpression(node.column,
+                           Quote(object.type) + " has no ." + node.text + "() that is supported");
+    }
+    if (!count.ok()) return count.status();
+    code = std::move(*count);
+  }
+  if (!empty) return NumberCell(Number::kULong, std::move(code), node.column);
   code.Emit(Op::kLogicalNot);
-  return Cell(BoolType(unit_), std::move(code), column);
+  return Cell(BoolType(unit_), std::move(code), node.column);
 }
 
 Result<Value> Compiler::EndMethod(const Value& object, bool back, uint32_t column) {

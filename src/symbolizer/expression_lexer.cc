@@ -37,6 +37,7 @@ Status LexPunctuator(std::string_view text, size_t& at, Token& token) {
 
 Status LexName(std::string_view text, size_t& at, Token& token) {
   token.kind = TokenKind::kName;
+  if (text[at] == '$') ++at;
   while (at < text.size() && (IsNameStart(text[at]) || IsDigit(text[at]))) ++at;
   if (at < text.size() && (text[at] == '"' || text[at] == '\'')) {
     return BadExpression(token.column, "prefixed characters and strings are not supported");
@@ -63,10 +64,10 @@ Result<std::vector<Token>> Tokenize(std::string_view text) {
     const size_t start = at;
     const char c = text[at];
     const bool number = IsDigit(c) || (c == '.' && at + 1 < text.size() && IsDigit(text[at + 1]));
-    SF_RETURN_IF_ERROR(number                  ? LexNumber(text, at, token)
-                       : IsNameStart(c)        ? LexName(text, at, token)
-                       : c == '"' || c == '\'' ? LexQuoted(text, at, token)
-                                               : LexPunctuator(text, at, token));
+    SF_RETURN_IF_ERROR(number                       ? LexNumber(text, at, token)
+                       : IsNameStart(c) || c == '$' ? LexName(text, at, token)
+                       : c == '"' || c == '\''      ? LexQuoted(text, at, token)
+                                                    : LexPunctuator(text, at, token));
     token.text = text.substr(start, at - start);
     tokens.push_back(std::move(token));
   }

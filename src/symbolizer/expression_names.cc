@@ -61,7 +61,50 @@ std::string NearNames(std::string_view name, const std::vector<std::string>& can
   return text;
 }
 
+// $thread, $trace, $hits, $duration.
+Result<Value> Compiler::HitFact(const Node& node) {
+  Fragment code;
+  if (node.text == "$trace") {  // its digits, as an array of which no byte is in memory
+    Value value;
+    value.form = Form::kPlaced;
+    value.type = ArrayOf(unit_, CharType(unit_), 32);
+    value.column = node.column;
+    value.is_trace = true;
+    value.location.kind = LocationKind::kPieces;
+    std::vector<Piece> pieces;
+    for (uint8_t i = 0; i < 4; ++i) {
+      Fragment digits;
+      digits.Emit(Op::kFact, static_cast<uint8_t>(static_cast<uint8_t>(Fact::kTrace0) + i));
+      Piece piece;
+      piece.kind = LocationKind::kValue;
+      piece.size_bytes = 8;
+      SF_ASSIGN_OR_RETURN(piece.program, Finish(unit_, std::move(digits)));
+      pieces.push_back(piece);
+    }
+    value.location.first_piece = static_cast<uint32_t>(unit_.pieces.size());
+    value.location.piece_count = 4;
+    unit_.pieces.insert(unit_.pieces.end(), pieces.begin(), pieces.end());
+    return value;
+  }
+  const bool thread = node.text == "$thread";
+  if (!thread && node.text != "$hits" && node.text != "$duration") {
+    return Status(Code::kUnknownVariable,
+                  Column(node.column) + "no '" + node.text + "'" +
+                      NearNames(node.text, {"$thread", "$trace", "$hits", "$duration"}));
+  }
+  const Fact fact = thread ? Fact::kThreadId : node.text == "$hits" ? Fact::kHits : Fact::kDuration;
+  code.Emit(Op::kFact, static_cast<uint8_t>(fact));
+  return NumberCell(thread ? Number::kInt : Number::kLong, std::move(code), node.column);
+}
+
 Result<Value> Compiler::Name(const Node& node) {
+  for (auto element = elements_.rbegin(); element != elements_.rend(); ++element) {
+    if (element->first != node.text) continue;
+    Value value = element->second;
+    value.column = node.column;
+    return value;
+  }
+  if (node.text.starts_with('$')) return HitFact(node);
   // The scope does not return a variable of a namespace that a member of `this` hides.
   const std::optional<ScopeVariable> variable = scope_.Find(node.text);
   if (variable) return FromVariable(*variable, node);
@@ -78,6 +121,14 @@ Result<Value> Compiler::Name(const Node& node) {
 Result<Value> Compiler::FromVariable(const ScopeVariable& variable, const Node& node) {
   if ((variable.flags & kVariableRedacted) != 0) {
     return Status(Code::kRedacted, Column(node.column) + "'" + node.text + "' is redacted");
+  }
+  if (unevaluated_ && variable.location.kind == LocationKind::kUnavailable) {
+    Value value;
+    value.form = Form::kMemory;
+    value.type = variable.type;
+    value.column = node.column;
+    value.code.Const(0);
+    return Settle(std::move(value));
   }
   if (variable.location.kind == LocationKind::kUnavailable) {
     const Code reason =

@@ -161,10 +161,33 @@ Result<Value> Compiler::Compile(const Node& node) {
       return Binary(node);
     case NodeKind::kConditional:
       return Conditional(node);
+    case NodeKind::kCast:
+      return Cast(node);
+    case NodeKind::kSizeof:
+      return Sizeof(node);
+    case NodeKind::kHolds:
+      return Holds(node);
+    case NodeKind::kAlternative:
+      return Alternative(node);
+    case NodeKind::kRange:
+      return node.text == "filter" ? Filter(node) : Range(node, node.text);
     default:
       break;
   }
-  SF_ASSIGN_OR_RETURN(Value object, Compile(*node.child[0]));
+  const Node& first = *node.child[0];
+  if (node.kind == NodeKind::kMethod && first.kind == NodeKind::kRange && first.text == "filter") {
+    if (node.text == "size") return Range(first, "count");
+    if (node.text != "empty") {
+      return BadExpression(node.column, "of a filter there are only .size() and .empty()");
+    }
+    SF_ASSIGN_OR_RETURN(Value some, Range(first, "any"));
+    some.code.Emit(Op::kLogicalNot);
+    return some;
+  }
+  SF_ASSIGN_OR_RETURN(Value object, Compile(first));
+  if (object.filter) {
+    return BadExpression(node.column, "of a filter there are only .size() and .empty()");
+  }
   if (node.kind == NodeKind::kIndex) {
     SF_ASSIGN_OR_RETURN(const Value index, Compile(*node.child[1]));
     return Index(object, index, node.column);
@@ -180,16 +203,17 @@ Result<Value> Compiler::Compile(const Node& node) {
     }
     SF_ASSIGN_OR_RETURN(object, Dereference(object, node.column));
   }
-  if (node.kind == NodeKind::kMethod) return Method(object, node.text, node.column);
+  if (node.kind == NodeKind::kMethod) return Method(object, node);
   if (object.form == Form::kLiteral) return BadExpression(node.column, "a literal has no members");
   return MemberOf(object, node.text, node.column);
 }
 
-Result<Operand> Compiler::ToOperand(const Value& value, const Node& node) {
+Result<Operand> Compiler::ToOperand(const Value& wrapped, const Node& node) {
   const std::string op(OperatorText(node.op));
-  if (value.form == Form::kLiteral) {
-    return BadExpression(value.column, "a string literal can only be compared with == or !=");
+  if (wrapped.form == Form::kLiteral) {
+    return BadExpression(wrapped.column, "a string literal can only be compared");
   }
+  SF_ASSIGN_OR_RETURN(const Value value, Unwrap(wrapped));
   const TypeKind kind = TypeOf(value).kind;
   const std::optional<Number> number = PromotedType(unit_, value.type, value.bit_size);
   const bool wide =
@@ -207,6 +231,9 @@ Result<Operand> Compiler::ToOperand(const Value& value, const Node& node) {
 
 Result<Value> Compiler::Unary(const Node& node) {
   SF_ASSIGN_OR_RETURN(const Value value, Compile(*node.child[0]));
+  if (value.filter) {
+    return BadExpression(node.column, "of a filter there are only .size() and .empty()");
+  }
   if (node.op == Operator::kDereference) return Dereference(value, node.column);
   if (node.op == Operator::kAddressOf) return AddressOf(value, node.column);
   if (node.op == Operator::kNot) {

@@ -1,10 +1,13 @@
 // A Pratt parser: one loop, driven by binding powers (C++20 [expr], precedence as in its grammar).
 #include "symbolizer/expression_parser.h"
 
+#include <algorithm>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "symbolizer/expression.h"
+#include "symbolizer/expression_token_reader.h"
 
 namespace stillframe::expression {
 namespace {
@@ -44,63 +47,34 @@ constexpr auto kPrefixRules = std::to_array<PrefixRule>({
     {"&", Operator::kAddressOf},
 });
 
-constexpr auto kMethods = std::to_array<std::string_view>(
-    {"size", "length", "empty", "has_value", "get", "front", "back"});
-
-constexpr std::string_view kCalls =
-    "calls are not supported; only .size() .length() .empty() .has_value() .get() .front() "
-    ".back() are";
-
-// Tokens that a C++ programmer may try, with what to say.
-struct Refusal {
-  std::string_view text;
-  std::string_view message;
+struct MethodRule {
+  std::string_view name;
+  bool takes_argument;
 };
-constexpr std::string_view kAssignment = "assignment is not supported; compare with ==";
-constexpr std::string_view kStep = "++ and -- are not supported: an expression changes nothing";
-constexpr std::string_view kCasts = "casts are not supported";
-constexpr auto kRefusals = std::to_array<Refusal>({
-    {"=", kAssignment},
-    {"+=", kAssignment},
-    {"-=", kAssignment},
-    {"*=", kAssignment},
-    {"/=", kAssignment},
-    {"%=", kAssignment},
-    {"&=", kAssignment},
-    {"|=", kAssignment},
-    {"^=", kAssignment},
-    {"<<=", kAssignment},
-    {">>=", kAssignment},
-    {"++", kStep},
-    {"--", kStep},
-    {",", "the comma operator is not supported"},
-    {"<=>", "<=> is not supported"},
-    {".*", "pointers to members are not supported"},
-    {"->*", "pointers to members are not supported"},
-    {"sizeof", "sizeof is not supported"},
-    {"new", "new is not supported: an expression changes nothing"},
-    {"delete", "delete is not supported: an expression changes nothing"},
-    {"throw", "throw is not supported"},
-    {"typeid", "typeid is not supported"},
-    {"static_cast", kCasts},
-    {"reinterpret_cast", kCasts},
-    {"const_cast", kCasts},
-    {"dynamic_cast", kCasts},
-    {"bool", kCasts},
-    {"char", kCasts},
-    {"short", kCasts},
-    {"int", kCasts},
-    {"long", kCasts},
-    {"unsigned", kCasts},
-    {"signed", kCasts},
-    {"float", kCasts},
-    {"double", kCasts},
-    {"const", kCasts},
+constexpr auto kMethods = std::to_array<MethodRule>({
+    {"size", false},
+    {"length", false},
+    {"empty", false},
+    {"has_value", false},
+    {"value", false},
+    {"get", false},
+    {"load", false},
+    {"front", false},
+    {"back", false},
+    {"index", false},
+    {"at", true},
+    {"contains", true},
+    {"count", true},
+    {"starts_with", true},
+    {"ends_with", true},
 });
 
-class Parser {
+constexpr auto kRanges = std::to_array<std::string_view>({"any", "all", "count", "filter"});
+constexpr auto kCastWords =
+    std::to_array<std::string_view>({"static_cast", "reinterpret_cast", "const_cast"});
+class Parser : private TokenReader {
  public:
-  explicit Parser(std::vector<Token> tokens) : tokens_(std::move(tokens)) {}
+  explicit Parser(std::vector<Token> tokens) : TokenReader(std::move(tokens)) {}
 
   Result<NodePtr> Run() {
     SF_ASSIGN_OR_RETURN(NodePtr root, Expression(0));
@@ -109,36 +83,6 @@ class Parser {
   }
 
  private:
-  const Token& Peek() const { return tokens_[at_]; }
-  bool Is(std::string_view text) const {
-    const TokenKind kind = Peek().kind;
-    return (kind == TokenKind::kPunctuator || kind == TokenKind::kName) && Peek().text == text;
-  }
-  bool Accept(std::string_view text) {
-    if (!Is(text)) return false;
-    ++at_;
-    return true;
-  }
-  Token Take() { return tokens_[at_ + 1 < tokens_.size() ? at_++ : at_]; }
-
-  Status Unexpected() const {
-    const Token& token = Peek();
-    if (token.kind == TokenKind::kEnd) {
-      return BadExpression(token.column, "unexpected end of the expression");
-    }
-    for (const Refusal& refusal : kRefusals) {
-      if (Is(refusal.text)) return BadExpression(token.column, std::string(refusal.message));
-    }
-    return BadExpression(token.column, "unexpected '" + std::string(token.text) + "'");
-  }
-
-  Status Expect(std::string_view text) {
-    if (Accept(text)) return Status();
-    const Status unexpected = Unexpected();
-    return Status(unexpected.code(),
-                  unexpected.message() + ", expected '" + std::string(text) + "'");
-  }
-
   static NodePtr Make(NodeKind kind, const Token& token) {
     auto node = std::make_unique<Node>();
     node->kind = kind;
@@ -235,10 +179,95 @@ class Parser {
         break;
     }
     if (Is("::")) return Name();
-    if (!Accept("(")) return Unexpected();
+    if (!Is("(")) return Unexpected();
+    const Token parenthesis = Take();
+    const size_t start = position();
+    const std::string type = TakeType();
+    if (!type.empty() && Accept(")") && BeginsOperand(type)) return CStyleCast(parenthesis, type);
+    GoBackTo(start);
     SF_ASSIGN_OR_RETURN(NodePtr inner, Expression(0));
     SF_RETURN_IF_ERROR(Expect(")"));
     return inner;
+  }
+
+  Result<NodePtr> CStyleCast(const Token& at, const std::string& type) {
+    NodePtr node = Make(NodeKind::kCast, at);
+    node->type = type;
+    if (nesting_ >= kMaxNesting) return BadExpression(at.column, "nested too deeply");
+    ++nesting_;
+    Result<NodePtr> operand = Prefix();
+    --nesting_;
+    if (!operand.ok()) return operand;
+    return Join(std::move(node), *std::move(operand));
+  }
+
+  // "<T>" of a named cast, holds and get.
+  Result<std::string> AngledType() {
+    SF_RETURN_IF_ERROR(Expect("<"));
+    const Token token = Peek();
+    std::string type = token.kind == TokenKind::kInteger ? std::string(Take().text) : TakeType();
+    if (type.empty()) return BadExpression(token.column, "expected a type");
+    SF_RETURN_IF_ERROR(Expect(">"));
+    return type;
+  }
+
+  // "(x)" behind what needs one operand.
+  Result<NodePtr> Operand(NodePtr node) {
+    SF_RETURN_IF_ERROR(Expect("("));
+    SF_ASSIGN_OR_RETURN(NodePtr operand, Expression(0));
+    SF_RETURN_IF_ERROR(Expect(")"));
+    return Join(std::move(node), std::move(operand));
+  }
+
+  // static_cast<T>(x), std::get<T>(x), std::holds_alternative<T>(x).
+  Result<NodePtr> Angled(NodePtr node) {
+    SF_ASSIGN_OR_RETURN(node->type, AngledType());
+    return Operand(std::move(node));
+  }
+
+  // long(x).
+  Result<NodePtr> TypeCall() {
+    NodePtr node = Make(NodeKind::kCast, Peek());
+    node->type = TakeType();
+    if (!Is("(")) {
+      return BadExpression(node->column, "a type is no value; casts are written (T)x or T(x)");
+    }
+    return Operand(std::move(node));
+  }
+
+  // sizeof(T), sizeof(x), sizeof x.
+  Result<NodePtr> Sizeof() {
+    NodePtr node = Make(NodeKind::kSizeof, Take());
+    if (Is("(")) {
+      const size_t start = position();
+      Take();
+      node->type = TakeType();
+      if (!node->type.empty() && Accept(")")) return node;
+      node->type.clear();
+      GoBackTo(start);
+    }
+    if (nesting_ >= kMaxNesting) return BadExpression(node->column, "nested too deeply");
+    ++nesting_;
+    Result<NodePtr> operand = Prefix();
+    --nesting_;
+    if (!operand.ok()) return operand;
+    return Join(std::move(node), *std::move(operand));
+  }
+
+  // any(range, x -> condition) and its kin.
+  Result<NodePtr> Range(NodePtr node) {
+    SF_RETURN_IF_ERROR(Expect("("));
+    SF_ASSIGN_OR_RETURN(NodePtr range, Expression(0));
+    SF_RETURN_IF_ERROR(Expect(","));
+    if (Peek().kind != TokenKind::kName || IsReserved() || IsTypeWord()) {
+      return BadExpression(Peek().column, "expected a name for the element, as in " + node->text +
+                                              "(range, x -> x > 1)");
+    }
+    node->type = Take().text;
+    SF_RETURN_IF_ERROR(Expect("->"));
+    SF_ASSIGN_OR_RETURN(NodePtr condition, Expression(0));
+    SF_RETURN_IF_ERROR(Expect(")"));
+    return Join(std::move(node), std::move(range), std::move(condition));
   }
 
   // Adjacent literals are one.
@@ -248,24 +277,32 @@ class Parser {
     return node;
   }
 
-  bool IsRefusedName() const {
-    for (const Refusal& refusal : kRefusals) {
-      if (Is(refusal.text)) return true;
-    }
-    return false;
-  }
-
   Result<NodePtr> Name() {
-    if (IsRefusedName() || FindBinary() != nullptr) return Unexpected();
+    if (IsReserved()) return Unexpected();
+    if (Is("sizeof")) return Sizeof();
+    if (IsTypeWord()) return TypeCall();
     NodePtr node = Make(NodeKind::kName, Peek());
+    if (IsOneOf(kCastWords, Peek().text)) {
+      node->kind = NodeKind::kCast;
+      node->text = Take().text;
+      return Angled(std::move(node));
+    }
     Accept("::");  // "::x" is x of the global namespace; debug information has no other x
     for (;;) {
-      if (Peek().kind != TokenKind::kName || IsRefusedName()) return Unexpected();
+      if (Peek().kind != TokenKind::kName || IsReserved()) return Unexpected();
       node->text += Take().text;
       if (!Accept("::")) break;
       node->text += "::";
     }
-    if (Is("(")) return BadExpression(node->column, std::string(kCalls));
+    if (Is("(") && IsOneOf(kRanges, node->text)) {
+      node->kind = NodeKind::kRange;
+      return Range(std::move(node));
+    }
+    if (Is("<") && (node->text == "std::get" || node->text == "std::holds_alternative")) {
+      node->kind = node->text == "std::get" ? NodeKind::kAlternative : NodeKind::kHolds;
+      return Angled(std::move(node));
+    }
+    if (Is("(")) return MaybeCast(std::move(node));
     if (node->text == "nullptr") {
       node->kind = NodeKind::kNullptr;
     } else if (node->text == "true" || node->text == "false") {
@@ -273,6 +310,19 @@ class Parser {
       node->integer = node->text == "true" ? 1 : 0;
     }
     return node;
+  }
+
+  // Tier(x): whether that is a type only the debug information knows.
+  Result<NodePtr> MaybeCast(NodePtr node) {
+    node->kind = NodeKind::kCast;
+    node->type = node->text;
+    node->text = "()";
+    Take();
+    if (Is(")")) return BadExpression(node->column, std::string(kCallsNotSupported));
+    SF_ASSIGN_OR_RETURN(NodePtr operand, Expression(0));
+    if (Is(",")) return BadExpression(node->column, std::string(kCallsNotSupported));
+    SF_RETURN_IF_ERROR(Expect(")"));
+    return Join(std::move(node), std::move(operand));
   }
 
   Result<NodePtr> Postfix(NodePtr operand) {
@@ -285,7 +335,7 @@ class Parser {
         SF_RETURN_IF_ERROR(Expect("]"));
         SF_ASSIGN_OR_RETURN(operand, Join(std::move(node), std::move(operand), std::move(index)));
       } else if (Is("(")) {
-        return BadExpression(Peek().column, std::string(kCalls));
+        return BadExpression(Peek().column, std::string(kCallsNotSupported));
       } else {
         return operand;
       }
@@ -302,21 +352,36 @@ class Parser {
     NodePtr node = Make(NodeKind::kMember, name);
     node->text = name.text;
     node->arrow = arrow;
-    if (Accept("(")) {
-      bool known = false;
-      for (const std::string_view method : kMethods) known |= method == name.text;
-      if (!known) return BadExpression(name.column, std::string(kCalls));
-      if (!Accept(")")) {
-        return BadExpression(Peek().column,
-                             "expected ')': ." + std::string(name.text) + "() takes no arguments");
-      }
-      node->kind = NodeKind::kMethod;
+    if (name.text == "holds" && Is("<")) {
+      node->kind = NodeKind::kHolds;
+      SF_ASSIGN_OR_RETURN(node->type, AngledType());
+      SF_RETURN_IF_ERROR(Expect("("));
+      SF_RETURN_IF_ERROR(Expect(")"));
+    } else if (Is("(")) {
+      return Method(std::move(node), name, std::move(object));
     }
     return Join(std::move(node), std::move(object));
   }
 
-  std::vector<Token> tokens_;
-  size_t at_ = 0;
+  Result<NodePtr> Method(NodePtr node, const Token& name, NodePtr object) {
+    const auto rule = std::find_if(kMethods.begin(), kMethods.end(), [&](const MethodRule& known) {
+      return known.name == name.text;
+    });
+    if (rule == kMethods.end()) return BadExpression(name.column, std::string(kCallsNotSupported));
+    node->kind = NodeKind::kMethod;
+    Take();
+    if (rule->takes_argument) {
+      SF_ASSIGN_OR_RETURN(NodePtr argument, Expression(0));
+      SF_RETURN_IF_ERROR(Expect(")"));
+      return Join(std::move(node), std::move(object), std::move(argument));
+    }
+    if (!Accept(")")) {
+      return BadExpression(Peek().column,
+                           "expected ')': ." + std::string(name.text) + "() takes no arguments");
+    }
+    return Join(std::move(node), std::move(object));
+  }
+
   uint32_t nesting_ = 0;
 };
 

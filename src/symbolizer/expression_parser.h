@@ -25,8 +25,14 @@ enum class NodeKind : uint8_t {
   kBinary,       // op, child[0], child[1]
   kConditional,  // child[0] ? child[1] : child[2]
   kMember,       // child[0] . text, or -> when arrow
-  kMethod,       // the same with ()
+  kMethod,       // the same with (), or with (child[1])
   kIndex,        // child[0] [ child[1] ]
+  kCast,         // child[0] to `type`; text: "static_cast", …, "" = (T)x and T(x)
+  kSizeof,       // of `type`, or of child[0] when there is no type
+  kHolds,        // whether the variant child[0] holds a `type`
+  kAlternative,  // std::get<type>(child[0])
+  kRange,        // text: any, all, count, filter; of child[0] those for which child[1] holds, in
+                 // which `type` names the element
 };
 
 enum class Operator : uint8_t {
@@ -48,6 +54,7 @@ struct Node {
   double real = 0;
   Number number = Number::kInt;
   std::string text;
+  std::string type;
   std::array<std::unique_ptr<Node>, 3> child;
 };
 
@@ -56,6 +63,12 @@ inline constexpr uint32_t kMaxHeight = 200;
 
 // kBadExpression ("column N: ...") for everything outside the language of expression.h.
 Result<std::unique_ptr<Node>> Parse(std::string_view text);
+
+// For functions that are none of the known ones.
+inline constexpr std::string_view kCallsNotSupported =
+    "calls are not supported; only .size() .length() .empty() .has_value() .value() .get() .load() "
+    ".front() .back() .index() .at() .contains() .count() .starts_with() .ends_with() .holds<T>() "
+    "are, and any, all, count and filter";
 
 // "+" and so on, for messages.
 std::string_view OperatorText(Operator op);

@@ -6,15 +6,6 @@
 #include "symbolizer/expression_code.h"
 
 namespace stillframe::expression {
-namespace {
-
-constexpr std::string_view kNumberNames[] = {"int",           "unsigned int", "long",
-                                             "unsigned long", "long long",    "unsigned long long",
-                                             "float",         "double"};
-
-std::string_view NameOf(const PlanUnit& unit, const TypeNode& type) {
-  return unit.strings[type.name];
-}
 
 std::string_view StripQualifiers(std::string_view name) {
   for (bool changed = true; changed;) {
@@ -26,6 +17,16 @@ std::string_view StripQualifiers(std::string_view name) {
     }
   }
   return name;
+}
+
+namespace {
+
+constexpr std::string_view kNumberNames[] = {"int",           "unsigned int", "long",
+                                             "unsigned long", "long long",    "unsigned long long",
+                                             "float",         "double"};
+
+std::string_view NameOf(const PlanUnit& unit, const TypeNode& type) {
+  return unit.strings[type.name];
 }
 
 Number IntegerOf(uint32_t size_bytes, bool is_signed, bool long_long) {
@@ -149,6 +150,124 @@ bool IsSameEnum(const PlanUnit& unit, TypeId left, TypeId right) {
   if (left == right) return true;
   if (a.member_count != 0 && a.first_member == b.first_member) return true;
   return StripQualifiers(NameOf(unit, a)) == StripQualifiers(NameOf(unit, b));
+}
+
+bool IsSameClass(const PlanUnit& unit, TypeId left, TypeId right) {
+  const TypeNode& a = unit.types[left];
+  const TypeNode& b = unit.types[right];
+  if (left == right) return true;
+  if (a.kind != b.kind || (a.kind != TypeKind::kStruct && a.kind != TypeKind::kUnion)) return false;
+  if (a.member_count != 0 && a.first_member == b.first_member) return true;
+  return StripQualifiers(NameOf(unit, a)) == StripQualifiers(NameOf(unit, b));
+}
+
+namespace {
+
+struct NamedType {
+  std::string_view name;
+  TypeKind kind;
+  uint8_t size_bytes;
+};
+// [cstdint.syn] and what is like it, on x86-64 and any other LP64 system.
+constexpr NamedType kNamedTypes[] = {
+    {"int16_t", TypeKind::kSigned, 2},     {"int32_t", TypeKind::kSigned, 4},
+    {"int64_t", TypeKind::kSigned, 8},     {"uint16_t", TypeKind::kUnsigned, 2},
+    {"uint32_t", TypeKind::kUnsigned, 4},  {"uint64_t", TypeKind::kUnsigned, 8},
+    {"size_t", TypeKind::kUnsigned, 8},    {"ssize_t", TypeKind::kSigned, 8},
+    {"ptrdiff_t", TypeKind::kSigned, 8},   {"intptr_t", TypeKind::kSigned, 8},
+    {"uintptr_t", TypeKind::kUnsigned, 8}, {"int8_t", TypeKind::kChar, 1},
+    {"uint8_t", TypeKind::kChar, 1},       {"wchar_t", TypeKind::kUnicode, 4},
+    {"char8_t", TypeKind::kUnicode, 1},    {"char16_t", TypeKind::kUnicode, 2},
+    {"char32_t", TypeKind::kUnicode, 4},
+};
+
+TypeId Character(PlanUnit& unit, std::string_view name, bool is_unsigned) {
+  TypeNode type;
+  type.kind = TypeKind::kChar;
+  type.size_bytes = 1;
+  type.flags = is_unsigned ? kFlagUnsigned : 0;
+  return FindOrAppend(unit, type, name);
+}
+
+// [dcl.type.simple] table: any order of the words is legal.
+struct TypeWords {
+  int longs = 0;
+  bool has_short = false, has_signed = false, has_unsigned = false, has_char = false,
+       has_int = false;
+  std::string_view single;  // bool, float, double, void
+
+  bool Add(std::string_view word) {
+    if (word == "long") return ++longs <= 2;
+    if (word == "short") return has_short = true;
+    if (word == "signed") return has_signed = true;
+    if (word == "unsigned") return has_unsigned = true;
+    if (word == "char") return has_char = true;
+    if (word == "int") return has_int = true;
+    const bool known = word == "bool" || word == "float" || word == "double" || word == "void";
+    if (!known || !single.empty()) return false;
+    single = word;
+    return true;
+  }
+};
+
+std::optional<TypeId> TypeOfWords(PlanUnit& unit, const TypeWords& words) {
+  const bool integral = words.longs != 0 || words.has_short || words.has_signed ||
+                        words.has_unsigned || words.has_char || words.has_int;
+  if (!words.single.empty()) {
+    if (integral) return std::nullopt;  // long double included: it does not fit a cell
+    if (words.single == "void") return kVoidType;
+    if (words.single == "bool") return BoolType(unit);
+    return NumberType(unit, words.single == "float" ? Number::kFloat : Number::kDouble);
+  }
+  const bool contradiction = (words.has_signed && words.has_unsigned) ||
+                             (words.has_short && words.longs != 0) ||
+                             (words.has_char && (words.has_short || words.longs != 0));
+  if (!integral || contradiction) return std::nullopt;
+  if (words.has_char) {
+    return Character(unit,
+                     words.has_unsigned ? "unsigned char"
+                     : words.has_signed ? "signed char"
+                                        : "char",
+                     words.has_unsigned);
+  }
+  if (words.has_short) {
+    return words.has_unsigned ? Basic(unit, TypeKind::kUnsigned, 2, "unsigned short")
+                              : Basic(unit, TypeKind::kSigned, 2, "short");
+  }
+  constexpr Number kSigned[] = {Number::kInt, Number::kLong, Number::kLongLong};
+  constexpr Number kUnsigned[] = {Number::kUInt, Number::kULong, Number::kULongLong};
+  return NumberType(unit, (words.has_unsigned ? kUnsigned : kSigned)[words.longs]);
+}
+
+}  // namespace
+
+std::optional<TypeId> BuiltinType(PlanUnit& unit, std::string_view name) {
+  std::string_view plain = name;
+  if (plain.starts_with("::")) plain.remove_prefix(2);
+  if (plain.starts_with("std::")) plain.remove_prefix(5);
+  for (const NamedType& type : kNamedTypes) {
+    if (type.name != plain) continue;
+    if (type.kind == TypeKind::kChar) return Character(unit, plain, plain == "uint8_t");
+    return Basic(unit, type.kind, type.size_bytes, plain);
+  }
+  TypeWords words;
+  while (!name.empty()) {
+    const size_t end = std::min(name.find(' '), name.size());
+    if (!words.Add(name.substr(0, end))) return std::nullopt;
+    name.remove_prefix(std::min(end + 1, name.size()));
+  }
+  return TypeOfWords(unit, words);
+}
+
+TypeId ArrayOf(PlanUnit& unit, TypeId element, uint32_t count) {
+  TypeNode type;
+  type.kind = TypeKind::kArray;
+  type.target = element;
+  type.count = count;
+  type.size_bytes = count * unit.types[element].size_bytes;
+  const std::string name =
+      unit.strings[unit.types[element].name] + " [" + std::to_string(count) + "]";
+  return FindOrAppend(unit, type, name);
 }
 
 TypeId NumberType(PlanUnit& unit, Number number) {

@@ -27,11 +27,18 @@ bool IsScopedEnum(const TypeNode& type);
 bool IsSameEnum(const PlanUnit& unit, TypeId left, TypeId right);
 
 // Finds the type or appends it. `number` as a type: "int", "unsigned long", "double".
+// A type that needs no debug information: "unsigned long", "void", "uint32_t", "std::size_t";
+// nullopt for any other name.
+std::optional<TypeId> BuiltinType(PlanUnit& unit, std::string_view name);
+// The same class but for cv-qualifiers, as far as the table tells.
+bool IsSameClass(const PlanUnit& unit, TypeId left, TypeId right);
+std::string_view StripQualifiers(std::string_view name);
 TypeId NumberType(PlanUnit& unit, Number number);
 TypeId BoolType(PlanUnit& unit);
 TypeId CharType(PlanUnit& unit);
 TypeId NullptrType(PlanUnit& unit);
 TypeId PointerTo(PlanUnit& unit, TypeId target);
+TypeId ArrayOf(PlanUnit& unit, TypeId element, uint32_t count);
 
 }  // namespace stillframe::expression
 

@@ -169,6 +169,18 @@ class ScopeImpl : public Scope {
     return std::nullopt;
   }
 
+  std::optional<TypeId> FindType(std::string_view name) override {
+    const auto found = parts_.globals.FindType(unit_, enclosing_, name);
+    if (!found) return std::nullopt;
+    const TypeId type = parts_.types.Type(*found);
+    parts_.types.Finish();
+    return type;
+  }
+
+  bool RedactsName(std::string_view name) override {
+    return parts_.types.RedactsVariable(name, kVoidType);
+  }
+
   std::vector<std::string> VisibleNames() override {
     constexpr size_t kMaxGlobals = 1'000;
     std::vector<std::string> names;

@@ -249,6 +249,33 @@ std::optional<GlobalNames::EnumHit> GlobalNames::FindEnumerator(const Dwarf_Die&
   return found;
 }
 
+// Definitions before declarations.
+std::optional<Dwarf_Die> GlobalNames::TypeIn(const UnitIndex& index,
+                                             const std::vector<std::string>& candidates) {
+  const std::vector<Dwarf_Die>* dies = index.TypesNamed(LastComponent(candidates.back()));
+  if (dies == nullptr) return std::nullopt;
+  for (const std::string& candidate : candidates) {
+    for (const Dwarf_Die& die : *dies) {
+      if (Flag(die, DW_AT_declaration, false)) continue;
+      const std::string name = namer_.QualifiedName(die);
+      if (name == candidate || WithoutTransparentNamespaces(name) == candidate) return die;
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<Dwarf_Die> GlobalNames::FindType(const Dwarf_Die& unit, std::string_view enclosing,
+                                               std::string_view name) {
+  if (name.find('<') != std::string_view::npos) return FindClass(unit, std::string(name));
+  const std::vector<std::string> candidates = Candidates(enclosing, name);
+  std::optional<Dwarf_Die> found;
+  VisitUnits(unit, [&](const UnitIndex& index) {
+    found = TypeIn(index, candidates);
+    return found.has_value();
+  });
+  return found;
+}
+
 std::optional<Dwarf_Die> GlobalNames::FindDefinition(const Dwarf_Die& declaration) {
   const std::string wanted = namer_.QualifiedName(declaration);
   const std::string_view last = Name(declaration);

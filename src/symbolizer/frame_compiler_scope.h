@@ -44,6 +44,9 @@ class GlobalNames : public DefinitionFinder {
   };
   std::optional<EnumHit> FindEnumerator(const Dwarf_Die& unit, std::string_view enclosing,
                                         std::string_view name);
+  // A class, enumeration or typedef, or the template's instance of that name.
+  std::optional<Dwarf_Die> FindType(const Dwarf_Die& unit, std::string_view enclosing,
+                                    std::string_view name);
   std::optional<Dwarf_Die> FindDefinition(const Dwarf_Die& declaration) override;
   std::optional<Dwarf_Die> FindClass(const Dwarf_Die& near, const std::string& name) override;
   ClassIndex* classes() override { return units_.classes(); }
@@ -58,6 +61,8 @@ class GlobalNames : public DefinitionFinder {
                                       const std::vector<std::string>& candidates);
   std::optional<EnumHit> EnumeratorIn(const UnitIndex& index,
                                       const std::vector<std::string>& candidates);
+  std::optional<Dwarf_Die> TypeIn(const UnitIndex& index,
+                                  const std::vector<std::string>& candidates);
   const std::vector<Dwarf_Die>& AllUnits();
 
   Dwarf* dwarf_;

@@ -74,7 +74,8 @@ class PlanBuilder {
       }
     }
     if (!request_.condition.empty()) {
-      auto condition = CompileCondition(request_.condition, *scope, plan_.unit);
+      auto condition =
+          CompileCondition(request_.condition, *scope, plan_.unit, request_.limits.items);
       if (!condition.ok()) return Refuse(site, condition.status().WithContext("condition"));
       if (HasEntryValue(plan_.unit, *condition)) {
         // What a caller passed is found out after the condition held.
@@ -115,7 +116,7 @@ class PlanBuilder {
   void AddWatches(Scope* scope, SitePlan& planned) {
     std::vector<Variable> watches;
     for (size_t i = 0; i < request_.expressions.size(); ++i) {
-      auto watch = CompileWatch(request_.expressions[i], *scope, plan_.unit);
+      auto watch = CompileWatch(request_.expressions[i], *scope, plan_.unit, request_.limits.items);
       if (watch.ok()) {
         watch_works_[i] = true;
         watches.push_back(*watch);

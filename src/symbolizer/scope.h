@@ -33,6 +33,12 @@ class Scope {
     int64_t value;
   };
   virtual std::optional<EnumConstant> FindEnumerator(std::string_view qualified_name) = 0;
+  // A class, enumeration or typedef by its (possibly qualified) name; nullopt: no such type.
+  virtual std::optional<TypeId> FindType(std::string_view /*qualified_name*/) {
+    return std::nullopt;
+  }
+  // Whether what has that name, or stands under that key, is never shown.
+  virtual bool RedactsName(std::string_view /*name*/) { return false; }
   // All names visible here, for "did you mean".
   virtual std::vector<std::string> VisibleNames() = 0;
 };

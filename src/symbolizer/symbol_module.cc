@@ -13,6 +13,7 @@
 #include "symbolizer/cfi_table.h"
 #include "symbolizer/debug_file.h"
 #include "symbolizer/expression.h"
+#include "symbolizer/expression_check.h"
 #include "symbolizer/frame_compiler.h"
 #include "symbolizer/function_sites.h"
 #include "symbolizer/inline_chain_lines.h"
@@ -42,6 +43,8 @@ class DwarfModule : public SymbolModule {
   const std::string& debug_file() const override { return Located().path; }
 
   Result<ProbePlan> Compile(const PlanRequest& request) override;
+  Result<std::vector<CheckedExpression>> Check(const PlanRequest& request,
+                                               std::string_view expression) override;
   Result<CallerPlan> CompileCaller(LinkAddress return_address, bool pc_is_exact,
                                    const CaptureLimits& limits) override;
   std::vector<LinkAddress> LikelyCallers(LinkAddress address, uint32_t max) override;
@@ -72,6 +75,7 @@ class DwarfModule : public SymbolModule {
   const ElfFile& DebugElf() const { return Located().separate ? *Located().separate : *elf_; }
   Result<ProbePlan> CompileAnew(const PlanRequest& request);
   Result<ProbePlan> CompileThrows(const PlanRequest& request);
+  Status CheckCount(size_t sites, const PlanRequest& request) const;
   Result<std::vector<LineSite>> FindSites(ModuleDebug& debug, const PlanRequest& request);
   Result<ModuleDebug*> Debug();
   // OK also when there is no telling.
@@ -224,14 +228,7 @@ Result<ProbePlan> DwarfModule::CompileAnew(const PlanRequest& request) {
   }
   SF_ASSIGN_OR_RETURN(ModuleDebug* const debug, Debug());
   SF_ASSIGN_OR_RETURN(const std::vector<LineSite> sites, FindSites(*debug, request));
-  if (sites.size() > options_.max_sites) {
-    const std::string what = request.function.empty()
-                                 ? request.file + ":" + std::to_string(request.line)
-                                 : request.function;
-    return Status(Code::kTooManySites, what + " is " + std::to_string(sites.size()) +
-                                           " places in the program, more than the limit of " +
-                                           std::to_string(options_.max_sites));
-  }
+  SF_RETURN_IF_ERROR(CheckCount(sites.size(), request));
   ProbePlan plan;
   plan.module_path = path_;
   plan.build_id = build_id();
@@ -240,6 +237,29 @@ Result<ProbePlan> DwarfModule::CompileAnew(const PlanRequest& request) {
   for (FramePlan& frame : plan.unit.frames) CompleteFrame(*debug, frame);
   SF_RETURN_IF_ERROR(VerifyPlan(plan).WithContext("plan for " + path_));
   return plan;
+}
+
+Status DwarfModule::CheckCount(size_t sites, const PlanRequest& request) const {
+  if (sites <= options_.max_sites) return Status();
+  const std::string what = request.function.empty()
+                               ? request.file + ":" + std::to_string(request.line)
+                               : request.function;
+  return Status(Code::kTooManySites, what + " is " + std::to_string(sites) +
+                                         " places in the program, more than the limit of " +
+                                         std::to_string(options_.max_sites));
+}
+
+Result<std::vector<CheckedExpression>> DwarfModule::Check(const PlanRequest& request,
+                                                          std::string_view expression) {
+  SF_RETURN_IF_ERROR(CheckExpressionSyntax(expression));
+  PlanRequest place = request;
+  place.condition.clear();
+  place.expressions.clear();
+  SF_RETURN_IF_ERROR(CheckRequest(place));
+  SF_ASSIGN_OR_RETURN(ModuleDebug* const debug, Debug());
+  SF_ASSIGN_OR_RETURN(const std::vector<LineSite> sites, FindSites(*debug, place));
+  SF_RETURN_IF_ERROR(CheckCount(sites.size(), place));
+  return CheckSites(*debug, sites, expression, options_.redaction);
 }
 
 void DwarfModule::CompleteFrame(ModuleDebug& debug, FramePlan& frame) {

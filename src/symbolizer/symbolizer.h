@@ -73,6 +73,24 @@ struct LineInfo {
   std::vector<std::string> functions;  // functions (innermost) these belong to, de-duplicated
 };
 
+// What an expression needs that has a name.
+struct NeededVariable {
+  std::string name;
+  std::string type;
+  Code reason = Code::kOk;  // why it has no value at the site; kOk: it has one
+  std::string recovered;    // how its value is recovered, "" when it is exact
+};
+
+// An expression at one site of a line.
+struct CheckedExpression {
+  LinkAddress address;
+  std::string function;
+  Status status;        // OK, or why it cannot be evaluated there, with the column
+  std::string type;     // "" when it cannot be evaluated
+  Status as_condition;  // OK, or why it is no condition
+  std::vector<NeededVariable> variables;  // in the order of their use
+};
+
 // One ELF module opened for symbols. Obtained from Symbolizer::OpenModule.
 class SymbolModule {
  public:
@@ -88,6 +106,10 @@ class SymbolModule {
   // kNotFound (an address that is no code), kTooManySites, kBadExpression
   // (with "column N"), kUnknownVariable (near names), kRedacted, kOptimizedOut.
   virtual Result<ProbePlan> Compile(const PlanRequest& request) = 0;
+  // What CompileWatch would make of the text at each site that the request names (its own condition
+  // and expressions are not looked at). An error of the text's grammar, or of the location.
+  virtual Result<std::vector<CheckedExpression>> Check(const PlanRequest& request,
+                                                       std::string_view expression) = 0;
   // Plan of a caller frame whose return address is `return_address` (looked up at - 1), or of an
   // exact pc. Without debug information: function name from the symbol table, no variables.
   virtual Result<CallerPlan> CompileCaller(LinkAddress return_address, bool pc_is_exact,

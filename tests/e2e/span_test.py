@@ -70,6 +70,18 @@ class SpanTest(unittest.TestCase):
         self.expect(spans, 1200, 3200)
         self.assertEqual(self.status["counters"]["conditionFalse"], 1)
 
+    def test_only_long_ones(self):
+        spans = self.spans("g++", "-O2", location={"function": "shop::Pay"},
+                           condition="$duration > 2000000")
+        self.expect(spans, 3000)
+        self.assertEqual(self.status["counters"]["conditionFalse"], 1)
+        place = {"file": "spans.cc", "line": harness.line_of("spans.cc", "mark-begin")}
+        end = {"file": "spans.cc", "line": harness.line_of("spans.cc", "mark-end")}
+        spans = self.spans("g++", "-O0", location=place, endLocation=end,
+                           condition="$duration < 1000000")
+        self.expect(spans, 200)
+        self.assertEqual(self.status["counters"]["conditionFalse"], 2)
+
     def test_threads(self):
         spans = self.spans("g++", "-O2", args=["5"], location={"function": "shop::Handle"})
         self.assertEqual(len(spans), 7)

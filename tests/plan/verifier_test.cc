@@ -35,7 +35,7 @@ TEST(VerifyProgram, AcceptsWellFormedPrograms) {
 }
 
 TEST(VerifyProgram, RefusesEachViolation) {
-  const auto bad_op = static_cast<Op>(static_cast<uint8_t>(Op::kThreadLocal) + 1);
+  const auto bad_op = static_cast<Op>(static_cast<uint8_t>(Op::kTreeNext) + 1);
   const struct {
     std::vector<Insn> code;
     const char* what;
@@ -67,6 +67,31 @@ TEST(VerifyProgram, RefusesEachViolation) {
        "instruction 1: control leaves the program"},
       {{I(Op::kConst), I(Op::kJumpIfZero, 0, 0, 2), I(Op::kConst), I(Op::kConst), I(Op::kReturn)},
        "instruction 3: stack depth differs between paths"},
+      {{I(Op::kGetLocal, 0), I(Op::kReturn)}, "instruction 0: local that may not be set"},
+      {{I(Op::kConst), I(Op::kSetLocal, kMaxLocals), I(Op::kConst), I(Op::kReturn)},
+       "instruction 1: no such local"},
+      // if (0) local = 1; return local
+      {{I(Op::kConst), I(Op::kJumpIfZero, 0, 0, 3), I(Op::kConst), I(Op::kSetLocal, 1),
+        I(Op::kGetLocal, 1), I(Op::kReturn)},
+       "instruction 4: local that may not be set"},
+      {{I(Op::kConst), I(Op::kLoop, 0, 0, 1), I(Op::kReturn)},
+       "instruction 1: loop that does not go back"},
+      {{I(Op::kConst), I(Op::kLoop, 0, 0, -2), I(Op::kReturn)},
+       "instruction 1: loop that does not go back"},
+      {{I(Op::kConst), I(Op::kLoop, 0, 0, -1), I(Op::kReturn)},
+       "instruction 1: stack depth differs between paths"},
+      {{I(Op::kFact, kFactCount), I(Op::kReturn)}, "instruction 0: no such fact"},
+      {{I(Op::kConst), I(Op::kDup), I(Op::kTextTest, kTextTestCount, 0, 0), I(Op::kReturn)},
+       "instruction 2: no such test"},
+      {{I(Op::kConst), I(Op::kDup), I(Op::kTextTest, 0, 0, 1), I(Op::kReturn)},
+       "instruction 2: no such string"},
+      {{I(Op::kConst), I(Op::kDup), I(Op::kTextTest, 0, 0, -1), I(Op::kReturn)},
+       "instruction 2: stack underflow"},
+      {{I(Op::kConst), I(Op::kTextLength, 0, 0, -1), I(Op::kReturn)}, "instruction 1: bad size"},
+      // Jumps over what sets the local that the loop's head relies on.
+      {{I(Op::kConst), I(Op::kSetLocal, 0), I(Op::kConst), I(Op::kJumpIfZero, 0, 0, 3),
+        I(Op::kConst), I(Op::kSetLocal, 1), I(Op::kGetLocal, 1), I(Op::kReturn)},
+       "instruction 6: local that may not be set"},
   };
   for (const auto& [code, what] : kCases) {
     EXPECT_EQ(Verify(code), std::string("CORRUPT: ") + what);
@@ -97,7 +122,7 @@ TEST(VerifyProgram, AcceptedRandomProgramsRunSafely) {
   const hit::StringRef strings[] = {{"", 0}, {"abc", 3}};
   uint64_t registers[kRegisterCount] = {};
   uint8_t xmm[kXmmCount][16] = {};
-  const hit::FrameContext frame{registers, 0xffff, 1, {}, 0x1000, 0, xmm, nullptr, 0, 0};
+  const hit::FrameContext frame{registers, 0xffff, 1, {}, 0x1000, 0, xmm, nullptr, 0, 0, nullptr};
   const hit::MemoryReader memory{[](void*, uint64_t address, void* out, uint32_t size_bytes) {
                                    std::memset(out, static_cast<int>(address), size_bytes);
                                    return address % 3 != 0;
@@ -108,21 +133,22 @@ TEST(VerifyProgram, AcceptedRandomProgramsRunSafely) {
     std::vector<Insn> code(1 + random() % 14);
     for (Insn& insn : code) {
       // Mostly pushes and small operands, so that a fair share is accepted.
-      insn.op = static_cast<Op>(random() % 4 == 0 ? 2 : random() % 62);
+      insn.op = static_cast<Op>(random() % 4 == 0 ? 2 : random() % 69);
       insn.a = static_cast<uint8_t>(random() % 9);
       insn.b = static_cast<uint8_t>(random() % 9);
       insn.imm = static_cast<int64_t>(random() % 5);
+      if (insn.op == Op::kLoop || random() % 16 == 0) insn.imm = -insn.imm;
     }
     code.back() = I(Op::kReturn);
     if (Verify(code, 2) != "OK") continue;
     ++accepted;
-    uint64_t cells[kMaxStack + hit::kPieceCells + 8];
+    uint64_t cells[kMaxStack + hit::kSideCells + 8];
     for (uint64_t& cell : cells) cell = kGuard;
     hit::EvaluateWithStack(cells + 4, code.data(), static_cast<uint32_t>(code.size()), frame,
                            memory, strings);
     for (int i = 0; i < 4; ++i) {
       ASSERT_EQ(cells[i], kGuard);
-      ASSERT_EQ(cells[kMaxStack + hit::kPieceCells + 4 + i], kGuard);
+      ASSERT_EQ(cells[kMaxStack + hit::kSideCells + 4 + i], kGuard);
     }
   }
   EXPECT_GT(accepted, 1'000);

@@ -157,6 +157,7 @@ std::pair<size_t, size_t> ValueFormatter::PairMembers(const TypeNode& node) cons
 Value ValueFormatter::FormatEntry(const View& view, uint64_t index, uint64_t address,
                                   uint32_t level) {
   const Object entry = Object::InMemory(*context_.record, address);
+  NoteElement(address, level - 1);
   const std::string position = "[" + std::to_string(index) + "]";
   const auto [first_at, second_at] = PairMembers(Node(view.element));
   if (view.key_value == 0 || second_at == 0) return Format(position, view.element, entry, level);

@@ -25,6 +25,7 @@ LocationReader::LocationReader(const RecordView& record, uint32_t frame_index, c
     std::copy_n(record.header().registers.gpr, kRegisterCount, registers_);
     context_.valid_registers = (1u << kRegisterCount) - 1;
     context_.xmm = record.header().xmm;
+    SetFacts();
   } else {
     for (int i = 0; i < kSavedRegisterCount; ++i) {
       if ((frame.valid >> i & 1) == 0) continue;
@@ -44,6 +45,16 @@ LocationReader::LocationReader(const RecordView& record, uint32_t frame_index, c
   for (const std::string& text : unit.strings) strings_.push_back({text.data(), text.size()});
 }
 
+void LocationReader::SetFacts() {
+  const RecordHeader& header = record_.header();
+  facts_.thread_id = header.thread_id;
+  facts_.hits = header.hits;
+  facts_.duration_ns = header.duration_ns;
+  facts_.has_duration = header.span_ticks != 0 ? 1 : 0;
+  facts_.trace = &header.trace;
+  context_.facts = &facts_;
+}
+
 Result<uint64_t> LocationReader::Run(const Program& program) const {
   if (program.count == 0 || uint64_t{program.first} + program.count > unit_.code.size()) {
     return Because(Code::kCorrupt);
@@ -51,6 +62,19 @@ Result<uint64_t> LocationReader::Run(const Program& program) const {
   const hit::MemoryReader memory{ReadRecord, const_cast<RecordView*>(&record_)};
   const hit::EvalResult result = hit::Evaluate(unit_.code.data() + program.first, program.count,
                                                context_, memory, strings_.data());
+  if (result.error != Code::kOk) return Because(result.error);
+  return result.value;
+}
+
+Result<uint64_t> LocationReader::RunFilter(const Program& filter, uint64_t address) const {
+  if (filter.count == 0 || uint64_t{filter.first} + filter.count > unit_.code.size()) {
+    return Because(Code::kCorrupt);
+  }
+  const hit::MemoryReader memory{ReadRecord, const_cast<RecordView*>(&record_)};
+  uint64_t cells[kMaxStack + hit::kSideCells];
+  cells[kMaxStack] = address;
+  const hit::EvalResult result = hit::EvaluateWithStack(
+      cells, unit_.code.data() + filter.first, filter.count, context_, memory, strings_.data());
   if (result.error != Code::kOk) return Because(result.error);
   return result.value;
 }

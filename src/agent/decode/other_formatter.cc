@@ -222,6 +222,7 @@ bool ValueFormatter::FormatDeque(Value& value, const View& view, const Object& o
     }
     if (code != Code::kOk) break;
     const Object element = Object::InMemory(*context_.record, block + at % view.c * size);
+    NoteElement(element.address(), level);
     value.children.push_back(
         Format("[" + std::to_string(i) + "]", view.element, element, level + 1));
   }

@@ -35,7 +35,9 @@ class FrameReader {
     if (!object.ok()) {
       return Unavailable(std::move(name), std::move(type_name), object.status().code());
     }
-    model::Value value = formatter_.Format(std::move(name), variable.type, *object, 0);
+    model::Value value = variable.filter.empty()
+                             ? formatter_.Format(std::move(name), variable.type, *object, 0)
+                             : Filtered(std::move(name), variable, *object);
     if (variable.recovered != 0 && value.status == model::ValueStatus::kExact) {
       value.status = model::ValueStatus::kRecovered;
       value.reason = unit_.strings[variable.recovered];
@@ -44,6 +46,15 @@ class FrameReader {
   }
 
  private:
+  model::Value Filtered(std::string name, const Variable& variable, const Object& object) {
+    const auto wanted = [&](uint64_t address) {
+      const auto holds = reader_.RunFilter(variable.filter, address);
+      if (!holds.ok()) return holds.status().code();
+      return *holds != 0 ? Code::kOk : Code::kNotFound;
+    };
+    return formatter_.FormatFiltered(std::move(name), variable.type, object, wanted);
+  }
+
   const PlanUnit& unit_;
   LocationReader reader_;
   ValueFormatter formatter_;

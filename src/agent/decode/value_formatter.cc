@@ -296,10 +296,31 @@ void ValueFormatter::AddElements(Value& value, TypeId element, const Object& fir
   const uint64_t size = Node(element).size_bytes;
   const uint64_t shown = std::min<uint64_t>(count, context_.limits.items);
   for (uint64_t i = 0; i < shown && context_.values_left > 0; ++i) {
-    value.children.push_back(
-        Format("[" + std::to_string(i) + "]", element, first.At(i * size), level + 1));
+    const Object one = first.At(i * size);
+    if (one.in_memory()) NoteElement(one.address(), level);
+    value.children.push_back(Format("[" + std::to_string(i) + "]", element, one, level + 1));
   }
   if (value.children.size() < count) Truncate(value);
+}
+
+Value ValueFormatter::FormatFiltered(std::string name, TypeId type, const Object& object,
+                                     const std::function<Code(uint64_t address)>& wanted) {
+  collects_elements_ = true;
+  elements_.clear();
+  Value value = Format(std::move(name), type, object, 0);
+  collects_elements_ = false;
+  if (!value.has_value || elements_.size() != value.children.size()) return value;
+  std::vector<Value> kept;
+  for (size_t i = 0; i < elements_.size(); ++i) {
+    Value& child = value.children[i];
+    const Code code = wanted(elements_[i]);
+    if (code == Code::kOk) kept.push_back(std::move(child));
+    if (code == Code::kOk || code == Code::kNotFound) continue;
+    kept.push_back(Unavailable(std::move(child.name), std::move(child.type), code));
+  }
+  value.children = std::move(kept);
+  value.value = std::to_string(value.children.size()) + " of " + value.value;
+  return value;
 }
 
 void ValueFormatter::FormatArray(Value& value, const TypeNode& node, const Object& object,

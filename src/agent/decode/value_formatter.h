@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "agent/decode/object.h"
 #include "model/snapshot.h"
@@ -31,9 +32,17 @@ class ValueFormatter {
       : unit_(unit), context_(context), load_bias_(load_bias) {}
 
   model::Value Format(std::string name, TypeId type, const Object& object, uint32_t level);
+  // The same on level 0, of the elements only those for whose address `wanted` is kOk: kNotFound
+  // leaves one out, anything else says why it is not known whether it belongs there.
+  model::Value FormatFiltered(std::string name, TypeId type, const Object& object,
+                              const std::function<Code(uint64_t address)>& wanted);
 
  private:
   using Value = model::Value;
+  // An element of something on `level`, before it is added.
+  void NoteElement(uint64_t address, uint32_t level) {
+    if (level == 0 && collects_elements_) elements_.push_back(address);
+  }
   // By kind; each fills value and children.
   void FormatKind(Value& value, const TypeNode& node, const Object& object, uint32_t level);
   void FormatScalar(Value& value, const TypeNode& node, std::span<const uint8_t> bytes);
@@ -107,7 +116,9 @@ class ValueFormatter {
   const PlanUnit& unit_;
   FormatContext& context_;
   uint64_t load_bias_;
-  std::string fault_;  // why the last view was not believed
+  bool collects_elements_ = false;
+  std::vector<uint64_t> elements_;  // addresses of the children on level 0
+  std::string fault_;               // why the last view was not believed
 };
 
 }  // namespace stillframe::decode

@@ -46,6 +46,8 @@ void FillHeader(const CaptureRequest& request, RecordHeader& header) {
   header.pad = 0;
   header.thread_pointer = stillframe_thread_pointer();
   header.span_ticks = request.span_ticks;
+  header.hits = request.probe->uses_facts ? t_thread.facts.hits : 0;
+  header.duration_ns = request.probe->uses_facts ? t_thread.facts.duration_ns : 0;
   const ThreadState& thread = t_thread;
   const uint32_t index = thread.trace_index.load(std::memory_order_relaxed) & 1;
   CopyWords(&header.trace, &thread.traces[index], sizeof(TraceContextRecord) / 8);
@@ -79,6 +81,7 @@ void CallerContext(const FrameRecord& frame, uint64_t load_bias, uint64_t* regis
   context.cfa_known = frame.cfa != 0 ? 1 : 0;
   context.load_bias = load_bias;
   context.xmm = nullptr;
+  context.facts = nullptr;
 }
 
 // A machine frame with its plan and what its programs may use.
@@ -135,6 +138,7 @@ class PlannedFrames {
     out.context.entry = Entry(0);
     out.context.thread_pointer = record_.header().thread_pointer;
     out.context.tls_module = probe.tls_module;
+    out.context.facts = probe.uses_facts ? &t_thread.facts : nullptr;
   }
 
   const CaptureRequest& request_;
@@ -227,7 +231,7 @@ void Capture(const CaptureRequest& request, FastReader& reader, const ring::Slot
   const uint64_t deadline =
       request.start_ticks + g_process.ticks_per_second.load(std::memory_order_relaxed) / 50;
   Walker walker(record, reader, limits, deadline);
-  Locals locals(record, walker, request.cells);
+  Locals locals(record, walker, reader, request.cells);
   AddLocals(request,
             Clamp(record.header().frame_count, 1, Clamp(limits.local_frames, 1, kMaxLocalFrames)),
             record, walker, locals);

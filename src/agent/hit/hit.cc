@@ -100,6 +100,28 @@ __attribute__((noinline)) EvalResult RunConditionWithXmm(const ProbeRuntime& pro
   return RunCondition(probe, program);
 }
 
+// The hits of all threads so far, and this one. The shards of threads that never hit are not
+// touched.
+uint64_t CountHits(const ProbeRuntime& probe) {
+  const uint32_t used = g_process.slots_used.load(kRelaxed);
+  uint64_t hits = 1;
+  for (uint32_t i = 0; i <= used && i < kShardCount; ++i) {
+    const CounterShard& shard = probe.shards[i == used ? kSharedShard : i];
+    for (int what = kHits + 1; what < kCounterCount; ++what)
+      hits += shard.count[what].load(kRelaxed);
+  }
+  return hits;
+}
+
+__attribute__((noinline)) void FillFacts(const ProbeRuntime& probe, ThreadState& thread) {
+  HitFacts& facts = thread.facts;
+  facts.thread_id = thread.thread_id;
+  facts.hits = CountHits(probe);
+  facts.duration_ns = 0;
+  facts.has_duration = 0;
+  facts.trace = &thread.traces[thread.trace_index.load(kRelaxed) & 1];
+}
+
 // What programs of the site may look at.
 SF_HIT_INLINE void SetContext(SiteRuntime* site, const ProbeRuntime& probe,
                               const RegisterFile& registers, ThreadState& thread) {
@@ -112,6 +134,7 @@ SF_HIT_INLINE void SetContext(SiteRuntime* site, const ProbeRuntime& probe,
   context.thread_pointer = stillframe_thread_pointer();
   context.tls_module = probe.tls_module;
   context.xmm = nullptr;
+  context.facts = probe.uses_facts ? &thread.facts : nullptr;
 }
 
 // kCaptured: the condition holds. Otherwise what the hit counts as.
@@ -254,6 +277,14 @@ __attribute__((noinline)) Counter TryLog(SiteRuntime* site, const SiteProbe& ent
   return EndCapture(shard, start);
 }
 
+// In halves, because 128-bit division is a call.
+uint64_t ToNanoseconds(uint64_t ticks) {
+  constexpr uint64_t kNanoseconds = 1'000'000'000;
+  const uint64_t rate = g_process.ticks_per_second.load(kRelaxed);
+  if (rate == 0) return 0;
+  return ticks / rate * kNanoseconds + ticks % rate * kNanoseconds / rate;
+}
+
 // kCaptured: there is nothing to be counted.
 __attribute__((noinline)) Counter StartSpan(SiteRuntime* site, const SiteProbe& entry,
                                             const RegisterFile* registers) {
@@ -277,6 +308,13 @@ __attribute__((noinline)) Counter FinishSpan(SiteRuntime* site, const SiteProbe&
   if (!EndSpan(thread.slot->spans, probe.span, thread.context.cfa, probe.span_any_frame, begun)) {
     thread.open = nullptr;
     return kCaptured;
+  }
+  const Program& condition = probe.sites[entry.site_index].condition;
+  if (condition.count != 0) {
+    thread.facts.duration_ns = ToNanoseconds(now - begun);
+    thread.facts.has_duration = 1;
+    const Counter verdict = CheckCondition(probe, condition);
+    if (verdict != kCaptured) return verdict;
   }
   const Counter permit = TakeLogPermit(probe, now);
   return permit == kCaptured ? MakeRecord(entry, registers, shard, now, now - begun) : permit;
@@ -321,8 +359,10 @@ SF_HIT_INLINE Counter Decide(SiteRuntime* site, const SiteProbe& entry,
                              const RegisterFile* registers, ThreadState& thread) {
   ProbeRuntime& probe = *entry.probe;
   if (probe.stopped.load(kRelaxed) != 0 || IsPaused()) return kBudgetStopped;
+  if (probe.uses_facts) FillFacts(probe, thread);
   const Program& condition = probe.sites[entry.site_index].condition;
-  if (condition.count != 0) {
+  // That of a span's end is for spans that were begun.
+  if (condition.count != 0 && probe.action != Action::kEndSpan) {
     SetContext(site, probe, *registers, thread);
     const Counter verdict = CheckCondition(probe, condition);
     if (verdict != kCaptured) return verdict;

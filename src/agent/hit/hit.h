@@ -95,6 +95,7 @@ struct ProbeRuntime {
   bool span_any_frame = false;                // begun in one function, ended in another
   const MeasureSite* measure = nullptr;       // kMeasure: by site index
   DistributionShard* distribution = nullptr;  // kMeasure: kShardCount
+  bool uses_facts = false;                    // some program of the unit has Op::kFact
   bool compiled = false;           // some site has code that decides hits alone; agent thread only
   CounterShard* shards = nullptr;  // kShardCount
 };

@@ -1,11 +1,13 @@
 // Hit-path contract: no allocation, lock, lazy TLS, logging, exception; no call out of hit/; at
-// most `count` steps, because jumps only go forward; errno untouched; general registers only.
+// most `count` steps and kMaxWork, because jumps go forward but for loops, which are paid for;
+// errno untouched; general registers only.
 //
 // Programs are verified (plan/verifier.h): stack depth, jump targets, operand sizes and string
 // indices are not checked again here.
 #include "agent/hit/interpreter.h"
 
 #include "agent/hit/float_ops.h"
+#include "agent/hit/text_ops.h"
 #include "agent/ring/hit_path.h"
 
 namespace stillframe::hit {
@@ -59,7 +61,7 @@ struct StringWork {
   uint64_t done;
   uint32_t size;  // of the piece
 };
-static_assert(sizeof(StringWork) <= kPieceCells * sizeof(uint64_t));
+static_assert(sizeof(StringWork) <= sizeof(SideWork) - sizeof(SideWork::left));
 
 // Of the piece that was read; a NUL inside of a literal that a NUL must follow is a difference.
 SF_HIT_INLINE bool PieceDiffers(const StringWork& work) {
@@ -91,7 +93,8 @@ __attribute__((noinline)) Code CompareBytes(const MemoryReader& memory, StringWo
 
 SF_HIT_INLINE StringWork& StartString(uint64_t* cells, uint64_t address, const StringRef& literal,
                                       bool terminated) {
-  auto& work = *reinterpret_cast<StringWork*>(cells + kMaxStack);
+  // Behind SideWork::left.
+  auto& work = *reinterpret_cast<StringWork*>(cells + kMaxStack + kMaxLocals + 1);
   work.address = address;
   work.data = literal.data;
   work.length = literal.size_bytes;
@@ -133,6 +136,83 @@ __attribute__((noinline)) Code ThreadLocalBlock(const FrameContext& frame,
   return block == 0 || block == ~uint64_t{0} ? Code::kThreadLocalNotAllocated : Code::kOk;
 }
 
+// Eight hexadecimal digits, the first one at the lowest address.
+uint64_t HexDigits(const uint8_t* bytes) {
+  uint64_t out = 0;
+  for (int i = 0; i < 8; ++i) {
+    const uint8_t digit = i % 2 == 0 ? bytes[i / 2] >> 4 : bytes[i / 2] & 15;
+    out |= static_cast<uint64_t>(digit < 10 ? '0' + digit : 'a' + digit - 10) << (8 * i);
+  }
+  return out;
+}
+
+__attribute__((noinline)) Code ReadFact(const FrameContext& frame, uint8_t fact, uint64_t& out) {
+  const HitFacts* const facts = frame.facts;
+  if (facts == nullptr) return Code::kUnavailable;
+  switch (static_cast<Fact>(fact)) {
+    case Fact::kThreadId:
+      out = facts->thread_id;
+      return Code::kOk;
+    case Fact::kHits:
+      out = facts->hits;
+      return Code::kOk;
+    case Fact::kDuration:
+      out = facts->duration_ns;
+      return facts->has_duration != 0 ? Code::kOk : Code::kUnavailable;
+    default: {
+      const bool traced = facts->trace != nullptr && facts->trace->valid != 0;
+      const int at = 4 * (fact - static_cast<int>(Fact::kTrace0));
+      out = traced ? HexDigits(facts->trace->trace_id + at) : 0;
+      return Code::kOk;
+    }
+  }
+}
+
+// The result goes where the lowest operand was.
+__attribute__((noinline)) Code RunTextTest(uint64_t* cells, uint64_t* top, const Insn& insn,
+                                           const MemoryReader& memory, const StringRef* strings) {
+  SideWork& work = SideOf(cells);
+  if (insn.imm < 0) {
+    work.other.size_bytes = top[0];
+    work.other.address = top[-1];
+    work.other.literal = nullptr;
+    top -= 2;
+  } else {
+    work.other.size_bytes = strings[insn.imm].size_bytes;
+    work.other.literal = strings[insn.imm].data;
+  }
+  work.one.size_bytes = top[0];
+  work.one.address = top[-1];
+  work.one.literal = nullptr;
+  return TestTexts(memory, work, static_cast<TextTest>(insn.a), top[-1]);
+}
+
+// Rare enough to stand outside of the interpreter's loop, where their registers would cost every
+// program.
+__attribute__((noinline)) Code RunSide(uint64_t* cells, uint64_t* top, const Insn& insn,
+                                       const FrameContext& frame, const MemoryReader& memory,
+                                       const StringRef* strings) {
+  switch (insn.op) {
+    case Op::kFact:
+      return ReadFact(frame, insn.a, top[1]);
+    case Op::kTextTest:
+      return RunTextTest(cells, top, insn, memory, strings);
+    case Op::kTextLength:
+      return MeasureText(memory, SideOf(cells), static_cast<uint64_t>(insn.imm), insn.b != 0, *top);
+    default:
+      return NextInOrder(memory, SideOf(cells), insn, *top);
+  }
+}
+
+// False: the work is used up.
+SF_HIT_INLINE bool PayRound(uint64_t* cells, int64_t distance) {
+  SideWork& work = SideOf(cells);
+  const uint64_t price = RoundWork(uint64_t{0} - static_cast<uint64_t>(distance));
+  if (work.left < price) return false;
+  work.left -= price;
+  return true;
+}
+
 }  // namespace
 
 EvalResult EvaluateWithStack(uint64_t* cells, const Insn* code, uint32_t count,
@@ -141,6 +221,7 @@ EvalResult EvaluateWithStack(uint64_t* cells, const Insn* code, uint32_t count,
   // `top` points at the top cell; cells[-1] is never touched by a verified program.
   uint64_t* top = cells - 1;
   uint64_t result = 0;
+  SideOf(cells).left = kMaxWork;
   const Insn* const end = code + count;
   // The right operand is popped into `right`; the left one is the new top.
 #define SF_BINARY(expression)      \
@@ -325,15 +406,39 @@ EvalResult EvaluateWithStack(uint64_t* cells, const Insn* code, uint32_t count,
         const uint64_t address = *top;
         *top = 0;
         if (length != literal.size_bytes) break;
+        if (SideOf(cells).left < length) return {0, Code::kLimit};
+        SideOf(cells).left -= length;
         StringWork& work = StartString(cells, address, literal, false);
         if (CompareBytes(memory, work) != Code::kOk) return {0, Code::kUnreadable};
         *top = work.done == work.total ? 1 : 0;
         break;
       }
       case Op::kCStringEq: {
+        if (SideOf(cells).left < strings[insn->imm].size_bytes) return {0, Code::kLimit};
+        SideOf(cells).left -= strings[insn->imm].size_bytes;
         StringWork& work = StartString(cells, *top, strings[insn->imm], true);
         if (CompareBytes(memory, work) != Code::kOk) return {0, Code::kUnreadable};
         *top = work.done == work.total ? 1 : 0;
+        break;
+      }
+      case Op::kGetLocal:
+        *++top = cells[kMaxStack + insn->a];
+        break;
+      case Op::kSetLocal:
+        cells[kMaxStack + insn->a] = *top--;
+        break;
+      case Op::kLoop:
+        if (!PayRound(cells, insn->imm)) return {0, Code::kLimit};
+        insn += insn->imm - 1;
+        break;
+      case Op::kFact:
+      case Op::kTextTest:
+      case Op::kTextLength:
+      case Op::kTreeNext: {
+        const Code code_or_ok = RunSide(cells, top, *insn, frame, memory, strings);
+        if (code_or_ok != Code::kOk) return {0, code_or_ok};
+        if (insn->op == Op::kFact) ++top;
+        if (insn->op == Op::kTextTest) top -= insn->imm < 0 ? 3 : 1;
         break;
       }
     }
@@ -345,7 +450,7 @@ EvalResult EvaluateWithStack(uint64_t* cells, const Insn* code, uint32_t count,
 
 EvalResult Evaluate(const Insn* code, uint32_t count, const FrameContext& frame,
                     const MemoryReader& memory, const StringRef* strings) {
-  uint64_t cells[kMaxStack + kPieceCells];
+  uint64_t cells[kMaxStack + kSideCells];
   return EvaluateWithStack(cells, code, count, frame, memory, strings);
 }
 

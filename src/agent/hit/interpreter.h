@@ -1,6 +1,6 @@
 // Runs verified bytecode. Hit-path contract: no allocation, lock, TLS, logging, exception or call
-// out of hit/; bounded by the program's length; compiled for general registers only. The decoder
-// runs the same code over the memory of a record.
+// out of hit/; bounded by the program's length and kMaxWork; compiled for general registers only.
+// The decoder runs the same code over the memory of a record.
 #ifndef STILLFRAME_AGENT_HIT_INTERPRETER_H_
 #define STILLFRAME_AGENT_HIT_INTERPRETER_H_
 
@@ -8,6 +8,7 @@
 
 #include "base/status.h"
 #include "plan/program.h"
+#include "plan/record.h"
 
 namespace stillframe::hit {
 
@@ -24,6 +25,16 @@ struct EntryValues {
   uint8_t pad[3];
 };
 
+// What Op::kFact tells.
+struct HitFacts {
+  uint64_t thread_id;
+  uint64_t hits;
+  uint64_t duration_ns;
+  const TraceContextRecord* trace;  // nullptr: there is none
+  uint8_t has_duration;
+  uint8_t pad[7];
+};
+
 // The machine frame that a program looks at. No initializers: Clang compiles the constructor that
 // they make outside of the hit path's rules.
 struct FrameContext {
@@ -37,6 +48,7 @@ struct FrameContext {
   const EntryValues* entry;  // nullptr: none is known
   uint64_t thread_pointer;   // of the thread; 0: unknown
   uint64_t tls_module;       // the module's number with the dynamic loader; 0: no TLS
+  const HitFacts* facts;     // nullptr: nothing is known of the hit
 };
 
 // Copies size_bytes from the target; false = it cannot be read. Never faults.
@@ -54,10 +66,10 @@ struct EvalResult {
 EvalResult Evaluate(const Insn* code, uint32_t count, const FrameContext& frame,
                     const MemoryReader& memory, const StringRef* strings);
 
-// Cells behind the stack's, for the comparison of strings.
-inline constexpr uint32_t kPieceCells = 14;
+// Cells behind the stack's: the locals, then room for the comparison of texts (text_ops.h).
+inline constexpr uint32_t kSideCells = kMaxLocals + 26;
 
-// The same on kMaxStack + kPieceCells cells that the caller owns, so that the hit path can keep
+// The same on kMaxStack + kSideCells cells that the caller owns, so that the hit path can keep
 // them off the application's stack.
 EvalResult EvaluateWithStack(uint64_t* cells, const Insn* code, uint32_t count,
                              const FrameContext& frame, const MemoryReader& memory,

@@ -12,12 +12,19 @@ namespace {
 SF_HIT_INLINE uint32_t Min(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
 constexpr uint32_t kXmmBytes = 16;
+constexpr uint32_t kSmallReadBytes = 64;
 
 }  // namespace
 
 bool Locals::ReadThunk(void* self, uint64_t address, void* out, uint32_t size_bytes) {
-  RecordWriter& record = static_cast<Locals*>(self)->record_;
+  auto* const locals = static_cast<Locals*>(self);
+  RecordWriter& record = locals->record_;
   uint32_t data = record.Find(address, size_bytes);
+  // Small reads one by one are what loops do: no system call for each.
+  if (data == 0 && size_bytes <= kSmallReadBytes && record.Fits(size_bytes) &&
+      locals->reader_.Read(address, out, size_bytes)) {
+    return record.AppendCopy(address, out, size_bytes) != 0;
+  }
   if (data == 0) data = record.AppendRead(address, size_bytes);
   if (data == 0) return false;
   CopyBytes(out, record.slot() + data, size_bytes);
@@ -70,7 +77,9 @@ void Locals::AddVariable(const Variable& variable) {
   if (location.kind == LocationKind::kUnavailable || location.kind == LocationKind::kBytes) return;
   if (location.kind == LocationKind::kMemory) {
     uint64_t address = 0;
-    if (Run(location.program, address)) walker_.AddObject(frame_, address, variable.type);
+    if (!Run(location.program, address)) return;
+    if (address != 0) return walker_.AddObject(frame_, address, variable.type);
+    record_.AppendUnreadable(0, type.size_bytes);  // a null pointer was followed
     return;
   }
   // The value is not in memory: put it together in the scratch space and look into it there.

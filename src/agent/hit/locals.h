@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "agent/hit/hit.h"
+#include "agent/hit/memory.h"
 #include "agent/hit/record_writer.h"
 #include "agent/hit/walker.h"
 #include "agent/ring/hit_path.h"
@@ -18,8 +19,8 @@ SF_HIT_PATH_BEGIN
 class Locals {
  public:
   // `cells`: as EvaluateWithStack wants them.
-  Locals(RecordWriter& record, Walker& walker, uint64_t* cells)
-      : record_(record), walker_(walker), cells_(cells) {}
+  Locals(RecordWriter& record, Walker& walker, FastReader& reader, uint64_t* cells)
+      : record_(record), walker_(walker), reader_(reader), cells_(cells) {}
 
   // Variables [first, first + count) of the unit, as seen by `context`.
   void AddVariables(uint16_t frame, const UnitView& unit, const FrameContext& context,
@@ -45,6 +46,7 @@ class Locals {
 
   RecordWriter& record_;
   Walker& walker_;
+  FastReader& reader_;
   uint64_t* cells_;
   const UnitView* unit_ = nullptr;
   const FrameContext* context_ = nullptr;

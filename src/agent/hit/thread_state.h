@@ -41,13 +41,14 @@ struct ThreadState {
   const SiteProbeList* list;  // the site's
   uint64_t probe_start;       // of the probe that is looked at, in ticks; 0: it is not timed
   uint32_t next_probe;        // in the list
-  uint64_t cells[kMaxStack + kPieceCells];
+  uint64_t cells[kMaxStack + kSideCells];
   IoVec iovecs[2];
   uint64_t signal_mask;
   uint64_t proof[2];           // addresses whose pages are proven by the read that runs
   uint8_t xmm[kXmmCount][16];  // of the site, once a program has asked for it
   struct stat memory_file;     // what is known of its descriptor now
   FrameContext context;
+  HitFacts facts;  // of the hit that is running, once a program may ask for them
   FastReader reader;
   MemoryReader memory;
   std::atomic<uint32_t>* running;  // without a slot: where the hit counted itself in
