@@ -255,6 +255,10 @@ const ModuleProbe& TracepointStore::ArmIn(Active& active, ModulePlan plan, const
   auto probe = std::make_unique<ModuleProbe>(
       active.desired.id, next_probe_id_++, std::move(plan.plan), std::move(plan.measure), span,
       *plan.module, active.desired.spec, options_.ticks_per_second);
+  // What this revision has captured before (it was out for a while) is not captured again.
+  const uint64_t allowed = Allowed(active);
+  probe->runtime().captures_left.store(allowed - std::min(allowed, Used(active)),
+                                       std::memory_order_relaxed);
   by_id_[probe->id()] = probe.get();
   // In the list before it is armed: hits may then use it, so nothing may destroy it.
   active.probes.push_back(std::move(probe));

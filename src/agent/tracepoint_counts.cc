@@ -74,6 +74,9 @@ std::vector<model::TracepointReport> TracepointStore::Reports() const {
     status.message = active.message;
     status.sites = active.sites;
     status.revision = active.desired.revision;
+    if (active.desired.lease) {
+      status.lease = {active.granted, std::min(Used(active), active.granted), active.wants_more};
+    }
     model::Counters& counters = status.counters;
     counters.hits = sums.count[hit::kHits];
     counters.condition_false = sums.count[hit::kConditionFalse];
