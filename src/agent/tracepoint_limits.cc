@@ -7,6 +7,7 @@
 namespace stillframe::agent {
 namespace {
 
+constexpr int64_t kCalmNs = 1'500'000'000;  // more than the second that a pause lasts
 constexpr int64_t kMaxLifeMs = 100ll * 365 * 24 * 3'600'000;  // fits into 64 bits of nanoseconds
 
 // The wall clock is asked once: it may jump, and a tracepoint's life must not (HAZARDS D8).
@@ -61,6 +62,7 @@ void TracepointStore::Begin(Active& active, const model::DesiredTracepoint& trac
   active.limited_before = Sums(active).count[hit::kRateLimited];
   active.wants_more = false;
   active.state = model::State::kReceived;
+  active.out_of_text = false;
 }
 
 // What is over stays so: there is nothing to be stopped.
@@ -80,26 +82,54 @@ void TracepointStore::TickOne(Active& active, int64_t now_ns, bool modules_chang
   if (modules_changed && (active.state == State::kPending || active.state == State::kError)) {
     return Arm(active);
   }
-  if (active.state == State::kThrottled && active.paused_until_ns <= MonotonicNanos()) {
-    return Resume(active);
-  }
-  if (active.state == State::kArmed || active.state == State::kEmitting) TickArmed(active);
+  if (active.state == State::kThrottled) return TickThrottled(active, now_ns);
+  if (active.state == State::kArmed || active.state == State::kEmitting) TickArmed(active, now_ns);
 }
 
-void TracepointStore::TickArmed(Active& active) {
+bool TracepointStore::IsOver(const Active& active) const {
+  const uint64_t max_hits = active.desired.spec.dry_run ? 0 : active.desired.spec.limits.max_hits;
+  const bool fleet_has_all = active.desired.lease && active.desired.lease->over;
+  return max_hits != 0 && (fleet_has_all || Used(active) >= max_hits);
+}
+
+void TracepointStore::TickArmed(Active& active, int64_t now_ns) {
   using model::State;
-  const uint64_t max_hits = active.desired.spec.limits.max_hits;
-  const uint64_t used = Used(active);
-  const bool over = active.desired.lease && active.desired.lease->over;
-  if (max_hits != 0 && (used >= max_hits || over)) {
+  if (IsOver(active)) {
     TakeOut(active);
     return SetState(active, State::kCompleted, Status());
   }
+  if (WasStoppedByBudget(active, now_ns)) {
+    return SetState(active, State::kThrottled,
+                    Status(Code::kOverBudget,
+                           "hits take more than their share of a processor: in the rest of each "
+                           "second they are only counted"));
+  }
+  const uint64_t used = Used(active);
   if (used > 0) SetState(active, State::kEmitting, Status());
   if (!active.desired.lease || used < active.granted || active.wants_more) return;
   const uint64_t limited = Sums(active).count[hit::kRateLimited];
   active.wants_more = limited > active.limited_before;
   if (active.wants_more) ++status_version_;  // the server hears it at once
+}
+
+void TracepointStore::TickThrottled(Active& active, int64_t now_ns) {
+  if (IsOver(active)) {
+    TakeOut(active);
+    return SetState(active, model::State::kCompleted, Status());
+  }
+  if (active.out_of_text) {
+    if (now_ns >= active.paused_until_ns) Resume(active);
+  } else if (!WasStoppedByBudget(active, now_ns) && now_ns - active.stopped_ns > kCalmNs) {
+    SetState(active, Used(active) > 0 ? model::State::kEmitting : model::State::kArmed, Status());
+  }
+}
+
+bool TracepointStore::WasStoppedByBudget(Active& active, int64_t now_ns) {
+  const uint64_t stopped = Sums(active).count[hit::kBudgetStopped];
+  if (stopped == active.stopped_seen) return false;
+  active.stopped_seen = stopped;
+  active.stopped_ns = now_ns;
+  return true;
 }
 
 void TracepointStore::SetGrant(Active& active, uint64_t granted) {

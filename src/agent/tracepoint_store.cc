@@ -54,6 +54,8 @@ Status TracepointStore::Prepare() {
 
 void TracepointStore::MeasureHits() {
   const auto cost = installer_->MeasureFastHits();
+  LogDebug("a short hit takes " + std::to_string(cost.counted) + " ticks, with a message " +
+           std::to_string(cost.logged));
   hit::SetFastHitTicks(cost.counted, cost.logged);
 }
 

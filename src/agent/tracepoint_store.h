@@ -86,7 +86,10 @@ class TracepointStore {
     uint64_t admitted = 0;         // snapshots of this revision let through
     uint64_t over_limit = 0;       // and thrown away
     uint64_t fast_ticks_seen = 0;  // at the last look at the budget
-    int64_t paused_until_ns = 0;   // while THROTTLED
+    bool out_of_text = false;      // while THROTTLED: hits cost too much even when nothing is done
+    int64_t paused_until_ns = 0;   // then
+    uint64_t stopped_seen = 0;     // hits that the budget stopped, at the last look
+    int64_t stopped_ns = 0;        // when there were more of them last
     int64_t pause_ns = 0;          // the last one; each is longer than the one before
     int64_t expires_ns = 0;        // CLOCK_MONOTONIC; 0 = never
     uint64_t granted = 0;          // of the fleet's hits, when they are leased
@@ -135,7 +138,10 @@ class TracepointStore {
   void Begin(Active& active, const model::DesiredTracepoint& tracepoint, bool is_new);
   void Block(Active& active);
   void TickOne(Active& active, int64_t now_ns, bool modules_changed);
-  void TickArmed(Active& active);
+  void TickArmed(Active& active, int64_t now_ns);
+  void TickThrottled(Active& active, int64_t now_ns);
+  bool IsOver(const Active& active) const;
+  bool WasStoppedByBudget(Active& active, int64_t now_ns);
   void SetGrant(Active& active, uint64_t granted);
   // Captures that a tracepoint may make in this revision, and those it made.
   static uint64_t Allowed(const Active& active);

@@ -11,7 +11,8 @@ import unittest
 import harness
 import services
 
-GO_ON = {"maxHits": 1000000, "perSecond": 1000}
+# All requests of the service are of one trace.
+GO_ON = {"maxHits": 1000000, "perSecond": 1000, "perTrace": 0}
 
 
 class LifetimeTest(services.ServiceTest):

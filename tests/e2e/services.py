@@ -39,8 +39,27 @@ class ServiceTest(unittest.TestCase):
              if agent["instance"] not in before), None))
         return process
 
+    def start_requests(self, name="web", **env):
+        """A process of requests.cc; `send` gives it a batch and waits for its end."""
+        before = {agent["instance"] for agent in self.agents(name)}
+        process = subprocess.Popen(
+            [str(self.program)], env=self.server.agent_env(self.agent_key, name, **env),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(self.end, process)
+        process.instance = harness.wait_for("the agent to appear", lambda: next(
+            (agent["instance"] for agent in self.agents(name)
+             if agent["instance"] not in before), None))
+        return process
+
+    def send(self, process, *words):
+        process.stdin.write(" ".join(str(word) for word in words) + "\n")
+        process.stdin.flush()
+        self.assertEqual(process.stdout.readline(), f"done {words[0]}\n")
+
     def end(self, process):
-        if process.poll() is None:
+        if process.stdin is not None and process.poll() is None:
+            process.communicate(timeout=20)
+        elif process.poll() is None:
             process.terminate()
         _, err = process.communicate(timeout=20)
         self.assertIn(process.returncode, (0, -9), err)

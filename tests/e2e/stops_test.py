@@ -10,7 +10,8 @@ import unittest
 import harness
 import services
 
-GO_ON = {"maxHits": 1000000, "perSecond": 1000}
+# All requests of the service are of one trace.
+GO_ON = {"maxHits": 1000000, "perSecond": 1000, "perTrace": 0}
 WITHIN_SECONDS = 5
 
 
