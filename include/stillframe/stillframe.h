@@ -50,6 +50,20 @@ STILLFRAME_API int stillframe_trace_parse(const char* traceparent, size_t size_b
 STILLFRAME_API void stillframe_trace_set(const stillframe_trace* context);
 STILLFRAME_API void stillframe_trace_get(stillframe_trace* out);
 
+// The debugging sessions that a request belongs to. All zero = none; else the agent's own form.
+typedef struct stillframe_sessions {
+  uint64_t words[4];
+} stillframe_sessions;
+
+// Finds the members `stillframe=SESSION` of a W3C `baggage` header, two at most. Returns how many;
+// *out is all zero when there are none. Several headers of a request are joined by commas first.
+STILLFRAME_API int stillframe_baggage_parse(const char* baggage, size_t size_bytes,
+                                            stillframe_sessions* out);
+// Sets or reads the calling thread's sessions: tracepoints with a session are active only where
+// theirs is among them. A few nanoseconds; no allocation. NULL sets none.
+STILLFRAME_API void stillframe_sessions_set(const stillframe_sessions* sessions);
+STILLFRAME_API void stillframe_sessions_get(stillframe_sessions* out);
+
 #ifdef __cplusplus
 }  // extern "C"
 #endif

@@ -1,10 +1,11 @@
 // Tells the agent which distributed trace the calling thread works for.
 //
-//   stillframe::TraceScope scope(request.header("traceparent"));
+//   stillframe::TraceScope scope(request.header("traceparent"), request.header("baggage"));
 //
-// Snapshots taken on this thread while `scope` lives carry its trace and span id. Scopes nest; the
-// end of one restores the one before. Works with and without the agent present (it then costs a
-// branch). Threads: a scope belongs to the thread that made it.
+// Snapshots taken on this thread while `scope` lives carry its trace and span id, and tracepoints
+// of the session that the baggage names (`stillframe=SESSION`) are active. Scopes nest; the end of
+// one restores the one before. Works with and without the agent present (it then costs a branch).
+// Threads: a scope belongs to the thread that made it.
 #ifndef STILLFRAME_TRACE_H_
 #define STILLFRAME_TRACE_H_
 
@@ -25,22 +26,35 @@ struct TraceFunctions {
   decltype(&stillframe_trace_parse) parse = stillframe_trace_parse;
   decltype(&stillframe_trace_set) set = stillframe_trace_set;
   decltype(&stillframe_trace_get) get = stillframe_trace_get;
+  // Absent from an agent older than this header: then there are no sessions.
+  decltype(&stillframe_baggage_parse) parse_baggage = stillframe_baggage_parse;
+  decltype(&stillframe_sessions_set) set_sessions = stillframe_sessions_set;
+  decltype(&stillframe_sessions_get) get_sessions = stillframe_sessions_get;
 
   static const TraceFunctions& Get() {
     static const TraceFunctions functions = Find();
     return functions;
   }
   bool present() const { return parse != nullptr && set != nullptr && get != nullptr; }
+  bool has_sessions() const {
+    return parse_baggage != nullptr && set_sessions != nullptr && get_sessions != nullptr;
+  }
 
  private:
   static TraceFunctions Find() {
     TraceFunctions found;
-    if (found.present()) return found;
-    found.parse =
-        reinterpret_cast<decltype(found.parse)>(dlsym(RTLD_DEFAULT, "stillframe_trace_parse"));
-    found.set = reinterpret_cast<decltype(found.set)>(dlsym(RTLD_DEFAULT, "stillframe_trace_set"));
-    found.get = reinterpret_cast<decltype(found.get)>(dlsym(RTLD_DEFAULT, "stillframe_trace_get"));
+    if (found.present() && found.has_sessions()) return found;
+    Resolve("stillframe_trace_parse", found.parse);
+    Resolve("stillframe_trace_set", found.set);
+    Resolve("stillframe_trace_get", found.get);
+    Resolve("stillframe_baggage_parse", found.parse_baggage);
+    Resolve("stillframe_sessions_set", found.set_sessions);
+    Resolve("stillframe_sessions_get", found.get_sessions);
     return found;
+  }
+  template <typename Function>
+  static void Resolve(const char* name, Function& out) {
+    out = reinterpret_cast<Function>(dlsym(RTLD_DEFAULT, name));
   }
 };
 
@@ -56,6 +70,16 @@ class TraceScope {
         functions_.parse(traceparent.data(), traceparent.size(), &context) == 1) {
       Enter(context);
     }
+  }
+  // The same, and the request's sessions from its W3C `baggage` header: those and no others while
+  // the scope lives, whether or not the traceparent is valid.
+  TraceScope(std::string_view traceparent, std::string_view baggage) : TraceScope(traceparent) {
+    if (!functions_.has_sessions()) return;
+    stillframe_sessions sessions;
+    functions_.parse_baggage(baggage.data(), baggage.size(), &sessions);
+    functions_.get_sessions(&previous_sessions_);
+    functions_.set_sessions(&sessions);
+    entered_sessions_ = true;
   }
   // From ids as bytes: 16 of the trace, 8 of the span.
   TraceScope(const unsigned char* trace_id, const unsigned char* span_id, bool sampled) {
@@ -82,6 +106,7 @@ class TraceScope {
   }
   ~TraceScope() {
     if (entered_) functions_.set(&previous_);
+    if (entered_sessions_) functions_.set_sessions(&previous_sessions_);
   }
   TraceScope(const TraceScope&) = delete;
   TraceScope& operator=(const TraceScope&) = delete;
@@ -99,7 +124,8 @@ class TraceScope {
 
   const internal::TraceFunctions& functions_ = internal::TraceFunctions::Get();
   stillframe_trace previous_ = {};
-  bool entered_ = false;
+  stillframe_sessions previous_sessions_ = {};
+  bool entered_ = false, entered_sessions_ = false;
 };
 
 }  // namespace stillframe

@@ -97,8 +97,8 @@ bool AgentLoop::GoesOn() {
 Status AgentLoop::SetUp() {
   clock_.Start();
   identity_ = MakeIdentity(options_);
-  auto link =
-      options_.server.empty() ? MakeFileLink(options_) : MakeServerLink(options_, identity_);
+  auto link = options_.server.empty() ? MakeFileLink(options_, identity_)
+                                      : MakeServerLink(options_, identity_);
   SF_ASSIGN_OR_RETURN(link_, std::move(link));
   const std::lock_guard lock(agent_.mutex_);
   agent_.shared_.link = link_.get();
@@ -135,7 +135,7 @@ void AgentLoop::MakeStore() {
 void AgentLoop::ApplyDesired() {
   auto desired = link_->TakeDesired();
   if (!desired) return;
-  if (store_ == nullptr && desired->empty()) return;
+  if (store_ == nullptr && desired->tracepoints.empty()) return;
   if (store_ == nullptr) MakeStore();
   store_->SetDesired(*desired);
   last_use_ns_ = MonotonicNanos();

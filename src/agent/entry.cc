@@ -14,6 +14,7 @@
 #include "agent/identity.h"
 #include "agent/loader_guard.h"
 #include "agent/options.h"
+#include "agent/scope_plan.h"
 #include "base/log.h"
 #include "stillframe/stillframe.h"
 
@@ -220,6 +221,27 @@ void stillframe_trace_set(const stillframe_trace* context) {
 void stillframe_trace_get(stillframe_trace* out) {
   const TraceContextRecord record = hit::GetThreadTraceContext();
   memcpy(out, &record, sizeof *out);
+}
+
+static_assert(sizeof(stillframe_sessions) == sizeof(hit::SessionSet));
+
+int stillframe_baggage_parse(const char* baggage, size_t size_bytes, stillframe_sessions* out) {
+  hit::SessionSet sessions = {};
+  const uint32_t count =
+      baggage == nullptr ? 0 : agent::ParseBaggage({baggage, size_bytes}, sessions);
+  memcpy(out, &sessions, sizeof *out);
+  return static_cast<int>(count);
+}
+
+void stillframe_sessions_set(const stillframe_sessions* sessions) {
+  hit::SessionSet set = {};
+  if (sessions != nullptr) memcpy(&set, sessions, sizeof set);
+  hit::SetThreadSessions(set);
+}
+
+void stillframe_sessions_get(stillframe_sessions* out) {
+  const hit::SessionSet sessions = hit::GetThreadSessions();
+  memcpy(out, &sessions, sizeof *out);
 }
 
 }  // extern "C"

@@ -83,11 +83,12 @@ std::string Summary(const model::TracepointReport& report) {
 
 class FileLink final : public Link {
  public:
-  explicit FileLink(const Options& options) : path_(options.tracepoints_file) {}
+  FileLink(const Options& options, const model::AgentIdentity& identity)
+      : path_(options.tracepoints_file), identity_(identity) {}
 
   Status Open(const std::string& output) { return writer_.Open(output); }
 
-  std::optional<std::vector<model::DesiredTracepoint>> TakeDesired() override {
+  std::optional<model::DesiredSet> TakeDesired() override {
     const int64_t now = MonotonicNanos();
     if (knows_desired_ && now - looked_at_ns_ < kLookEveryNs) return std::nullopt;
     looked_at_ns_ = now;
@@ -107,10 +108,10 @@ class FileLink final : public Link {
       if (!status.reason.empty()) line += " " + status.reason + ": " + status.message;
       // Without a server, standard error is the only place where a refusal can be seen.
       if (!std::exchange(said_[report.id], line).compare(line)) continue;
-      Log(status.state == model::State::kError || status.state == model::State::kPending
-              ? LogLevel::kError
-              : LogLevel::kInfo,
-          line);
+      using model::State;
+      const bool refused = status.state == State::kError || status.state == State::kPending ||
+                           status.state == State::kBlocked;
+      Log(refused ? LogLevel::kError : LogLevel::kInfo, line);
     }
   }
 
@@ -169,27 +170,30 @@ class FileLink final : public Link {
     return true;
   }
 
-  std::optional<std::vector<model::DesiredTracepoint>> Read() {
-    if (!exists_) return std::vector<model::DesiredTracepoint>();  // gone: nothing is wanted
+  std::optional<model::DesiredSet> Read() {
+    if (!exists_) return model::DesiredSet();  // gone: nothing is wanted
     auto text = ReadFile(path_, kMaxFileBytes);
-    std::vector<model::NamedSpec> specs;
+    model::TracepointsFile file;
     std::optional<model::FieldError> error;
-    if (text.ok()) error = model::ParseTracepointsFile(*text, specs);
+    if (text.ok()) error = model::ParseTracepointsFile(*text, file);
     if (!text.ok() || error) {
       // A half-written file must not take the tracepoints out: the old set stays.
       LogError("STILLFRAME_TRACEPOINTS " + path_ + ": " +
                (error ? error->message : text.status().message()));
       return std::nullopt;
     }
-    std::vector<model::DesiredTracepoint> desired;
+    model::DesiredSet desired;
+    if (file.stopped) desired.stop = "by " + path_;
     const auto unix_ms = static_cast<uint64_t>(RealtimeNanos() / 1'000'000);
-    for (model::NamedSpec& named : specs) {
+    for (model::NamedSpec& named : file.tracepoints) {
+      if (!model::Selects(named.spec.selector, identity_)) continue;  // another process's
       Known& known = known_[named.id];
       std::string json = model::SpecToJson(named.spec);
-      if (known.json != json) {
-        known = {std::move(json), known.revision + 1, unix_ms + named.spec.limits.expires_in_ms};
-      }
-      desired.push_back({named.id, known.revision, known.expires_unix_ms, std::move(named.spec)});
+      if (known.json != json) known = {std::move(json), known.revision + 1};
+      // A file that is written again, or touched, renews what is in it.
+      desired.tracepoints.push_back({named.id, known.revision,
+                                     unix_ms + named.spec.limits.expires_in_ms,
+                                     std::move(named.spec), std::nullopt});
     }
     return desired;
   }
@@ -197,10 +201,10 @@ class FileLink final : public Link {
   struct Known {
     std::string json;
     uint64_t revision = 0;
-    uint64_t expires_unix_ms = 0;
   };
 
   const std::string path_;
+  const model::AgentIdentity& identity_;
   LineWriter writer_;
   bool knows_desired_ = false;
   int64_t looked_at_ns_ = 0;
@@ -215,8 +219,9 @@ class FileLink final : public Link {
 
 }  // namespace
 
-Result<std::unique_ptr<Link>> MakeFileLink(const Options& options) {
-  auto link = std::make_unique<FileLink>(options);
+Result<std::unique_ptr<Link>> MakeFileLink(const Options& options,
+                                           const model::AgentIdentity& identity) {
+  auto link = std::make_unique<FileLink>(options, identity);
   SF_RETURN_IF_ERROR(link->Open(options.output_file));
   return std::unique_ptr<Link>(std::move(link));
 }

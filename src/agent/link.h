@@ -18,7 +18,7 @@ class Link {
  public:
   virtual ~Link() = default;
   // A new desired set, once; nullopt when nothing changed since the last call.
-  virtual std::optional<std::vector<model::DesiredTracepoint>> TakeDesired() = 0;
+  virtual std::optional<model::DesiredSet> TakeDesired() = 0;
   // True once the first desired set is known (or known to be unreachable for good).
   virtual bool knows_desired() const = 0;
   // Queries of the server since the last call, and their answers.
@@ -37,7 +37,8 @@ class Link {
 
 Result<std::unique_ptr<Link>> MakeServerLink(const Options& options,
                                              const model::AgentIdentity& identity);
-Result<std::unique_ptr<Link>> MakeFileLink(const Options& options);
+Result<std::unique_ptr<Link>> MakeFileLink(const Options& options,
+                                           const model::AgentIdentity& identity);
 
 }  // namespace stillframe::agent
 

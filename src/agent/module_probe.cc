@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "agent/log_message.h"
+#include "agent/scope_plan.h"
 #include "base/log.h"
 
 namespace stillframe::agent {
@@ -34,7 +35,8 @@ ModuleProbe::ModuleProbe(std::string tracepoint_id, uint64_t probe_id, ProbePlan
     runtime_.action = hit::Action::kLog;
     runtime_.light = light_.sites().data();
   }
-  if (spec.kind == model::Kind::kDistribution && runtime_.MakeDistribution()) {
+  if (spec.kind == model::Kind::kDistribution) {
+    runtime_.MakeDistribution();  // Arm looks whether it could
     runtime_.action = hit::Action::kMeasure;
     runtime_.measure = measure_.data();
   }
@@ -43,6 +45,13 @@ ModuleProbe::ModuleProbe(std::string tracepoint_id, uint64_t probe_id, ProbePlan
     runtime_.span = span.id;
     runtime_.span_any_frame = span.any_frame;
   }
+  // A span that began in its scope may end after it.
+  if (!span.ends && MakeScope(spec.selector, scope_)) runtime_.scope = &scope_;
+  if (spec.dry_run) {
+    CountOnly();
+    return;
+  }
+  runtime_.per_trace = limits.per_trace;
   runtime_.max_hits = limits.max_hits;
   runtime_.captures_left.store(limits.max_hits, std::memory_order_relaxed);
   runtime_.ticks_per_permit =
@@ -51,8 +60,15 @@ ModuleProbe::ModuleProbe(std::string tracepoint_id, uint64_t probe_id, ProbePlan
           : 0;
 }
 
+void ModuleProbe::CountOnly() {
+  runtime_.action = hit::Action::kCount;
+  runtime_.max_hits = 0;
+  runtime_.ticks_per_permit = 0;
+}
+
 void ModuleProbe::Arm(SiteTable& table) {
-  const bool lacks_distribution = !measure_.empty() && runtime_.distribution == nullptr;
+  const bool lacks_distribution =
+      runtime_.action == hit::Action::kMeasure && runtime_.distribution == nullptr;
   if (runtime_.shards == nullptr || lacks_distribution) {
     refusal_ = Status(Code::kOverLimit, "there is no memory for its counters");
     return;

@@ -63,6 +63,8 @@ class ModuleProbe {
   const Status& refusal() const { return refusal_; }
 
  private:
+  void CountOnly();  // a dry run
+
   const std::string tracepoint_id_;
   const ProbePlan plan_;
   const std::vector<hit::MeasureSite> measure_;
@@ -71,6 +73,7 @@ class ModuleProbe {
   UnitArrays arrays_;
   LightPlan light_;
   bool allow_trap_ = false;
+  hit::Scope scope_;
   hit::ProbeRuntime runtime_;
   std::vector<RuntimeAddress> armed_;
   std::vector<SiteTable::Addition> paused_;  // to be armed again

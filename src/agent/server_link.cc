@@ -46,7 +46,7 @@ class ServerLink final : public Link {
              const model::AgentIdentity& identity)
       : connection_(std::move(connection)), identity_(identity) {}
 
-  std::optional<std::vector<model::DesiredTracepoint>> TakeDesired() override {
+  std::optional<model::DesiredSet> TakeDesired() override {
     TakePoll();
     StartPoll();
     if (!desired_) return std::nullopt;
@@ -91,6 +91,7 @@ class ServerLink final : public Link {
   void Close(std::vector<model::TracepointReport> reports, uint32_t timeout_ms) override {
     if (poll_retry_.failing()) return;
     reports_ = std::move(reports);
+    leaving_ = true;
     connection_->CancelPoll();
     connection_->StartPoll(MakePoll(0));
     const int64_t deadline = MonotonicNanos() + Ms(timeout_ms);
@@ -105,6 +106,7 @@ class ServerLink final : public Link {
     request.hold_ms = hold_ms;
     request.reports = reports_;
     request.answers = answers_;
+    request.leaving = leaving_;
     return request;
   }
 
@@ -146,7 +148,7 @@ class ServerLink final : public Link {
     queries_.insert(queries_.end(), response.queries.begin(), response.queries.end());
     if (!response.unchanged) {
       revision_ = response.desired.revision;
-      desired_ = std::move(response.desired.tracepoints);
+      desired_ = std::move(response.desired);
     } else if (!polled_) {
       desired_.emplace();  // the empty set is an answer too
     }
@@ -173,7 +175,8 @@ class ServerLink final : public Link {
   Retry poll_retry_, publish_retry_;
   uint64_t revision_ = 0;
   bool polled_ = false, again_ = false, knows_desired_ = false, held_long_ = false;
-  std::optional<std::vector<model::DesiredTracepoint>> desired_;
+  std::optional<model::DesiredSet> desired_;
+  bool leaving_ = false;
   std::vector<model::Query> queries_;
   std::vector<model::Answer> answers_;
   size_t sent_answers_ = 0;

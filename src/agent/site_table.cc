@@ -63,7 +63,8 @@ void SiteTable::Compile(Site& site) {
   hit::ProbeRuntime& probe = *entry.probe;
   const Program& condition = probe.sites[entry.site_index].condition;
   // The probe's own limits are the hit path's to keep.
-  const bool unlimited = probe.max_hits == 0 && probe.ticks_per_permit == 0;
+  const bool unlimited = probe.max_hits == 0 && probe.ticks_per_permit == 0 &&
+                         probe.per_trace == 0 && probe.scope == nullptr;
   const bool logs_all = probe.action == hit::Action::kLog && unlimited;
   const bool counts_all = probe.action == hit::Action::kCount && unlimited;
   if (condition.empty() && !counts_all && !logs_all) return;

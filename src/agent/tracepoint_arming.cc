@@ -36,7 +36,6 @@ Status CheckSupported(const model::TracepointSpec& spec) {
       return refuse("conditions and expressions over a thrown object are");
     }
   }
-  if (!spec.selector.trace_id.empty()) return refuse("trace-scoped tracepoints are");
   return Status();
 }
 
@@ -195,7 +194,8 @@ void TracepointStore::CompileAndArm(Active& active) {
     MeasureHits();
   }
   Plans plans, ends;
-  if (IsDecidedAtEnd(spec)) {
+  const bool is_span = spec.kind == model::Kind::kSpan && !spec.dry_run;  // else it only counts
+  if (IsDecidedAtEnd(spec) && !spec.dry_run) {
     Active begin;
     begin.desired = active.desired;
     begin.desired.spec.condition.clear();
@@ -203,7 +203,7 @@ void TracepointStore::CompileAndArm(Active& active) {
   } else {
     status = CompileEverywhere(active, plans);
   }
-  if (status.ok() && spec.kind == model::Kind::kSpan) status = CompileEnds(active, plans, ends);
+  if (status.ok() && is_span) status = CompileEnds(active, plans, ends);
   if (!status.ok()) {
     // The file may come with a library that is not loaded yet.
     const bool may_come =
@@ -211,7 +211,7 @@ void TracepointStore::CompileAndArm(Active& active) {
     return SetState(active, may_come ? model::State::kPending : model::State::kError, status);
   }
   if (spec.kind == model::Kind::kSnapshot) PrepareCallers(spec, plans);
-  if (spec.kind == model::Kind::kSpan) {
+  if (is_span) {
     ArmSpan(active, std::move(plans), std::move(ends));
   } else {
     for (ModulePlan& plan : plans) ArmNear(active, std::move(plan), {}, NextOfSameLine);
@@ -282,6 +282,12 @@ const ModuleProbe& TracepointStore::ArmIn(Active& active, ModulePlan plan, const
   auto probe = std::make_unique<ModuleProbe>(
       active.desired.id, next_probe_id_++, std::move(plan.plan), std::move(plan.measure), span,
       *plan.module, active.desired.spec, options_.ticks_per_second);
+  // What this revision has captured before (it was out for a while) is not captured again.
+  const uint64_t allowed = Allowed(active);
+  probe->runtime().captures_left.store(allowed - std::min(allowed, Used(active)),
+                                       std::memory_order_relaxed);
+  probe->runtime().trace_key =
+      std::hash<std::string>()(active.desired.id) + active.desired.revision;
   by_id_[probe->id()] = probe.get();
   // In the list before it is armed: hits may then use it, so nothing may destroy it.
   active.probes.push_back(std::move(probe));

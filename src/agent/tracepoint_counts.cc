@@ -11,6 +11,7 @@ namespace stillframe::agent {
 namespace {
 
 constexpr int64_t kBudgetEveryNs = 50'000'000;
+constexpr uint64_t kStoppedNanos = 40;  // of a hit that the budget stops
 constexpr int64_t kFirstPauseNs = 1'000'000'000;
 constexpr int64_t kMaxPauseNs = 64'000'000'000;
 
@@ -74,6 +75,9 @@ std::vector<model::TracepointReport> TracepointStore::Reports() const {
     status.message = active.message;
     status.sites = active.sites;
     status.revision = active.desired.revision;
+    if (active.desired.lease) {
+      status.lease = {active.granted, std::min(Used(active), active.granted), active.wants_more};
+    }
     model::Counters& counters = status.counters;
     counters.hits = sums.count[hit::kHits];
     counters.condition_false = sums.count[hit::kConditionFalse];
@@ -106,10 +110,10 @@ double TracepointStore::HitSeconds() const {
   return static_cast<double>(ticks) / static_cast<double>(options_.ticks_per_second);
 }
 
-// The hit path keeps its own budget at each hit. Hits that compiled code decides alone are too
-// short for that, so their number is looked at here: the tracepoint that took more than half of the
-// process's share, or the most when all together took more than it, is taken out of the text for a
-// while.
+// The hit path keeps its own budget at each hit. Hits that compiled code decides alone, and those
+// that the budget stops, are too short for that, so their number is looked at here: the tracepoint
+// that took more than half of the process's share, or the most when all together took more than it,
+// is taken out of the text for a while.
 void TracepointStore::CheckBudget() {
   if (options_.cpu_percent <= 0) return;
   const int64_t now = MonotonicNanos();
@@ -118,15 +122,17 @@ void TracepointStore::CheckBudget() {
   budget_checked_ns_ = now;
   const double share = options_.cpu_percent / 100 * static_cast<double>(options_.ticks_per_second) *
                        static_cast<double>(elapsed_ns) / 1e9;
+  const uint64_t stopped_ticks = options_.ticks_per_second * kStoppedNanos / 1'000'000'000;
   double total = 0;
   double most = 0;
   Active* worst = nullptr;
   for (auto& [id, active] : active_) {
-    const uint64_t ticks = Sums(active).fast_ticks;
+    const hit::CounterSums sums = Sums(active);
+    const uint64_t ticks = sums.fast_ticks + sums.count[hit::kBudgetStopped] * stopped_ticks;
     const auto used = static_cast<double>(ticks - std::min(ticks, active.fast_ticks_seen));
     active.fast_ticks_seen = ticks;
     total += used;
-    if (active.state == model::State::kThrottled || used <= most) continue;
+    if (active.out_of_text || active.probes.empty() || used <= most) continue;
     most = used;
     worst = &active;
   }
@@ -136,9 +142,13 @@ void TracepointStore::CheckBudget() {
 }
 
 void TracepointStore::Pause(Active& active, double percent) {
+  const int64_t now = MonotonicNanos();
+  // After a long calm it is a new affair.
+  if (now - active.paused_until_ns > kMaxPauseNs) active.pause_ns = 0;
+  active.out_of_text = true;
   active.pause_ns =
       active.pause_ns == 0 ? kFirstPauseNs : std::min(active.pause_ns * 2, kMaxPauseNs);
-  active.paused_until_ns = MonotonicNanos() + active.pause_ns;
+  active.paused_until_ns = now + active.pause_ns;
   for (const auto& probe : active.probes) probe->Pause(*sites_);
   char text[128];
   std::snprintf(text, sizeof text, "its hits took %.2f %% of a processor; taken out for %lld s",
@@ -148,9 +158,8 @@ void TracepointStore::Pause(Active& active, double percent) {
 
 void TracepointStore::Resume(Active& active) {
   for (const auto& probe : active.probes) probe->Resume(*sites_);
-  active.fast_ticks_seen = Sums(active).fast_ticks;
-  const bool emitted = Sums(active).count[hit::kCaptured] > active.captured_before;
-  SetState(active, emitted ? model::State::kEmitting : model::State::kArmed, Status());
+  active.out_of_text = false;
+  SetState(active, Used(active) > 0 ? model::State::kEmitting : model::State::kArmed, Status());
 }
 
 void TracepointStore::FreeRetired() {

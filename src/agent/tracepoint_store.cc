@@ -10,16 +10,8 @@
 namespace stillframe::agent {
 namespace {
 
-constexpr int64_t kMaxLifeMs = 100ll * 365 * 24 * 3'600'000;  // fits into 64 bits of nanoseconds
 constexpr int64_t kFreeSlotsEveryNs = 1'000'000'000;
 constexpr int64_t kLookForModulesNs = 25'000'000;
-
-// The wall clock is asked once: it may jump, and a tracepoint's life must not (HAZARDS D8).
-int64_t MonotonicExpiry(uint64_t expires_unix_ms) {
-  if (expires_unix_ms == 0) return 0;
-  const int64_t left_ms = static_cast<int64_t>(expires_unix_ms) - RealtimeNanos() / 1'000'000;
-  return MonotonicNanos() + std::clamp<int64_t>(left_ms, 0, kMaxLifeMs) * 1'000'000;
-}
 
 // A bad file is one line, and as if it were not there.
 Formatters ReadFormatters(const std::vector<std::string>& files) {
@@ -62,6 +54,8 @@ Status TracepointStore::Prepare() {
 
 void TracepointStore::MeasureHits() {
   const auto cost = installer_->MeasureFastHits();
+  LogDebug("a short hit takes " + std::to_string(cost.counted) + " ticks, with a message " +
+           std::to_string(cost.logged));
   hit::SetFastHitTicks(cost.counted, cost.logged);
 }
 
@@ -100,15 +94,15 @@ void TracepointStore::RefreshModules() {
   unwind_.Refresh(modules_, *symbolizer_);
 }
 
-void TracepointStore::SetDesired(const std::vector<model::DesiredTracepoint>& desired) {
+void TracepointStore::SetDesired(const model::DesiredSet& set) {
   // What was unloaded is forgotten first: its text is not there to be restored.
-  bool refreshed = modules_.size() > 0 && module_generation_ == ModuleGeneration();
-  if (!active_.empty() && !refreshed) {
-    RefreshModules();
-    refreshed = true;
+  if (!active_.empty() && module_generation_ != ModuleGeneration()) RefreshModules();
+  stop_ = set.stop;
+  if (stop_) {
+    for (auto& [id, active] : active_) Block(active);
   }
   std::set<std::string> wanted;
-  for (const auto& tracepoint : desired) wanted.insert(tracepoint.id);
+  for (const auto& tracepoint : set.tracepoints) wanted.insert(tracepoint.id);
   for (auto it = active_.begin(); it != active_.end();) {
     if (wanted.contains(it->first)) {
       ++it;
@@ -119,20 +113,10 @@ void TracepointStore::SetDesired(const std::vector<model::DesiredTracepoint>& de
     it = active_.erase(it);
     ++status_version_;
   }
-  for (const auto& tracepoint : desired) {
+  if (!set.tracepoints.empty() && module_generation_ != ModuleGeneration()) RefreshModules();
+  for (const auto& tracepoint : set.tracepoints) {
     const auto [entry, is_new] = active_.try_emplace(tracepoint.id);
-    Active& active = entry->second;
-    if (!is_new && active.desired.revision == tracepoint.revision) continue;
-    if (!is_new) {
-      TakeOut(active);
-      active.captured_before = Sums(active).count[hit::kCaptured];
-      active.admitted = 0;
-    }
-    active.desired = tracepoint;
-    active.expires_ns = MonotonicExpiry(tracepoint.expires_unix_ms);
-    if (!refreshed) RefreshModules();
-    refreshed = true;
-    Arm(active);
+    Accept(entry->second, tracepoint, is_new);
   }
   UpdateGuard();
   callers_.Publish();
@@ -192,32 +176,7 @@ void TracepointStore::Tick(int64_t now_ns) {
     modules_changed = module_generation_ != ModuleGeneration();
   }
   if (modules_changed) RefreshModules();
-  for (auto& [id, active] : active_) {
-    using model::State;
-    if (active.expires_ns != 0 && now_ns >= active.expires_ns && active.state != State::kExpired) {
-      TakeOut(active);
-      SetState(active, State::kExpired, Status());
-      continue;
-    }
-    const bool waits = active.state == State::kPending || active.state == State::kError;
-    if (modules_changed && waits) {
-      Arm(active);
-      continue;
-    }
-    if (active.state == State::kThrottled) {
-      if (MonotonicNanos() >= active.paused_until_ns) Resume(active);
-      continue;
-    }
-    if (active.state != State::kArmed && active.state != State::kEmitting) continue;
-    const uint64_t captured = Sums(active).count[hit::kCaptured] - active.captured_before;
-    const uint64_t max_hits = active.desired.spec.limits.max_hits;
-    if (max_hits != 0 && captured >= max_hits) {
-      TakeOut(active);
-      SetState(active, State::kCompleted, Status());
-    } else if (captured > 0) {
-      SetState(active, State::kEmitting, Status());
-    }
-  }
+  for (auto& [id, active] : active_) TickOne(active, now_ns, modules_changed);
   if (now_ns - slots_freed_ns_ >= kFreeSlotsEveryNs) {
     slots_freed_ns_ = now_ns;
     hit::FreeDeadSlots();
@@ -236,8 +195,7 @@ bool TracepointStore::AdmitSnapshot(const std::string& tracepoint_id) {
   const auto found = active_.find(tracepoint_id);
   if (found == active_.end()) return true;  // removed meanwhile: the capture is still wanted
   Active& active = found->second;
-  const uint64_t max_hits = active.desired.spec.limits.max_hits;
-  if (max_hits != 0 && active.admitted >= max_hits) {
+  if (active.desired.spec.limits.max_hits != 0 && active.admitted >= Allowed(active)) {
     ++active.over_limit;
     return false;
   }

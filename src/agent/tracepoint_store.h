@@ -36,7 +36,8 @@ class TracepointStore {
   explicit TracepointStore(StoreOptions options);
   ~TracepointStore();
 
-  void SetDesired(const std::vector<model::DesiredTracepoint>& desired);
+  // While the set's kill switch is on, everything is out and BLOCKED.
+  void SetDesired(const model::DesiredSet& set);
   // Looks at loaded modules (retrying what is PENDING), expiry and hit limits. Cheap when nothing
   // changed. `now_ns` is CLOCK_MONOTONIC.
   void Tick(int64_t now_ns);
@@ -85,9 +86,15 @@ class TracepointStore {
     uint64_t admitted = 0;         // snapshots of this revision let through
     uint64_t over_limit = 0;       // and thrown away
     uint64_t fast_ticks_seen = 0;  // at the last look at the budget
-    int64_t paused_until_ns = 0;   // while THROTTLED
+    bool out_of_text = false;      // while THROTTLED: hits cost too much even when nothing is done
+    int64_t paused_until_ns = 0;   // then
+    uint64_t stopped_seen = 0;     // hits that the budget stopped, at the last look
+    int64_t stopped_ns = 0;        // when there were more of them last
     int64_t pause_ns = 0;          // the last one; each is longer than the one before
     int64_t expires_ns = 0;        // CLOCK_MONOTONIC; 0 = never
+    uint64_t granted = 0;          // of the fleet's hits, when they are leased
+    uint64_t limited_before = 0;   // hits that were rate limited when the last of them was taken
+    bool wants_more = false;       // hits were declined since, for want of more
   };
 
   // Of a tracepoint in one module.
@@ -130,6 +137,19 @@ class TracepointStore {
   void TakeOut(Active& active);
   void UpdateGuard();
   void SetState(Active& active, model::State state, const Status& why);
+  // Limits in the course of time (tracepoint_limits.cc).
+  void Accept(Active& active, const model::DesiredTracepoint& tracepoint, bool is_new);
+  void Begin(Active& active, const model::DesiredTracepoint& tracepoint, bool is_new);
+  void Block(Active& active);
+  void TickOne(Active& active, int64_t now_ns, bool modules_changed);
+  void TickArmed(Active& active, int64_t now_ns);
+  void TickThrottled(Active& active, int64_t now_ns);
+  bool IsOver(const Active& active) const;
+  bool WasStoppedByBudget(Active& active, int64_t now_ns);
+  void SetGrant(Active& active, uint64_t granted);
+  // Captures that a tracepoint may make in this revision, and those it made.
+  static uint64_t Allowed(const Active& active);
+  uint64_t Used(const Active& active) const;
   // Counts and costs (tracepoint_counts.cc).
   void CheckBudget();
   void Pause(Active& active, double percent);
@@ -155,6 +175,7 @@ class TracepointStore {
   int64_t budget_checked_ns_ = 0;
   int64_t looked_at_ns_ = 0;
   int64_t slots_freed_ns_ = 0;
+  std::optional<std::string> stop_;  // the kill switch is on, and why
   std::map<std::string, Active> active_;
   std::vector<std::unique_ptr<ModuleProbe>> retired_;
   std::map<uint64_t, const ModuleProbe*> by_id_;

@@ -50,6 +50,9 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
     {Code::kEntryValueUnknown, "ENTRY_VALUE_UNKNOWN"},
     {Code::kTailCallAmbiguous, "TAIL_CALL_AMBIGUOUS"},
     {Code::kThreadLocalNotAllocated, "THREAD_LOCAL_NOT_ALLOCATED"},
+    {Code::kStopped, "STOPPED"},
+    {Code::kDeniedByPolicy, "DENIED_BY_POLICY"},
+    {Code::kCanary, "CANARY"},
 });
 
 }  // namespace

@@ -57,6 +57,10 @@ enum class Code : unsigned char {
   kEntryValueUnknown,  // lived in an argument register that was overwritten; no caller tells it
   kTailCallAmbiguous,  // as before, and a tail call may stand between the caller and here
   kThreadLocalNotAllocated,  // this thread has not touched the module's thread-local storage
+  // Reasons of BLOCKED, added later.
+  kStopped,         // the kill switch is on
+  kDeniedByPolicy,  // the operator's policy file
+  kCanary,          // first on another instance
 };
 
 // "LINE_HAS_NO_CODE" and so on; static storage.

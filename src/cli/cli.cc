@@ -19,6 +19,46 @@ void AddGlobals(CLI::App& app, GlobalOptions& global, std::string& output, bool&
   app.add_option("--source", global.source_root, "folder with the sources, to show code");
 }
 
+void AddSelector(CLI::App& command, SetOptions& set) {
+  command.add_option("--version", set.version, "only processes of this version");
+  command.add_option("--environment", set.environment, "only in this environment");
+  command.add_option("--instance", set.instance, "only in this process");
+  command.add_option("--label", set.labels, "only processes with this label, NAME=VALUE")
+      ->allow_extra_args(false);
+  command.add_option("--thread", set.thread, "only threads of this name; 'worker-*' for many");
+  command.add_option("--trace", set.trace_id, "only for the request with this trace id");
+  command.add_option("--session", set.session, "only for requests with baggage stillframe=SESSION");
+}
+
+void AddStopTarget(CLI::App& command, StopOptions& stop) {
+  command.add_option("--service", stop.service, "a service");
+  command.add_option("--agent", stop.agent, "one process, by its instance or how that begins");
+  command.add_flag("--all", stop.all, "the whole fleet");
+  command.add_option("--environment", stop.environment, "only in this environment");
+}
+
+// The kill switch, and longer lives.
+void AddControl(CLI::App& app, Action& action, StopOptions& stop, std::vector<std::string>& ids,
+                std::string& expires) {
+  CLI::App* halt = app.add_subcommand("stop", "take every tracepoint out, within seconds");
+  AddStopTarget(*halt, stop);
+  halt->add_option("--reason", stop.reason, "why, for those who wonder");
+  halt->callback([&] { action = [&stop](const GlobalOptions& g) { return RunStop(g, stop); }; });
+  CLI::App* resume = app.add_subcommand("resume", "the end of a stop");
+  AddStopTarget(*resume, stop);
+  resume->callback(
+      [&] { action = [&stop](const GlobalOptions& g) { return RunResume(g, stop); }; });
+  app.add_subcommand("stops", "what is stopped")->callback([&] {
+    action = [](const GlobalOptions& g) { return RunStops(g); };
+  });
+  CLI::App* renew = app.add_subcommand("renew", "give tracepoints their life time again");
+  renew->add_option("id", ids, "tracepoints")->required();
+  renew->add_option("--expires", expires, "a new life time: 90s, 30m, 1h");
+  renew->callback([&] {
+    action = [&ids, &expires](const GlobalOptions& g) { return RunRenew(g, ids, expires); };
+  });
+}
+
 void AddSet(CLI::App& app, Action& action, SetOptions& set) {
   CLI::App* command = app.add_subcommand("set", "set a tracepoint");
   CLI::Option* place =
@@ -43,6 +83,12 @@ void AddSet(CLI::App& app, Action& action, SetOptions& set) {
   command->add_option("--max-hits", set.max_hits, "captures, then it is over (1)");
   command->add_option("--per-second", set.per_second, "captures a second at most (1)");
   command->add_option("--expires", set.expires, "lifetime: 90s, 30m, 1h");
+  command->add_option("--per-trace", set.per_trace, "captures of one trace at most (10; 0: any)");
+  command->add_option("--canary", set.canary, "first on one instance, so long (35s)")
+      ->expected(0, 1)
+      ->default_str("35s");
+  command->add_flag("--dry-run", set.dry_run, "only count hits, and say what it would cost");
+  AddSelector(*command, set);
   command->add_option("--service", set.service, "service; may be left out when there is one");
   command->add_flag("--wait", set.wait, "wait until every agent has armed or refused it");
   command->add_option("--timeout", set.timeout_seconds, "seconds to wait (30)")
@@ -136,13 +182,15 @@ int RunCli(int argc, char** argv) {
   GlobalOptions global;
   SetOptions set;
   FilterOptions filter;
-  std::string output = "text", id, binary, place, expression;
+  StopOptions stop;
+  std::string output = "text", id, binary, place, expression, expires;
   std::vector<std::string> ids;
   bool no_color = false, list_files = false;
   Action action;
   AddGlobals(app, global, output, no_color);
   AddSet(app, action, set);
   AddReaders(app, action, filter, id, ids);
+  AddControl(app, action, stop, ids, expires);
   AddOffline(app, action, binary, place, list_files);
   AddCheck(app, action, binary, place, expression);
   try {

@@ -31,9 +31,22 @@ struct SetOptions {
   std::optional<uint64_t> max_hits;
   std::optional<double> per_second;
   std::string expires;  // "1h", "30m", "90s"
+  std::optional<uint32_t> per_trace;
+  // Selectors.
+  std::string version, environment, instance, thread, trace_id, session;
+  std::vector<std::string> labels;    // "name=value"
+  std::optional<std::string> canary;  // as `expires`
+  bool dry_run = false;
   bool allow_trap = false;
   bool wait = false;
   double timeout_seconds = 30;
+};
+
+// What a stop or its end is about: exactly one of the first three.
+struct StopOptions {
+  std::string service, agent;  // `agent`: an instance, or how it begins
+  bool all = false;
+  std::string environment, reason;
 };
 
 struct FilterOptions {
@@ -49,6 +62,12 @@ int RunRemove(const GlobalOptions& global, const std::vector<std::string>& ids);
 int RunSnapshots(const GlobalOptions& global, const FilterOptions& filter);
 int RunSnapshot(const GlobalOptions& global, const std::string& id);
 int RunTail(const GlobalOptions& global, const FilterOptions& filter);
+int RunStop(const GlobalOptions& global, const StopOptions& options);
+int RunResume(const GlobalOptions& global, const StopOptions& options);
+int RunStops(const GlobalOptions& global);
+// `expires`: the new life time; "" = as before.
+int RunRenew(const GlobalOptions& global, const std::vector<std::string>& ids,
+             const std::string& expires);
 int RunServices(const GlobalOptions& global);
 int RunAgents(const GlobalOptions& global, const std::string& service);
 

@@ -146,6 +146,37 @@ void PrintDistribution(const Json& agent) {
               Number(distribution, "max").c_str());
 }
 
+// What narrows it down, and how far a canary is.
+void PrintScope(const Json& tracepoint) {
+  std::string only;
+  const Json selector = tracepoint.value("selector", Json::object());
+  for (const auto& [name, value] : selector.items()) {
+    if (value.is_string() && !value.get_ref<const std::string&>().empty()) {
+      only += "  " + Safe(name) + " " + Text(selector, name.c_str());
+    }
+  }
+  const Json labels = selector.value("labels", Json::object());
+  for (const auto& [name, value] : labels.items()) {
+    only += "  " + Safe(name) + "=" + Text(labels, name.c_str());
+  }
+  if (!only.empty()) std::printf("  only%s\n", only.c_str());
+  const Json canary = tracepoint.value("canaryStatus", Json());
+  if (!canary.is_object()) return;
+  const std::string until = Text(canary, "until");
+  std::printf("  canary %s  %s%s\n", Text(canary, "state").c_str(),
+              Text(canary, "instance").substr(0, 8).c_str(),
+              until.empty() ? "" : (", everywhere at " + until.substr(0, 19)).c_str());
+}
+
+void PrintProjection(const Json& agent) {
+  const Json projection = agent.value("projection", Json());
+  if (!projection.is_object()) return;
+  std::printf("    dry run: %s hits/s; would capture %s/s, at %s %% of a core\n",
+              Number(projection, "hitsPerSecond").c_str(),
+              Number(projection, "capturesPerSecond").c_str(),
+              Number(projection, "cpuPercent").c_str());
+}
+
 void PrintTracepoint(const GlobalOptions& global, const Json& tracepoint) {
   std::printf("%s  %s  %s %s\n", Paint(global.style, Ink::kBold, Text(tracepoint, "id")).c_str(),
               Text(tracepoint, "kind").c_str(), Text(tracepoint, "service").c_str(),
@@ -156,6 +187,7 @@ void PrintTracepoint(const GlobalOptions& global, const Json& tracepoint) {
   if (!Text(tracepoint, "logMessage").empty()) {
     std::printf("  log %s\n", Text(tracepoint, "logMessage").c_str());
   }
+  PrintScope(tracepoint);
   for (const Json& watch : tracepoint.value("expressions", Json::array())) {
     if (watch.is_string()) std::printf("  watch %s\n", Safe(watch.get<std::string>()).c_str());
   }
@@ -166,6 +198,7 @@ void PrintTracepoint(const GlobalOptions& global, const Json& tracepoint) {
   for (const Json& agent : tracepoint.value("agents", Json::array())) {
     PrintAgentStatus(global, agent);
     PrintDistribution(agent);
+    PrintProjection(agent);
   }
 }
 
@@ -212,6 +245,23 @@ Json LocationOf(const std::string& place) {
   return may_be_function ? Json{{"function", place}} : Json();
 }
 
+Json SelectorOf(const SetOptions& options) {
+  Json selector = Json::object();
+  for (const auto& [name, value] : {std::pair{"version", &options.version},
+                                    {"environment", &options.environment},
+                                    {"instance", &options.instance},
+                                    {"threadName", &options.thread},
+                                    {"traceId", &options.trace_id},
+                                    {"session", &options.session}}) {
+    if (!value->empty()) selector[name] = *value;
+  }
+  for (const std::string& label : options.labels) {
+    const size_t equals = label.find('=');
+    selector["labels"][label.substr(0, equals)] = label.substr(equals + 1);
+  }
+  return selector;
+}
+
 Json SpecOf(const SetOptions& options, Json location) {
   Json spec;
   spec["kind"] = !options.log.empty()            ? "LOG"
@@ -228,6 +278,12 @@ Json SpecOf(const SetOptions& options, Json location) {
   if (options.allow_trap) spec["allowTrap"] = true;
   if (options.max_hits) spec["limits"]["maxHits"] = *options.max_hits;
   if (options.per_second) spec["limits"]["perSecond"] = *options.per_second;
+  if (options.per_trace) spec["limits"]["perTrace"] = *options.per_trace;
+  if (Json selector = SelectorOf(options); !selector.empty()) {
+    spec["selector"] = std::move(selector);
+  }
+  if (options.canary) spec["canary"] = ParseLifetime(*options.canary);
+  if (options.dry_run) spec["dryRun"] = true;
   if (!options.expires.empty()) spec["limits"]["expiresIn"] = ParseLifetime(options.expires);
   return spec;
 }
@@ -327,6 +383,15 @@ int RunSet(const GlobalOptions& global, const SetOptions& options) {
   }
   if (!options.expires.empty() && ParseLifetime(options.expires).empty()) {
     return FailUsage("'" + options.expires + "' is no lifetime: say 90s, 30m, 1h or 1d");
+  }
+  if (options.canary && ParseLifetime(*options.canary).empty()) {
+    return FailUsage("'" + *options.canary + "' is no time for --canary: say 35s or 5m");
+  }
+  for (const std::string& label : options.labels) {
+    const size_t equals = label.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      return FailUsage("'" + label + "' is no label: say NAME=VALUE");
+    }
   }
   ApiClient client(global.server, global.key);
   std::string service = options.service;

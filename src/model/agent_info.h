@@ -27,20 +27,32 @@ struct AgentIdentity {
   uint64_t rss_bytes = 0;  // of its unwind tables and ring
 };
 
-// As in GET …/agents. `last_seen_unix_ms` is the server's clock.
-std::string AgentToJson(const AgentIdentity& identity, int64_t last_seen_unix_ms);
+// As in GET …/agents. `last_seen_unix_ms` is the server's clock; `stopped` says who holds the kill
+// switch, "" when nobody does.
+std::string AgentToJson(const AgentIdentity& identity, int64_t last_seen_unix_ms,
+                        const std::string& stopped);
+// Whether the selector means this process (threads and requests are the hit path's to tell apart).
+bool Selects(const Selector& selector, const AgentIdentity& identity);
+
+// How many hits an agent may take of a tracepoint's revision.
+struct Lease {
+  uint64_t granted = 0;
+  bool over = false;  // the fleet has taken all
+};
 
 struct DesiredTracepoint {
   std::string id;
   uint64_t revision = 0;
   uint64_t expires_unix_ms = 0;  // 0 = never
   TracepointSpec spec;
+  std::optional<Lease> lease;  // absent: maxHits is the agent's own to keep
 };
 
 // The whole desired set of this agent's service and selector.
 struct DesiredSet {
   uint64_t revision = 0;  // of the set; the agent repeats it in its next poll
   std::vector<DesiredTracepoint> tracepoints;
+  std::optional<std::string> stop;  // the kill switch is on, and why: nothing may be armed
 };
 
 struct TracepointReport {
@@ -67,6 +79,7 @@ struct PollRequest {
   uint32_t hold_ms = 50'000;  // how long the server may hold the poll
   std::vector<TracepointReport> reports;
   std::vector<Answer> answers;
+  bool leaving = false;  // the last poll of this process
 };
 struct PollResponse {
   bool unchanged = false;

@@ -42,13 +42,15 @@ void AddSpec(Json& json, const TracepointSpec& spec) {
   json["condition"] = spec.condition;
   json["expressions"] = spec.expressions;
   json["logMessage"] = spec.log_message;
-  json["selector"] = {{"version", spec.selector.version},
-                      {"environment", spec.selector.environment},
-                      {"instance", spec.selector.instance},
-                      {"traceId", spec.selector.trace_id}};
+  json["selector"] = {
+      {"version", spec.selector.version},    {"environment", spec.selector.environment},
+      {"instance", spec.selector.instance},  {"traceId", spec.selector.trace_id},
+      {"session", spec.selector.session},    {"threadName", spec.selector.thread_name},
+      {"labels", Json(spec.selector.labels)}};
   json["limits"] = {{"maxHits", spec.limits.max_hits},
                     {"perSecond", spec.limits.per_second},
-                    {"expiresIn", FormatDuration(spec.limits.expires_in_ms)}};
+                    {"expiresIn", FormatDuration(spec.limits.expires_in_ms)},
+                    {"perTrace", spec.limits.per_trace}};
   json["capture"] = {{"frames", spec.capture.frames},
                      {"localFrames", spec.capture.local_frames},
                      {"depth", spec.capture.depth},
@@ -56,6 +58,14 @@ void AddSpec(Json& json, const TracepointSpec& spec) {
                      {"stringBytes", spec.capture.string_bytes},
                      {"bytes", spec.capture.bytes}};
   json["allowTrap"] = spec.allow_trap;
+  json["dryRun"] = spec.dry_run;
+  json["canary"] = FormatDuration(spec.canary_ms);
+}
+
+Json CanaryJson(const CanaryStatus& canary) {
+  Json json = {{"state", canary.state}, {"instance", canary.instance}};
+  if (!canary.until.empty()) json["until"] = canary.until;
+  return json;
 }
 
 Json CountersJson(const Counters& counters) {
@@ -111,6 +121,14 @@ Json AgentJson(const AgentStatus& status) {
   json["counters"] = CountersJson(status.counters);
   json["hitNanos"] = {{"p50", status.hit_nanos_p50}, {"p99", status.hit_nanos_p99}};
   if (status.distribution) json["distribution"] = DistributionJson(*status.distribution);
+  if (status.projection) {
+    json["projection"] = {{"hitsPerSecond", status.projection->hits_per_second},
+                          {"capturesPerSecond", status.projection->captures_per_second},
+                          {"cpuPercent", status.projection->cpu_percent}};
+  }
+  if (status.lease) {
+    json["lease"] = {{"granted", status.lease->granted}, {"used", status.lease->used}};
+  }
   json["revision"] = status.revision;
   return json;
 }
@@ -207,6 +225,7 @@ std::string TracepointToJson(const Tracepoint& tracepoint, const std::vector<Age
                {"expiresAt", tracepoint.expires_at},
                {"createdBy", tracepoint.created_by}};
   AddSpec(json, tracepoint.spec);
+  if (tracepoint.canary) json["canaryStatus"] = CanaryJson(*tracepoint.canary);
   json["agents"] = Json::array();
   for (const AgentStatus& agent : agents) json["agents"].push_back(AgentJson(agent));
   return Dump(json);
@@ -224,7 +243,8 @@ std::string ServiceToJson(const std::string& name, uint64_t agents, uint64_t tra
   return Dump(Json{{"name", name}, {"agents", agents}, {"tracepoints", tracepoints}});
 }
 
-std::string AgentToJson(const AgentIdentity& identity, int64_t last_seen_unix_ms) {
+std::string AgentToJson(const AgentIdentity& identity, int64_t last_seen_unix_ms,
+                        const std::string& stopped) {
   Json json = {{"instance", identity.instance}, {"service", identity.service},
                {"host", identity.host},         {"pid", identity.pid},
                {"version", identity.version},   {"environment", identity.environment},
@@ -238,6 +258,7 @@ std::string AgentToJson(const AgentIdentity& identity, int64_t last_seen_unix_ms
   json["startTime"] = FormatTime(identity.start_unix_nanos);
   json["lastSeen"] = FormatTime(last_seen_unix_ms * 1'000'000);
   json["cost"] = {{"cpuSeconds", identity.cpu_seconds}, {"rssBytes", identity.rss_bytes}};
+  if (!stopped.empty()) json["stopped"] = stopped;
   return Dump(json);
 }
 

@@ -1,8 +1,11 @@
 #include "model/tracepoint.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
+
+#include "model/agent_info.h"
 
 namespace stillframe::model {
 namespace {
@@ -34,6 +37,22 @@ std::optional<State> StateFromName(std::string_view name) {
     if (kStateNames[i] == name) return static_cast<State>(i);
   }
   return std::nullopt;
+}
+
+bool Selects(const Selector& selector, const AgentIdentity& identity) {
+  const auto matches = [](const std::string& wanted, const std::string& actual) {
+    return wanted.empty() || wanted == actual;
+  };
+  const auto has = [&identity](const auto& wanted) {
+    return std::any_of(identity.labels.begin(), identity.labels.end(),
+                       [&wanted](const auto& label) {
+                         return label.first == wanted.first && label.second == wanted.second;
+                       });
+  };
+  return matches(selector.version, identity.version) &&
+         matches(selector.environment, identity.environment) &&
+         matches(selector.instance, identity.instance) &&
+         std::all_of(selector.labels.begin(), selector.labels.end(), has);
 }
 
 std::optional<uint64_t> ParseDurationMs(std::string_view text) {

@@ -29,14 +29,19 @@ struct Location {
   bool empty() const { return file.empty() && function.empty() && exception.empty() && !address; }
 };
 
+// Where and for whom a tracepoint is active; "" and no labels = any.
 struct Selector {
-  std::string version, environment, instance, trace_id;  // "" = any
+  std::string version, environment, instance;  // of the process
+  std::map<std::string, std::string> labels;   // all of them
+  std::string thread_name;                     // of the thread; a final '*' stands for any ending
+  std::string trace_id, session;               // of the request that the thread works for
 };
 
 struct Limits {
   uint64_t max_hits = 1;
   double per_second = 1;
   uint64_t expires_in_ms = 3'600'000;
+  uint32_t per_trace = 10;  // captures of one trace in one process; 0 = no limit
 };
 
 struct Capture {
@@ -61,6 +66,8 @@ struct TracepointSpec {
   Limits limits;
   Capture capture;
   bool allow_trap = false;  // int3 where no jump fits: costs microseconds a hit
+  bool dry_run = false;     // counts hits only, and says what the tracepoint would cost
+  uint64_t canary_ms = 0;   // so long on one instance before it goes everywhere; 0 = at once
 };
 
 // A field's error: `field` is the JSON path, e.g. "location.line".
@@ -109,6 +116,18 @@ struct Distribution {
   std::map<int32_t, uint64_t> positive, negative;  // by index; only what is not empty
 };
 
+// Of a dry run: what the tracepoint would do if it were none.
+struct Projection {
+  double hits_per_second = 0, captures_per_second = 0;
+  double cpu_percent = 0;  // of one core
+};
+
+// An agent's part of the fleet's maxHits.
+struct LeaseReport {
+  uint64_t granted = 0, used = 0;
+  bool wanted = false;  // hits were declined for want of more
+};
+
 struct AgentStatus {  // of one tracepoint in one process
   std::string instance;
   State state = State::kReceived;
@@ -118,7 +137,16 @@ struct AgentStatus {  // of one tracepoint in one process
   Counters counters;
   uint32_t hit_nanos_p50 = 0, hit_nanos_p99 = 0;
   std::optional<Distribution> distribution;
+  std::optional<Projection> projection;
+  std::optional<LeaseReport> lease;
   uint64_t revision = 0;  // of the tracepoint that this speaks of
+};
+
+// How far a canary is.
+struct CanaryStatus {
+  std::string state;     // "WAITING" for an instance, "RUNNING", "DONE", "FAILED"
+  std::string instance;  // on which it runs or ran
+  std::string until;     // RFC 3339, while it runs
 };
 
 // One tracepoint as stored: what agents get and REST shows.
@@ -129,6 +157,7 @@ struct Tracepoint {
   std::string created_at, expires_at;  // RFC 3339
   std::string created_by;              // key id
   TracepointSpec spec;
+  std::optional<CanaryStatus> canary;  // when spec.canary_ms is not 0
 };
 
 // Parses a POST body (or one element of a tracepoints file). Unknown fields, wrong types, values
@@ -138,12 +167,17 @@ std::optional<FieldError> ParseTracepointSpec(std::string_view json, TracepointS
                                               std::string* id);
 // Applies a PATCH body: only the fields present change.
 std::optional<FieldError> PatchTracepointSpec(std::string_view json, TracepointSpec& spec);
-// {"tracepoints": […]} of STILLFRAME_TRACEPOINTS. Ids that are absent become "file:line" based.
 struct NamedSpec {
   std::string id;
   TracepointSpec spec;
 };
-std::optional<FieldError> ParseTracepointsFile(std::string_view json, std::vector<NamedSpec>& out);
+// {"tracepoints": […], "stopped": true} of STILLFRAME_TRACEPOINTS. Ids that are absent become
+// "file:line" based; "stopped" is the kill switch and may be left out.
+struct TracepointsFile {
+  std::vector<NamedSpec> tracepoints;
+  bool stopped = false;
+};
+std::optional<FieldError> ParseTracepointsFile(std::string_view json, TracepointsFile& out);
 
 // {"error":{"code","message","field"}}, as REST answers.
 std::string ErrorToJson(const FieldError& error);

@@ -15,6 +15,7 @@ constexpr size_t kMaxPathBytes = 4096;
 constexpr size_t kMaxExpressionBytes = 2048;  // Google Cloud Debugger's limit
 constexpr uint32_t kMaxLine = 10'000'000;
 constexpr uint64_t kMaxLifetimeMs = 24ull * 3600 * 1000;
+constexpr uint64_t kMaxCanaryMs = 3600 * 1000;
 
 // "0x12a4", as snapshots and statuses show addresses.
 bool ReadAddress(ObjectReader& reader, std::optional<uint64_t>& out) {
@@ -67,6 +68,33 @@ bool IsTraceId(std::string_view text) {
                           text.find_first_not_of("0123456789abcdef") == std::string_view::npos);
 }
 
+bool IsSession(std::string_view text) {
+  return text.find_first_not_of(
+             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") ==
+         std::string_view::npos;
+}
+
+// Replaced whole, so that a PATCH can take one away.
+void ReadLabels(ObjectReader& selector, std::map<std::string, std::string>& out,
+                std::optional<FieldError>& error) {
+  constexpr size_t kMaxLabels = 32;
+  const Json* json = selector.Child("labels");
+  if (json == nullptr || error) return;
+  std::map<std::string, std::string> labels;
+  bool good = json->is_object() && json->size() <= kMaxLabels;
+  for (auto it = json->begin(); good && it != json->end(); ++it) {
+    good = it->is_string() && !it.key().empty() && it.key().size() <= 256 &&
+           it->get_ref<const std::string&>().size() <= 256;
+    if (good) labels[it.key()] = it->get<std::string>();
+  }
+  if (good) {
+    out = std::move(labels);
+  } else {
+    selector.Fail("INVALID_ARGUMENT", "labels",
+                  "must be an object of at most 32 names and texts, each of at most 256 bytes");
+  }
+}
+
 void ReadSelector(ObjectReader& parent, Selector& out, std::optional<FieldError>& error) {
   const Json* json = parent.Child("selector");
   if (json == nullptr) return;
@@ -74,6 +102,27 @@ void ReadSelector(ObjectReader& parent, Selector& out, std::optional<FieldError>
   reader.String("version", out.version, 256);
   reader.String("environment", out.environment, 256);
   reader.String("instance", out.instance, 256);
+  ReadLabels(reader, out.labels, error);
+  std::string thread_name = out.thread_name;
+  if (reader.String("threadName", thread_name, 16)) {
+    // Linux keeps 15 bytes of a name; a final '*' is ours.
+    const size_t star = thread_name.find('*');
+    const size_t bytes = std::min(star, thread_name.size());
+    if (bytes > 15 || (star != std::string::npos && star + 1 != thread_name.size())) {
+      reader.Fail("INVALID_ARGUMENT", "threadName",
+                  "must be at most 15 bytes, with '*' only at the end");
+    } else {
+      out.thread_name = thread_name;
+    }
+  }
+  std::string session = out.session;
+  if (reader.String("session", session, 64)) {
+    if (IsSession(session)) {
+      out.session = session;
+    } else {
+      reader.Fail("INVALID_ARGUMENT", "session", "must be letters, digits, '.', '_' and '-'");
+    }
+  }
   std::string trace_id = out.trace_id;
   if (reader.String("traceId", trace_id, 64)) {
     if (IsTraceId(trace_id)) {
@@ -95,6 +144,7 @@ void ReadLimits(ObjectReader& parent, Kind kind, Limits& out, std::optional<Fiel
   reader.Integer("maxHits", out.max_hits, may_be_unlimited ? 0 : 1, 1'000'000'000);
   reader.Number("perSecond", out.per_second, may_be_unlimited ? 0 : 0.001, 10'000);
   reader.Duration("expiresIn", out.expires_in_ms, 1000, kMaxLifetimeMs);
+  reader.Integer32("perTrace", out.per_trace, 0, 1'000);
   reader.Finish();
 }
 
@@ -151,6 +201,7 @@ void ReadSpec(ObjectReader& reader, TracepointSpec& spec, std::optional<FieldErr
         const bool is_snapshot = *known == Kind::kSnapshot;
         spec.limits.max_hits = is_snapshot ? defaults.max_hits : 0;
         spec.limits.per_second = is_snapshot ? defaults.per_second : 0;
+        spec.limits.per_trace = is_snapshot ? defaults.per_trace : 0;
       }
       spec.kind = *known;
     } else {
@@ -167,6 +218,8 @@ void ReadSpec(ObjectReader& reader, TracepointSpec& spec, std::optional<FieldErr
   ReadLimits(reader, spec.kind, spec.limits, error);
   ReadCapture(reader, spec.capture, error);
   reader.Bool("allowTrap", spec.allow_trap);
+  reader.Bool("dryRun", spec.dry_run);
+  reader.Duration("canary", spec.canary_ms, 0, kMaxCanaryMs);
 }
 
 void CheckLocation(const TracepointSpec& spec, const std::string& prefix,
@@ -214,12 +267,14 @@ std::optional<FieldError> PatchTracepointSpec(std::string_view text, TracepointS
   return error;
 }
 
-std::optional<FieldError> ParseTracepointsFile(std::string_view text, std::vector<NamedSpec>& out) {
+std::optional<FieldError> ParseTracepointsFile(std::string_view text, TracepointsFile& out) {
   Json json;
   if (auto error = ParseJson(text, json)) return error;
   std::optional<FieldError> error;
   ObjectReader reader(json, "", error);
   const Json* list = reader.Child("tracepoints");
+  bool stopped = false;
+  reader.Bool("stopped", stopped);
   reader.Finish();
   if (error) return error;
   if (list == nullptr || !list->is_array() || list->size() > 10'000) {
@@ -245,7 +300,7 @@ std::optional<FieldError> ParseTracepointsFile(std::string_view text, std::vecto
     }
     specs.push_back(std::move(named));
   }
-  out = std::move(specs);
+  out = {std::move(specs), stopped};
   return std::nullopt;
 }
 

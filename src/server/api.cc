@@ -22,6 +22,9 @@ const std::vector<Route> kRoutes = {
     {"GET", "/v1/tracepoints/{id}", Access::kRead, "", false},
     {"PATCH", "/v1/tracepoints/{id}", Access::kWrite, "", true},
     {"DELETE", "/v1/tracepoints/{id}", Access::kWrite, "", true},
+    {"POST", "/v1/stops", Access::kWrite, "", true},
+    {"GET", "/v1/stops", Access::kRead, "", false},
+    {"DELETE", "/v1/stops/{id}", Access::kWrite, "", true},
     {"GET", "/v1/services", Access::kRead, "pageSize pageToken", false},
     {"GET", "/v1/services/{service}/agents", Access::kRead, "pageSize pageToken", false},
     {"GET", "/v1/services/{service}/lines", Access::kRead, "file line pageSize pageToken", false},
@@ -260,6 +263,12 @@ void Api::Dispatch(const Route& route, RouteContext& context) {
     response = Patch(context);
   } else if (is("DELETE /v1/tracepoints/{id}")) {
     response = Delete(context);
+  } else if (is("POST /v1/stops")) {
+    response = AddStop(context);
+  } else if (is("GET /v1/stops")) {
+    response = Stops(context);
+  } else if (is("DELETE /v1/stops/{id}")) {
+    response = RemoveStop(context);
   } else if (is("GET /v1/services")) {
     response = Services(context);
   } else if (is("GET /v1/services/{service}/agents")) {

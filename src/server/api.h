@@ -36,6 +36,9 @@ struct Route {
   bool blocks;        // runs on a worker, because it may wait for the store
 };
 
+// Refuses a body that is not JSON by its type and bytes.
+std::optional<Response> CheckBody(const Request& request);
+
 // Every route there is; the authorization test walks it.
 const std::vector<Route>& Routes();
 
@@ -74,6 +77,9 @@ class Api final : public HttpHandler {
   Response Read(RouteContext& context);
   Response Patch(RouteContext& context);
   Response Delete(RouteContext& context);
+  Response AddStop(RouteContext& context);
+  Response Stops(RouteContext& context);
+  Response RemoveStop(RouteContext& context);
   Response Services(RouteContext& context);
   Response Agents(RouteContext& context);
   Response Snapshots(RouteContext& context);

@@ -93,6 +93,8 @@ Response AnswerPage(const std::string& body, const Page& page) {
   return ListPage(parsed.begin().key().c_str(), items, page);
 }
 
+}  // namespace
+
 std::optional<Response> CheckBody(const Request& request) {
   const std::string_view type = request.Header("content-type");
   const std::string_view media = type.substr(0, type.find(';'));
@@ -103,6 +105,8 @@ std::optional<Response> CheckBody(const Request& request) {
   if (!IsUtf8(request.body)) return Error(400, "MALFORMED_JSON", "the body is not UTF-8");
   return std::nullopt;
 }
+
+namespace {
 
 Response NoTracepoint(const std::string& id) {
   return Error(404, "NOT_FOUND", "there is no tracepoint " + id);
@@ -276,7 +280,7 @@ Response Api::Agents(RouteContext& context) {
   if (auto refusal = ReadPage(context, 100, page)) return *refusal;
   std::vector<std::string> items;
   for (const AgentView& agent : hub_.Agents(context.parameters[0], context.principal)) {
-    items.push_back(model::AgentToJson(agent.identity, agent.last_seen_ms));
+    items.push_back(model::AgentToJson(agent.identity, agent.last_seen_ms, agent.stopped));
   }
   return ListPage("agents", items, page);
 }

@@ -10,7 +10,9 @@ namespace stillframe::server {
 
 Status Hub::Load() {
   SF_ASSIGN_OR_RETURN(Store::Tracepoints loaded, store_.LoadTracepoints());
+  SF_ASSIGN_OR_RETURN(std::vector<StopOrder> stops, store_.LoadStops());
   const std::lock_guard lock(mutex_);
+  for (StopOrder& stop : stops) stops_.emplace(stop.id, std::move(stop));
   // Above everything an earlier run handed out: expiries count in memory only. So no agent takes a
   // set of this run for one that it has.
   revision_ = base_revision_ = std::max(loaded.revision + 1, static_cast<uint64_t>(WallMs()));
@@ -36,6 +38,11 @@ void Hub::SetChanged(const std::string& service) {
 }
 
 namespace {
+
+bool SameButLife(const model::TracepointSpec& before, model::TracepointSpec after) {
+  after.limits.expires_in_ms = before.limits.expires_in_ms;
+  return model::SpecToJson(before) == model::SpecToJson(after);
+}
 
 void Renew(StoredTracepoint& stored) {
   stored.expires_ms = WallMs() + static_cast<int64_t>(stored.tracepoint.spec.limits.expires_in_ms);
@@ -97,9 +104,11 @@ Result<Hub::Changed> Hub::Change(const std::string& id, const Principal& princip
   auto found = Find(id, principal);
   if (!found) return Status(Code::kNotFound, "there is no tracepoint " + id);
   Changed changed;
+  const model::TracepointSpec before = found->tracepoint.spec;
   changed.refusal = edit(*found);
   if (changed.refusal) return changed;
-  ++found->tracepoint.revision;
+  // A longer life alone is no change: agents go on where they are.
+  if (!SameButLife(before, found->tracepoint.spec)) ++found->tracepoint.revision;
   Renew(*found);
   uint64_t revision = 0;
   {
@@ -154,14 +163,13 @@ std::vector<StoredTracepoint> Hub::List(const std::string& service, const Princi
   return list;
 }
 
+bool Hub::IsExpired(const StoredTracepoint& stored) {
+  return stored.expires_ms != 0 && stored.expires_ms <= WallMs();
+}
+
 bool Hub::Wants(const StoredTracepoint& stored, const model::AgentIdentity& agent) {
-  const model::Selector& selector = stored.tracepoint.spec.selector;
-  const auto matches = [](const std::string& wanted, const std::string& actual) {
-    return wanted.empty() || wanted == actual;
-  };
-  return stored.tracepoint.service == agent.service && matches(selector.version, agent.version) &&
-         matches(selector.environment, agent.environment) &&
-         matches(selector.instance, agent.instance);
+  return stored.tracepoint.service == agent.service &&
+         model::Selects(stored.tracepoint.spec.selector, agent);
 }
 
 std::string Hub::Describe(const StoredTracepoint& tracepoint, const Principal& principal) {
@@ -177,8 +185,9 @@ model::AgentStatus Hub::StatusOf(const StoredTracepoint& stored, const Agent& ag
     status = found->second;
   }
   status.instance = agent.identity.instance;
-  if (stored.expires_ms != 0 && stored.expires_ms <= WallMs()) {
+  if (IsExpired(stored)) {
     status.state = model::State::kExpired;
+    status.reason = status.message = "";
   }
   return status;
 }

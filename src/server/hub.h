@@ -29,6 +29,7 @@ inline constexpr int64_t kExpiredStayMs = 24 * 3600 * 1'000;  // then they are f
 struct AgentView {
   model::AgentIdentity identity;
   int64_t last_seen_ms = 0;  // wall clock
+  std::string stopped;       // who holds the kill switch; "" = nobody
 };
 
 struct HubStats {
@@ -59,6 +60,17 @@ class Hub {
   std::vector<StoredTracepoint> List(const std::string& service, const Principal& principal);
   // The tracepoint's JSON with the status of each agent that it concerns and the principal sees.
   std::string Describe(const StoredTracepoint& tracepoint, const Principal& principal);
+
+  // ---- The kill switch ----
+  struct StopResult {
+    StopOrder stop;
+    bool is_new = false;  // false: the same was stopped already
+  };
+  // In force when it returns, even if the store fails.
+  Result<StopResult> AddStop(StopOrder stop);
+  Status RemoveStop(const std::string& id);  // kNotFound
+  std::vector<StopOrder> Stops(const Principal& principal);
+  std::optional<model::AgentIdentity> FindAgent(const std::string& instance);
 
   struct ServiceView {
     std::string name;
@@ -126,8 +138,12 @@ class Hub {
     Principal principal;
   };
 
+  static bool IsExpired(const StoredTracepoint& tracepoint);
   uint64_t RevisionOf(const std::string& service) const;
   void SetChanged(const std::string& service);  // a new revision; wakes the service's agents
+  void SetAllChanged();                         // of every service
+  std::optional<std::string> StopFor(const model::AgentIdentity& agent) const;
+  std::string AgentJson(const Agent& agent) const;
   static bool Wants(const StoredTracepoint& tracepoint, const model::AgentIdentity& agent);
   static bool SeesTracepoint(const Principal& principal, const StoredTracepoint& tracepoint);
   model::PollResponse ResponseFor(Agent& agent, uint64_t known_revision);
@@ -155,6 +171,7 @@ class Hub {
   std::mutex change_mutex_;
   std::mutex mutex_;  // guards everything below
   std::map<std::string, StoredTracepoint> tracepoints_;
+  std::map<std::string, StopOrder> stops_;
   uint64_t revision_ = 1;
   std::map<std::string, uint64_t> service_revisions_;
   uint64_t base_revision_ = 1;

@@ -63,7 +63,7 @@ std::vector<AgentView> Hub::Agents(const std::string& service, const Principal& 
   for (const auto& [instance, agent] : agents_) {
     if (agent.identity.service != service) continue;
     if (!principal.SeesEnvironment(agent.identity.environment)) continue;
-    list.push_back({agent.identity, agent.seen_wall_ms});
+    list.push_back({agent.identity, agent.seen_wall_ms, StopFor(agent.identity).value_or("")});
   }
   return list;
 }
@@ -75,6 +75,11 @@ std::string Hub::EnvironmentOf(const std::string& service, const std::string& in
   return found->second.identity.environment;
 }
 
+std::string Hub::AgentJson(const Agent& agent) const {
+  return model::AgentToJson(agent.identity, agent.seen_wall_ms,
+                            StopFor(agent.identity).value_or(""));
+}
+
 model::PollResponse Hub::ResponseFor(Agent& agent, uint64_t known_revision) {
   model::PollResponse response;
   response.queries = std::exchange(agent.queries, {});
@@ -82,13 +87,14 @@ model::PollResponse Hub::ResponseFor(Agent& agent, uint64_t known_revision) {
   response.desired.revision = revision;
   response.unchanged = revision == known_revision;
   if (response.unchanged) return response;
+  response.desired.stop = StopFor(agent.identity);
   const int64_t now_ms = WallMs();
   for (const auto& [id, stored] : tracepoints_) {
     if (!Wants(stored, agent.identity)) continue;
     if (stored.expires_ms != 0 && stored.expires_ms <= now_ms) continue;
     response.desired.tracepoints.push_back({id, stored.tracepoint.revision,
                                             static_cast<uint64_t>(stored.expires_ms),
-                                            stored.tracepoint.spec});
+                                            stored.tracepoint.spec, std::nullopt});
   }
   return response;
 }
@@ -106,6 +112,13 @@ void Hub::TakeReports(Agent& agent, std::vector<model::TracepointReport> reports
     if (known == tracepoints_.end() || !Wants(known->second, agent.identity)) continue;
     report.status.instance = agent.identity.instance;
     now[report.id] = std::move(report.status);
+  }
+  // What an agent counted until a tracepoint expired stays to be read.
+  for (auto& [id, status] : agent.reports) {
+    const auto known = tracepoints_.find(id);
+    if (known == tracepoints_.end() || !IsExpired(known->second) || now.contains(id)) continue;
+    status.state = model::State::kExpired;
+    now[id] = status;
   }
   std::swap(agent.reports, now);
   for (const auto& [id, status] : agent.reports) {
@@ -150,7 +163,7 @@ void Hub::Poll(model::PollRequest request, const std::string& key_id,
     agent.seen_wall_ms = WallMs();
     if (is_new) {
       Emit("agent", {0, agent.identity.service, agent.identity.environment, false, ""},
-           model::AgentToJson(agent.identity, agent.seen_wall_ms));
+           AgentJson(agent));
     }
     TakeReports(agent, std::move(request.reports));
     TakeAnswers(instance, std::move(request.answers));
@@ -217,7 +230,7 @@ void Hub::TickAgents(int64_t now_ms) {
       ++it;
       continue;
     }
-    std::string json = model::AgentToJson(agent.identity, agent.seen_wall_ms);
+    std::string json = AgentJson(agent);
     json.insert(1, "\"gone\":true,");
     Emit("agent", {0, agent.identity.service, agent.identity.environment, false, ""}, json);
     it = agents_.erase(it);

@@ -17,7 +17,7 @@ constexpr size_t kMaxBatch = 256;
 constexpr uint64_t kNoLimit = ~uint64_t{0};
 constexpr uint64_t kQuickCheckBytes = 256u << 20;
 
-constexpr int64_t kSchemaVersion = 2;
+constexpr int64_t kSchemaVersion = 3;
 constexpr char kSchema[] = R"(
 CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE tracepoints (
@@ -44,6 +44,11 @@ PRAGMA user_version = 1;
 constexpr const char* kMigrations[] = {
     "ALTER TABLE snapshots ADD COLUMN kind TEXT NOT NULL DEFAULT 'SNAPSHOT';"
     "PRAGMA user_version = 2;",
+    "CREATE TABLE stops (id TEXT PRIMARY KEY, service TEXT NOT NULL, instance TEXT NOT NULL, "
+    "environment TEXT NOT NULL, reason TEXT NOT NULL, created_by TEXT NOT NULL, "
+    "created_ms INTEGER NOT NULL) WITHOUT ROWID;"
+    "ALTER TABLE tracepoints ADD COLUMN progress TEXT NOT NULL DEFAULT '';"
+    "PRAGMA user_version = 3;",
 };
 static_assert(std::size(kMigrations) == kSchemaVersion - 1);
 

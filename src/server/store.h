@@ -25,6 +25,7 @@
 #include "model/tracepoint.h"
 #include "server/auth.h"
 #include "server/sqlite.h"
+#include "server/stops.h"
 
 namespace stillframe::server {
 
@@ -78,6 +79,10 @@ class Store {
   // Saves or replaces; the set's revision is stored with it.
   Status PutTracepoint(const StoredTracepoint& tracepoint, uint64_t set_revision);
   Status DeleteTracepoints(const std::vector<std::string>& ids, uint64_t set_revision);
+
+  Result<std::vector<StopOrder>> LoadStops();
+  Status PutStop(const StopOrder& stop, uint64_t set_revision);
+  Status DeleteStop(const std::string& id, uint64_t set_revision);
 
   // Calls `done` on the writer's thread once the rows are durable (or on failure).
   using SnapshotsDone = std::function<void(Status, std::vector<SnapshotRow>)>;

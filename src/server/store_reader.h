@@ -1,10 +1,13 @@
-// A read connection borrowed from the store for one scope. Internal to the store.
+// What the store's files share: a read connection borrowed for one scope.
 #ifndef STILLFRAME_SERVER_STORE_READER_H_
 #define STILLFRAME_SERVER_STORE_READER_H_
 
 #include "server/store.h"
 
 namespace stillframe::server {
+
+// The revision of the desired sets, with every change of them.
+Status SetRevision(Database& database, uint64_t revision);
 
 class Store::Reader {
  public:

@@ -4,7 +4,6 @@
 
 // Tracepoints and keys.
 namespace stillframe::server {
-namespace {
 
 Status SetRevision(Database& database, uint64_t revision) {
   SF_ASSIGN_OR_RETURN(auto statement,
@@ -12,6 +11,8 @@ Status SetRevision(Database& database, uint64_t revision) {
                                        "ON CONFLICT (name) DO UPDATE SET value = excluded.value"));
   return statement.Bind(1, static_cast<int64_t>(revision)).Run();
 }
+
+namespace {
 
 // False: the row cannot be read by this version. It stays in the file and is reported.
 bool ReadTracepoint(const Statement& row, StoredTracepoint& out) {

@@ -88,6 +88,13 @@ model::TracepointReport Report(const v1::TracepointReport& in) {
   status.hit_nanos_p50 = in.hit_nanos_p50();
   status.hit_nanos_p99 = in.hit_nanos_p99();
   if (in.has_distribution()) status.distribution = Distribution(in.distribution());
+  if (in.has_projection()) {
+    status.projection = {in.projection().hits_per_second(), in.projection().captures_per_second(),
+                         in.projection().cpu_percent()};
+  }
+  if (in.has_lease()) {
+    status.lease = {in.lease().granted(), in.lease().used(), in.lease().wanted()};
+  }
   return out;
 }
 
@@ -156,15 +163,25 @@ void Fill(const model::TracepointSpec& in, v1::TracepointSpec& out) {
   for (const std::string& expression : in.expressions) out.add_expressions(expression);
   out.set_log_message(in.log_message);
   out.set_allow_trap(in.allow_trap);
+  out.set_dry_run(in.dry_run);
+  out.set_canary_ms(in.canary_ms);
   v1::Selector& selector = *out.mutable_selector();
   selector.set_version(in.selector.version);
   selector.set_environment(in.selector.environment);
   selector.set_instance(in.selector.instance);
   selector.set_trace_id(in.selector.trace_id);
+  for (const auto& [name, value] : in.selector.labels) {
+    v1::KeyValue& label = *selector.add_labels();
+    label.set_key(name);
+    label.set_value(value);
+  }
+  selector.set_thread_name(in.selector.thread_name);
+  selector.set_session(in.selector.session);
   v1::Limits& limits = *out.mutable_limits();
   limits.set_max_hits(in.limits.max_hits);
   limits.set_per_second(in.limits.per_second);
   limits.set_expires_in_ms(in.limits.expires_in_ms);
+  limits.set_per_trace(in.limits.per_trace);
   v1::Capture& capture = *out.mutable_capture();
   capture.set_frames(in.capture.frames);
   capture.set_local_frames(in.capture.local_frames);
@@ -172,6 +189,16 @@ void Fill(const model::TracepointSpec& in, v1::TracepointSpec& out) {
   capture.set_items(in.capture.items);
   capture.set_string_bytes(in.capture.string_bytes);
   capture.set_bytes(in.capture.bytes);
+}
+
+void Fill(const model::DesiredTracepoint& in, v1::DesiredTracepoint& out) {
+  out.set_id(in.id);
+  out.set_revision(in.revision);
+  out.set_expires_unix_ms(in.expires_unix_ms);
+  Fill(in.spec, *out.mutable_spec());
+  if (!in.lease) return;
+  out.mutable_lease()->set_granted(in.lease->granted);
+  out.mutable_lease()->set_over(in.lease->over);
 }
 
 Status NotSuch(const char* what) {
@@ -190,6 +217,7 @@ Result<model::PollRequest> ParsePollRequest(std::string_view bytes) {
   out.identity = Identity(in.identity());
   out.known_revision = in.known_revision();
   out.hold_ms = in.hold_ms();
+  out.leaving = in.leaving();
   for (const auto& report : in.reports()) out.reports.push_back(Report(report));
   for (const auto& answer : in.answers()) {
     out.answers.push_back(
@@ -217,11 +245,11 @@ std::string SerializePollResponse(const model::PollResponse& response) {
   out.set_unchanged(response.unchanged);
   out.set_revision(response.desired.revision);
   for (const model::DesiredTracepoint& tracepoint : response.desired.tracepoints) {
-    v1::DesiredTracepoint& to = *out.add_tracepoints();
-    to.set_id(tracepoint.id);
-    to.set_revision(tracepoint.revision);
-    to.set_expires_unix_ms(tracepoint.expires_unix_ms);
-    Fill(tracepoint.spec, *to.mutable_spec());
+    Fill(tracepoint, response.desired.stop ? *out.add_held_back() : *out.add_tracepoints());
+  }
+  if (response.desired.stop) {
+    out.set_stopped(true);
+    out.set_stop_message(*response.desired.stop);
   }
   for (const model::Query& query : response.queries) {
     v1::Query& to = *out.add_queries();

@@ -62,6 +62,20 @@ void DecodeLocation(pbf_reader in, model::Location& out) {
   }
 }
 
+void DecodePair(pbf_reader in, std::map<std::string, std::string>& out) {
+  std::string key, value;
+  while (in.next()) {
+    if (in.tag() == 1) {
+      key = Text(in);
+    } else if (in.tag() == 2) {
+      value = Text(in);
+    } else {
+      in.skip();
+    }
+  }
+  out[std::move(key)] = std::move(value);
+}
+
 void DecodeSelector(pbf_reader in, model::Selector& out) {
   while (in.next()) {
     switch (in.tag()) {
@@ -77,6 +91,15 @@ void DecodeSelector(pbf_reader in, model::Selector& out) {
       case 4:
         out.trace_id = Text(in);
         break;
+      case 5:
+        DecodePair(Message(in), out.labels);
+        break;
+      case 6:
+        out.thread_name = Text(in);
+        break;
+      case 7:
+        out.session = Text(in);
+        break;
       default:
         in.skip();
     }
@@ -84,7 +107,7 @@ void DecodeSelector(pbf_reader in, model::Selector& out) {
 }
 
 void DecodeLimits(pbf_reader in, model::Limits& out) {
-  out = {0, 0, 0};  // proto3: absent means zero, and the server always sends these
+  out = {0, 0, 0, 0};  // proto3: absent means zero, and the server always sends these
   while (in.next()) {
     switch (in.tag()) {
       case 1:
@@ -98,6 +121,9 @@ void DecodeLimits(pbf_reader in, model::Limits& out) {
         break;
       case 3:
         out.expires_in_ms = Number(in);
+        break;
+      case 4:
+        out.per_trace = Number32(in);
         break;
       default:
         in.skip();
@@ -169,6 +195,12 @@ void DecodeSpec(pbf_reader in, model::TracepointSpec& out) {
       case 10:
         out.allow_trap = Number(in) != 0;
         break;
+      case 11:
+        out.dry_run = Number(in) != 0;
+        break;
+      case 12:
+        out.canary_ms = Number(in);
+        break;
       default:
         in.skip();
     }
@@ -192,6 +224,18 @@ void Bound(model::TracepointSpec& spec) {
   if (spec.limits.max_hits == 0 && !may_be_unlimited) spec.limits.max_hits = 1;
 }
 
+void DecodeLease(pbf_reader in, model::Lease& out) {
+  while (in.next()) {
+    if (in.tag() == 1) {
+      out.granted = Number(in);
+    } else if (in.tag() == 2) {
+      out.over = Number(in) != 0;
+    } else {
+      in.skip();
+    }
+  }
+}
+
 void DecodeTracepoint(pbf_reader in, model::DesiredTracepoint& out) {
   while (in.next()) {
     switch (in.tag()) {
@@ -206,6 +250,9 @@ void DecodeTracepoint(pbf_reader in, model::DesiredTracepoint& out) {
         break;
       case 4:
         DecodeSpec(Message(in), out.spec);
+        break;
+      case 5:
+        DecodeLease(Message(in), out.lease.emplace());
         break;
       default:
         in.skip();
@@ -244,6 +291,8 @@ Status Corrupt(const std::string& what) {
 Result<model::PollResponse> DecodePollResponse(std::string_view bytes) {
   if (bytes.size() > kMaxBytes) return Corrupt("too large");
   model::PollResponse response;
+  bool stopped = false;
+  std::string stop_message;
   try {
     pbf_reader in(bytes.data(), bytes.size());
     while (in.next()) {
@@ -255,12 +304,19 @@ Result<model::PollResponse> DecodePollResponse(std::string_view bytes) {
           response.desired.revision = Number(in);
           break;
         case 3:
+        case 7:  // in place of 3 while the kill switch is on
           if (response.desired.tracepoints.size() == kMaxTracepoints) return Corrupt("too many");
           DecodeTracepoint(Message(in), response.desired.tracepoints.emplace_back());
           break;
         case 4:
           if (response.queries.size() == 100) return Corrupt("too many queries");
           DecodeQuery(Message(in), response.queries.emplace_back());
+          break;
+        case 5:
+          stopped = Number(in) != 0;
+          break;
+        case 6:
+          stop_message = Text(in);
           break;
         default:
           in.skip();
@@ -269,6 +325,7 @@ Result<model::PollResponse> DecodePollResponse(std::string_view bytes) {
   } catch (const protozero::exception& error) {
     return Corrupt(error.what());
   }
+  if (stopped) response.desired.stop = std::move(stop_message);
   return response;
 }
 

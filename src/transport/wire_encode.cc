@@ -166,6 +166,18 @@ void EncodeReport(pbf_writer& out, const model::TracepointReport& report) {
     pbf_writer nested(out, 10);
     EncodeDistribution(nested, *status.distribution);
   }
+  if (status.projection) {
+    pbf_writer nested(out, 11);
+    nested.add_double(1, status.projection->hits_per_second);
+    nested.add_double(2, status.projection->captures_per_second);
+    nested.add_double(3, status.projection->cpu_percent);
+  }
+  if (status.lease) {
+    pbf_writer nested(out, 12);
+    nested.add_uint64(1, status.lease->granted);
+    nested.add_uint64(2, status.lease->used);
+    nested.add_bool(3, status.lease->wanted);
+  }
 }
 
 }  // namespace
@@ -190,6 +202,7 @@ std::string EncodePollRequest(const model::PollRequest& request) {
     AddString(nested, 3, answer.error_code);
     AddString(nested, 4, answer.error_message);
   }
+  if (request.leaving) out.add_bool(6, true);
   return bytes;
 }
 

@@ -114,8 +114,8 @@ class ServerTest(unittest.TestCase):
 
     def test_two_tracepoints_on_one_line_and_removal(self):
         self.start_service()
-        first = self.create(limits={"maxHits": 1000, "perSecond": 100})
-        second = self.create(limits={"maxHits": 1000, "perSecond": 100})
+        first = self.create(limits={"maxHits": 1000, "perSecond": 100, "perTrace": 0})
+        second = self.create(limits={"maxHits": 1000, "perSecond": 100, "perTrace": 0})
         self.wait_snapshot(first["id"])
         self.wait_snapshot(second["id"])
         status, _ = self.server.call("DELETE", f"/v1/tracepoints/{first['id']}", key=self.editor)
@@ -144,8 +144,6 @@ class ServerTest(unittest.TestCase):
             ({"location": where, "condition": "reqest.id > 1"}, "UNKNOWN_VARIABLE", "request"),
             ({"location": where, "condition": "request.apiKey == \"a\""}, "REDACTED", ""),
             ({"location": where, "expressions": ["request.idd"]}, "UNKNOWN_VARIABLE", "id"),
-            ({"location": where, "selector": {"traceId": "4bf92f3577b34da6a3ce929d0e0e4736"}},
-             "UNSUPPORTED", "trace-scoped"),
         ]
         for spec, code, text in cases:
             with self.subTest(code=code):
@@ -156,7 +154,7 @@ class ServerTest(unittest.TestCase):
 
     def test_server_restart_and_kill(self):
         process = self.start_service()
-        tracepoint = self.create(limits={"maxHits": 100000, "perSecond": 1000})
+        tracepoint = self.create(limits={"maxHits": 100000, "perSecond": 1000, "perTrace": 0})
         self.wait_snapshot(tracepoint["id"])
         self.server.kill()
         self.server.start()

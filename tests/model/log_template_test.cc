@@ -100,10 +100,10 @@ TEST(LogTemplate, IsCheckedWhenATracepointIsMade) {
   EXPECT_EQ(error->code, "INVALID_ARGUMENT");
   EXPECT_EQ(error->field, "logMessage");
   EXPECT_NE(error->message.find("column 3"), std::string::npos) << error->message;
-  std::vector<NamedSpec> specs;
+  TracepointsFile file;
   const auto in_file = ParseTracepointsFile(
       R"({"tracepoints":[{"kind":"LOG","location":{"file":"a","line":1},"logMessage":"}"}]})",
-      specs);
+      file);
   ASSERT_TRUE(in_file);
   EXPECT_EQ(in_file->field, "tracepoints[0].logMessage");
   ASSERT_FALSE(ParseTracepointSpec(R"({"location":{"file":"a","line":1},"logMessage":"{x"})", spec,

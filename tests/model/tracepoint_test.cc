@@ -114,11 +114,12 @@ TEST(TracepointSpec, PatchChangesOnlyWhatIsPresent) {
 }
 
 TEST(TracepointsFile, GivesIdsToThoseWithout) {
-  std::vector<NamedSpec> specs;
+  TracepointsFile file;
+  const auto& specs = file.tracepoints;
   const auto error = ParseTracepointsFile(
       R"({"tracepoints":[{"location":{"file":"a.cc","line":1}},
           {"location":{"file":"a.cc","line":1}},{"id":"mine","location":{"file":"b","line":2}}]})",
-      specs);
+      file);
   ASSERT_FALSE(error) << error->message;
   ASSERT_EQ(specs.size(), 3u);
   EXPECT_EQ(specs[0].id, "a.cc:1");
@@ -126,7 +127,7 @@ TEST(TracepointsFile, GivesIdsToThoseWithout) {
   EXPECT_EQ(specs[2].id, "mine");
   const auto bad = ParseTracepointsFile(
       R"({"tracepoints":[{"location":{"file":"a.cc","line":1}},{"location":{"file":"a.cc"}}]})",
-      specs);
+      file);
   ASSERT_TRUE(bad);
   EXPECT_EQ(bad->field, "tracepoints[1].location.line");
 }

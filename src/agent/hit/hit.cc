@@ -30,6 +30,9 @@ constexpr auto kRelaxed = std::memory_order_relaxed;
 // Reading the time stamp counter twice would double the cost of a declined hit, so one in this
 // many is timed and counts for all. Prime, so that no probe of a site with several is left out.
 constexpr uint32_t kTimedDecline = 17;
+// Parts of a second that a hit is charged at most (Bounded).
+constexpr uint64_t kMostOfCapture = 500;
+constexpr uint64_t kMostOfDecline = 20'000;
 
 // The rule of a site's CFA in one word: generation of the unwind tables (16 bits), a register or
 // one of these, 8 bits nothing, offset.
@@ -180,6 +183,7 @@ ThreadSlot* ClaimSlot(uint32_t thread_id) {
       slot.announced.store(0, kRelaxed);
       slot.stack = 0;
       slot.spans.count = 0;
+      slot.name_ticks = 0;
       slot.shard_bytes = uint64_t{i} * sizeof(CounterShard);
       uint32_t used = g_process.slots_used.load(kRelaxed);
       while (used <= i && !g_process.slots_used.compare_exchange_weak(used, i + 1, kRelaxed)) {
@@ -225,10 +229,17 @@ SF_HIT_INLINE void CountCaptured(ThreadState& thread, CounterShard& shard) {
   Count(thread, shard, kCaptured);
 }
 
-Counter EndCapture(CounterShard& shard, uint64_t start) {
+// At most a bit of a second: a thread that was not running in the midst of a hit took no time. One
+// hit alone is never over budget, and many soon are.
+SF_HIT_INLINE uint64_t Bounded(uint64_t ticks, uint64_t part_of_second) {
+  const uint64_t most = g_process.ticks_per_second.load(kRelaxed) / part_of_second;
+  return ticks < most ? ticks : most;
+}
+
+Counter EndCapture(ProbeRuntime& probe, CounterShard& shard, uint64_t start) {
   const uint64_t now = stillframe_read_ticks();
   CountTime(shard, now - start, 1);
-  ChargeBudget(now - start, now);
+  ChargeBudget(probe, Bounded(now - start, kMostOfCapture), now);
   return kCaptured;
 }
 
@@ -248,13 +259,13 @@ __attribute__((noinline)) Counter MakeRecord(const SiteProbe& entry, const Regis
           slot);
   CountCaptured(t_thread, shard);
   ring::Commit(slot);
-  return EndCapture(shard, start);
+  return EndCapture(probe, shard, start);
 }
 
 __attribute__((noinline)) Counter TryCapture(const SiteProbe& entry, const RegisterFile* registers,
                                              CounterShard& shard) {
   const uint64_t start = stillframe_read_ticks();
-  const Counter permit = TakePermit(*entry.probe, start);
+  const Counter permit = TakePermit(*entry.probe, start, true);
   return permit == kCaptured ? MakeRecord(entry, registers, shard, start, 0) : permit;
 }
 
@@ -263,7 +274,7 @@ __attribute__((noinline)) Counter TryLog(SiteRuntime* site, const SiteProbe& ent
   ProbeRuntime& probe = *entry.probe;
   ThreadState& thread = t_thread;
   const uint64_t start = stillframe_read_ticks();
-  const Counter permit = TakeLogPermit(probe, start);
+  const Counter permit = TakePermit(probe, start, false);
   if (permit != kCaptured) return permit;
   SetContext(site, probe, *registers, thread);
   uint8_t* record = nullptr;
@@ -274,7 +285,7 @@ __attribute__((noinline)) Counter TryLog(SiteRuntime* site, const SiteProbe& ent
   }
   CountCaptured(thread, shard);
   ring::CommitLight(record);
-  return EndCapture(shard, start);
+  return EndCapture(probe, shard, start);
 }
 
 // In halves, because 128-bit division is a call.
@@ -316,7 +327,7 @@ __attribute__((noinline)) Counter FinishSpan(SiteRuntime* site, const SiteProbe&
     const Counter verdict = CheckCondition(probe, condition);
     if (verdict != kCaptured) return verdict;
   }
-  const Counter permit = TakeLogPermit(probe, now);
+  const Counter permit = TakePermit(probe, now, false);
   return permit == kCaptured ? MakeRecord(entry, registers, shard, now, now - begun) : permit;
 }
 
@@ -342,7 +353,7 @@ __attribute__((noinline)) Counter TryMeasure(SiteRuntime* site, const SiteProbe&
   ProbeRuntime& probe = *entry.probe;
   ThreadState& thread = t_thread;
   const uint64_t start = stillframe_read_ticks();
-  const Counter permit = TakeLogPermit(probe, start);
+  const Counter permit = TakePermit(probe, start, false);
   if (permit != kCaptured) return permit;
   SetContext(site, probe, *registers, thread);
   DistributionShard& share = probe.distribution[thread.shard_plus_one - 1];
@@ -352,13 +363,14 @@ __attribute__((noinline)) Counter TryMeasure(SiteRuntime* site, const SiteProbe&
     return kConditionError;
   }
   CountCaptured(thread, shard);
-  return EndCapture(shard, start);
+  return EndCapture(probe, shard, start);
 }
 
 SF_HIT_INLINE Counter Decide(SiteRuntime* site, const SiteProbe& entry,
                              const RegisterFile* registers, ThreadState& thread) {
   ProbeRuntime& probe = *entry.probe;
-  if (probe.stopped.load(kRelaxed) != 0 || IsPaused()) return kBudgetStopped;
+  if (probe.stopped.load(kRelaxed) != 0 || IsPaused(probe)) return kBudgetStopped;
+  if (probe.scope != nullptr && !InScope(*probe.scope)) return kConditionFalse;
   if (probe.uses_facts) FillFacts(probe, thread);
   const Program& condition = probe.sites[entry.site_index].condition;
   // That of a span's end is for spans that were begun.
@@ -369,7 +381,7 @@ SF_HIT_INLINE Counter Decide(SiteRuntime* site, const SiteProbe& entry,
   }
   if (probe.action == Action::kCount) {
     if (probe.max_hits != 0 || probe.ticks_per_permit != 0) {
-      const Counter permit = TakeLogPermit(probe, stillframe_read_ticks());
+      const Counter permit = TakePermit(probe, stillframe_read_ticks(), false);
       if (permit != kCaptured) return permit;
     }
     CountCaptured(thread, *thread.open);
@@ -382,10 +394,11 @@ SF_HIT_INLINE Counter Decide(SiteRuntime* site, const SiteProbe& entry,
   return TryCapture(entry, registers, *thread.open);
 }
 
-__attribute__((noinline)) void FinishTimedDecline(CounterShard& shard, uint64_t start) {
+__attribute__((noinline)) void FinishTimedDecline(ProbeRuntime& probe, CounterShard& shard,
+                                                  uint64_t start) {
   const uint64_t now = stillframe_read_ticks();
   CountTime(shard, now - start, kTimedDecline);
-  ChargeBudget((now - start) * kTimedDecline, now);
+  ChargeBudget(probe, Bounded(now - start, kMostOfDecline) * kTimedDecline, now);
 }
 
 SF_HIT_INLINE void OneProbe(SiteRuntime* site, const SiteProbe& entry,
@@ -401,7 +414,7 @@ SF_HIT_INLINE void OneProbe(SiteRuntime* site, const SiteProbe& entry,
   CounterShard& shard = *thread.open;
   thread.open = nullptr;
   Count(thread, shard, outcome);
-  if (thread.probe_start != 0) FinishTimedDecline(shard, thread.probe_start);
+  if (thread.probe_start != 0) FinishTimedDecline(*entry.probe, shard, thread.probe_start);
 }
 
 // A signal handler that interrupted a hit may leave by longjmp or an exception: the hit never ends,

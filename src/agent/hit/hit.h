@@ -11,6 +11,7 @@
 
 #include "agent/hit/interpreter.h"
 #include "agent/hit/measure.h"
+#include "agent/hit/scope.h"
 #include "plan/light_record.h"
 #include "plan/plan.h"
 #include "plan/record.h"
@@ -67,6 +68,13 @@ enum class Action : uint8_t {
   kMeasure,    // a number, into the thread's share of the distribution
 };
 
+// Time that hits took in the current second, against a share of it (limits.cc).
+struct Budget {
+  std::atomic<uint64_t> window{0};        // start of the second, in ticks
+  std::atomic<uint64_t> used{0};          // ticks
+  std::atomic<uint64_t> paused_until{0};  // not 0: over budget until that time
+};
+
 // A tracepoint in one module, in force. Immutable after publication but for the atomics.
 struct ProbeRuntime {
   // Shards are zero and cost memory only once their thread hits; without memory for them, hits are
@@ -88,6 +96,10 @@ struct ProbeRuntime {
   uint64_t ticks_per_permit = 0;           // rate limit: a second's share of each capture; 0 = none
   std::atomic<uint64_t> captures_left{0};  // partner: itself (fetch_sub by hits)
   std::atomic<uint64_t> permits_full_again{0};  // time stamp, see limits.cc
+  Budget budget;
+  uint32_t per_trace = 0;            // captures of one trace; 0 = no limit
+  uint64_t trace_key = 0;            // tells tracepoints apart where traces are counted
+  const Scope* scope = nullptr;      // nullptr: everyone is meant
   std::atomic<uint32_t> stopped{0};  // 1: the agent stopped it (budget); partner: agent thread
   Action action = Action::kCapture;
   const LightSite* light = nullptr;           // kLog: by site index
@@ -260,6 +272,10 @@ CounterSums SumCounters(const ProbeRuntime& probe);
 // ---- Trace context of the calling thread (thread-local, initial-exec) ----
 void SetThreadTraceContext(const TraceContextRecord& context);
 TraceContextRecord GetThreadTraceContext();
+
+// ---- Sessions of the calling thread, likewise ----
+void SetThreadSessions(const SessionSet& sessions);
+SessionSet GetThreadSessions();
 
 }  // namespace stillframe::hit
 

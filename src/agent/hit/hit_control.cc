@@ -102,8 +102,11 @@ Status Initialize(const ProcessLimits& limits) {
   g_process.budget_ticks.store(limits.ticks_per_second / 1000 * limits.cpu_permille,
                                std::memory_order_relaxed);
   g_process.snapshot_time.store(0, std::memory_order_relaxed);
-  g_process.budget_used.store(0, std::memory_order_relaxed);
-  g_process.paused_until.store(0, std::memory_order_relaxed);
+  // The tracepoint that takes most is stopped before all are.
+  g_process.probe_budget_ticks.store(g_process.budget_ticks.load(std::memory_order_relaxed) / 2,
+                                     std::memory_order_relaxed);
+  g_process.budget.used.store(0, std::memory_order_relaxed);
+  g_process.budget.paused_until.store(0, std::memory_order_relaxed);
   const bool registered =
       syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
   g_process.slots_work.store(registered ? 1 : 0, std::memory_order_relaxed);
@@ -319,5 +322,9 @@ void SetThreadTraceContext(const TraceContextRecord& context) {
 TraceContextRecord GetThreadTraceContext() {
   return t_thread.traces[t_thread.trace_index.load(std::memory_order_relaxed) & 1];
 }
+
+void SetThreadSessions(const SessionSet& sessions) { t_thread.sessions = sessions; }
+
+SessionSet GetThreadSessions() { return t_thread.sessions; }
 
 }  // namespace stillframe::hit

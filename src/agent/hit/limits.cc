@@ -4,6 +4,7 @@
 
 #include "agent/hit/arch.h"
 #include "agent/hit/process_state.h"
+#include "agent/hit/trace_counts.h"
 #include "agent/ring/hit_path.h"
 
 namespace stillframe::hit {
@@ -47,46 +48,52 @@ bool TakeHit(ProbeRuntime& probe) {
   return false;
 }
 
-}  // namespace
-
-bool IsPaused() {
-  uint64_t until = g_process.paused_until.load(kRelaxed);
+bool IsPausedBy(Budget& budget) {
+  uint64_t until = budget.paused_until.load(kRelaxed);
   if (until == 0) return false;
   if (stillframe_read_ticks() < until) return true;
   // Whoever is first ends the pause; a newer pause stays.
-  g_process.paused_until.compare_exchange_strong(until, 0, kRelaxed);
+  budget.paused_until.compare_exchange_strong(until, 0, kRelaxed);
   return false;
 }
 
-void ChargeBudget(uint64_t ticks, uint64_t now) {
-  const uint64_t budget = g_process.budget_ticks.load(kRelaxed);
-  if (budget == 0) return;
+void Charge(Budget& budget, uint64_t limit, uint64_t ticks, uint64_t now) {
+  if (limit == 0) return;
   const uint64_t second = g_process.ticks_per_second.load(kRelaxed);
-  uint64_t window = g_process.budget_window.load(kRelaxed);
-  if (now - window >= second &&
-      g_process.budget_window.compare_exchange_strong(window, now, kRelaxed)) {
-    g_process.budget_used.store(0, kRelaxed);
+  uint64_t window = budget.window.load(kRelaxed);
+  if (now - window >= second && budget.window.compare_exchange_strong(window, now, kRelaxed)) {
+    budget.used.store(0, kRelaxed);
     window = now;
   }
-  const uint64_t used = g_process.budget_used.fetch_add(ticks, kRelaxed) + ticks;
-  if (used > budget) g_process.paused_until.store(window + second, kRelaxed);
+  const uint64_t used = budget.used.fetch_add(ticks, kRelaxed) + ticks;
+  if (used > limit) budget.paused_until.store(window + second, kRelaxed);
 }
 
-Counter TakePermit(ProbeRuntime& probe, uint64_t now) {
+}  // namespace
+
+bool IsPaused(ProbeRuntime& probe) {
+  return IsPausedBy(g_process.budget) || IsPausedBy(probe.budget);
+}
+
+void ChargeBudget(ProbeRuntime& probe, uint64_t ticks, uint64_t now) {
+  Charge(probe.budget, g_process.probe_budget_ticks.load(kRelaxed), ticks, now);
+  Charge(g_process.budget, g_process.budget_ticks.load(kRelaxed), ticks, now);
+}
+
+Counter TakePermit(ProbeRuntime& probe, uint64_t now, bool is_snapshot) {
   // Looked at first, so that an exhausted probe uses up nobody's permits.
   if (probe.max_hits != 0 && probe.captures_left.load(kRelaxed) == 0) return kRateLimited;
-  if (!TakeProbePermit(probe, now) || !TakeProcessPermit(now)) return kRateLimited;
-  return TakeHit(probe) ? kCaptured : kRateLimited;
-}
-
-Counter TakeLogPermit(ProbeRuntime& probe, uint64_t now) {
-  if (probe.max_hits != 0 && probe.captures_left.load(kRelaxed) == 0) return kRateLimited;
-  if (!TakeProbePermit(probe, now)) return kRateLimited;
-  return TakeHit(probe) ? kCaptured : kRateLimited;
+  if (!TakeOfTrace(probe)) return kRateLimited;
+  if (TakeProbePermit(probe, now) && (!is_snapshot || TakeProcessPermit(now)) && TakeHit(probe)) {
+    return kCaptured;
+  }
+  ReturnOfTrace(probe);
+  return kRateLimited;
 }
 
 void ReturnPermit(ProbeRuntime& probe) {
   if (probe.max_hits != 0) probe.captures_left.fetch_add(1, kRelaxed);
+  ReturnOfTrace(probe);
 }
 
 SF_HIT_PATH_END

@@ -11,16 +11,15 @@ namespace stillframe::hit {
 
 SF_HIT_PATH_BEGIN
 
-// True while all hits together are over the process's share of a core. Cheap when they are not.
-bool IsPaused();
-// Adds time that hits took; pauses for the rest of the second when the share is used up.
-void ChargeBudget(uint64_t ticks, uint64_t now);
+// True while the probe's hits, or all hits together, are over their share of a core. Cheap when
+// they are not.
+bool IsPaused(ProbeRuntime& probe);
+// Adds time that hits took; pauses for the rest of the second when a share is used up.
+void ChargeBudget(ProbeRuntime& probe, uint64_t ticks, uint64_t now);
 
-// Takes one capture from every limit, or none from max_hits. kOk or kRateLimited, as a Counter:
-// kCaptured means go on.
-Counter TakePermit(ProbeRuntime& probe, uint64_t now);
-// The same from the probe's own limits only: log points do not use up snapshots.
-Counter TakeLogPermit(ProbeRuntime& probe, uint64_t now);
+// Takes one capture from every limit, or none from max_hits and the trace. kOk or kRateLimited, as
+// a Counter: kCaptured means go on. Only snapshots use up the process's permits.
+Counter TakePermit(ProbeRuntime& probe, uint64_t now, bool is_snapshot);
 // The capture did not happen after all.
 void ReturnPermit(ProbeRuntime& probe);
 

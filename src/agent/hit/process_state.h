@@ -25,6 +25,8 @@ struct alignas(64) ThreadSlot {
   uint64_t shard_bytes = 0;         // from a probe's first shard to this thread's; set when claimed
   ring::Stream stream;              // the slot's, whoever owns it
   OpenSpans spans{};                // the owner's; set when claimed
+  uint64_t name_ticks = 0;          // when the owner's name was asked for; 0: never
+  char name[kThreadNameBytes] = {};
 };
 // Owner of a slot that is being taken back from a thread that may be dead. Taken first and asked
 // then: between a question and an exchange, the dead thread's number or its slot may become another
@@ -61,6 +63,7 @@ struct ProcessState {
   std::atomic<uint64_t> ticks_per_second{0};
   std::atomic<uint64_t> ticks_per_snapshot{0};         // 0 = no limit
   std::atomic<uint64_t> budget_ticks{0};               // of hits in one second; 0 = no limit
+  std::atomic<uint64_t> probe_budget_ticks{0};         // of one probe's; 0 = no limit
   std::atomic<const UnwindModules*> modules{nullptr};  // release; partner: acquire in hits
   std::atomic<uint32_t> modules_generation{1};         // goes up with every publication
   std::atomic<const CallerTable*> callers{nullptr};    // release; partner: acquire in hits
@@ -74,9 +77,7 @@ struct ProcessState {
   // Written by hits.
   std::atomic<uint32_t> range_misses{0};  // reads outside of all ranges; the agent looks again
   alignas(64) std::atomic<uint64_t> snapshot_time{0};  // when the snapshot bucket is full again
-  std::atomic<uint64_t> budget_window{0};              // start of the current second, in ticks
-  std::atomic<uint64_t> budget_used{0};
-  std::atomic<uint64_t> paused_until{0};  // not 0: over budget until that time
+  Budget budget;                                       // of all hits together
   UnslottedHits unslotted;
   ThreadSlot slots[kThreadSlots];
   std::atomic<uint32_t> slots_used;                     // no slot from here on was ever claimed

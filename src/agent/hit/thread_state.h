@@ -10,6 +10,7 @@
 
 #include "agent/hit/interpreter.h"
 #include "agent/hit/memory.h"
+#include "agent/hit/scope.h"
 #include "plan/program.h"
 #include "plan/record.h"
 
@@ -37,6 +38,8 @@ struct ThreadState {
   std::atomic<uint32_t> trace_index;
   uint32_t outer_announced;  // what the slot announced before: this hit interrupted probe code
   TraceContextRecord traces[2];
+  // Not twice: a hit in a signal handler that sees half of a new one matches neither.
+  SessionSet sessions;
   // Working memory of the hit that is running: not on the application's stack, which may be small.
   const SiteProbeList* list;  // the site's
   uint64_t probe_start;       // of the probe that is looked at, in ticks; 0: it is not timed

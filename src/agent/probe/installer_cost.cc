@@ -66,8 +66,10 @@ ProbeInstaller::FastHitTicks Installer::MeasureFastHits() {
   const auto start = reinterpret_cast<uint64_t>(page);
   const RuntimeAddress site(start);
   const ModuleText text{"", site, RuntimeAddress(start + kPageBytes)};
-  const auto prepared = Prepare(site, text);
+  const Status written = writer_->WriteFresh(start, arch::EmitConstantFunction(1));
+  const auto prepared = written.ok() ? Prepare(site, text) : Result<InstalledSite>(written);
   if (!prepared.ok()) {
+    munmap(page, kPageBytes);
     LogDebug("what a short hit costs is not known: " + prepared.status().ToString());
     return {};
   }
