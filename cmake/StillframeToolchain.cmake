@@ -57,4 +57,8 @@ if(STILLFRAME_SANITIZE STREQUAL "thread")
   # ThreadSanitizer does not understand fences, which Asio puts around handlers; its queue has a mutex.
   add_compile_definitions(BOOST_ASIO_DISABLE_FENCED_BLOCK)
 endif()
+set(STILLFRAME_FUZZ_LIBRARIES "" CACHE STRING "Instrumented libdw.a and libelf.a instead of the system's")
+if(STILLFRAME_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
 find_package(Threads REQUIRED)

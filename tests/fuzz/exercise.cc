@@ -1,0 +1,77 @@
+#include "tests/fuzz/exercise.h"
+
+#include "plan/verifier.h"
+#include "tests/fuzz/fuzz.h"
+
+namespace stillframe::fuzz {
+namespace {
+
+constexpr size_t kMaxFiles = 4;
+constexpr size_t kMaxLines = 24;
+constexpr uint64_t kMaxStatements = 24;
+
+void CheckPlan(const Result<ProbePlan>& plan) {
+  if (!plan.ok()) return;
+  const Status status = VerifyPlan(*plan);
+  if (!status.ok()) Broken("plans are sound", __FILE__, __LINE__, status.ToString());
+}
+
+void AskLines(SymbolModule& module) {
+  const auto files = module.Files("");
+  if (!files.ok()) return;
+  for (size_t i = 0; i < std::min(files->size(), kMaxFiles); ++i) {
+    const auto lines = module.Lines((*files)[i], 0, 0);
+    if (!lines.ok()) continue;
+    for (size_t k = 0; k < std::min(lines->size(), kMaxLines); ++k) {
+      PlanRequest request;
+      request.file = (*files)[i];
+      request.line = (*lines)[k].line;
+      request.expressions = {"*this", "order", "order.items.size()"};
+      if (k % 2 == 1) request.condition = "order.id > 3 && count != 0";
+      CheckPlan(module.Compile(request));
+    }
+  }
+}
+
+void AskAddress(SymbolModule& module, LinkAddress address) {
+  SF_FUZZ_CHECK(!module.Symbolize(address).empty());
+  (void)module.SymbolName(address);
+  (void)module.ReadCode(address, 16);
+  (void)module.FunctionRange(address);
+  (void)module.FunctionParts(address);
+  (void)module.SameLine(address, LinkAddress(address.value + 4));
+  (void)module.LikelyCallers(address, 16);
+  const auto caller = module.CompileCaller(address, address.value % 2 == 0, CaptureLimits());
+  if (!caller.ok()) return;
+  const Status status = VerifyUnit(caller->unit);
+  if (!status.ok()) Broken("callers' plans are sound", __FILE__, __LINE__, status.ToString());
+}
+
+void AskNames(SymbolModule& module) {
+  PlanRequest request;
+  for (const char* function : {"Checkout", "shop::Cart::Total", "~Cart"}) {
+    request.function = function;
+    CheckPlan(module.Compile(request));
+  }
+  (void)module.TypeInfoNames("shop::Cart");
+  (void)module.CallersOfImport("outside", 16);
+  PlanRequest thrown;
+  thrown.thrown = {"*"};
+  CheckPlan(module.Compile(thrown));
+}
+
+}  // namespace
+
+void Exercise(SymbolModule& module) {
+  (void)module.debug_status();
+  AskLines(module);
+  const auto addresses = module.StatementAddresses(kMaxStatements);
+  if (addresses.ok()) {
+    for (const LinkAddress address : *addresses) AskAddress(module, address);
+  }
+  AskAddress(module, LinkAddress(0));
+  AskNames(module);
+  (void)module.BuildUnwindTable();
+}
+
+}  // namespace stillframe::fuzz

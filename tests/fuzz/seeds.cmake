@@ -1,0 +1,48 @@
+# The files that the targets start from: made at build time, none is committed. Shared objects without
+# the standard library, so that they are small and any reference may stay open.
+set(fuzz_seeds_dir ${CMAKE_CURRENT_BINARY_DIR}/seeds)
+file(MAKE_DIRECTORY ${fuzz_seeds_dir}/modules)
+set(fuzz_seeds)
+find_program(FUZZ_GCC g++-12 REQUIRED)
+find_program(FUZZ_CLANG clang++-14 REQUIRED)
+find_program(FUZZ_OBJCOPY objcopy REQUIRED)
+set(fuzz_link_flags -shared -fPIC -nostdlib -Wl,--build-id=sha1 -Wl,-z,noseparate-code
+    -Wl,-z,max-page-size=4096)
+
+# Those in modules/ are starting points of module_fuzz and elf_fuzz.
+function(fuzz_seed output source compiler)
+  add_custom_command(OUTPUT ${fuzz_seeds_dir}/${output}
+    COMMAND ${compiler} ${fuzz_link_flags} ${ARGN} ${CMAKE_CURRENT_SOURCE_DIR}/seeds/${source}
+            -o ${fuzz_seeds_dir}/${output}
+    DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/seeds/${source} VERBATIM)
+  set(fuzz_seeds ${fuzz_seeds} ${fuzz_seeds_dir}/${output} PARENT_SCOPE)
+endfunction()
+
+foreach(version 4 5)
+  fuzz_seed(modules/small_gcc_O0_${version} small.cc ${FUZZ_GCC} -O0 -gdwarf-${version})
+  fuzz_seed(modules/small_clang_O2_${version} small.cc ${FUZZ_CLANG} -O2 -gdwarf-${version})
+endforeach()
+fuzz_seed(modules/small_gcc_O2_5 small.cc ${FUZZ_GCC} -O2 -gdwarf-5)
+fuzz_seed(modules/small_compressed small.cc ${FUZZ_GCC} -O1 -g -gz)
+fuzz_seed(modules/small_types small.cc ${FUZZ_GCC} -O1 -g -fdebug-types-section)
+fuzz_seed(containers containers.cc ${FUZZ_GCC} -std=c++20 -O2 -g)
+fuzz_seed(expressions expressions.S ${FUZZ_GCC})
+
+# One section of a seed as a file of its own, behind a prefix that its target wants.
+function(fuzz_section output seed section prefix)
+  set(path ${fuzz_seeds_dir}/${output})
+  get_filename_component(folder ${path} DIRECTORY)
+  file(MAKE_DIRECTORY ${folder})
+  add_custom_command(OUTPUT ${path}
+    COMMAND ${FUZZ_OBJCOPY} -O binary --only-section=${section} --set-section-flags
+            ${section}=alloc ${fuzz_seeds_dir}/${seed} ${path}.bytes
+    COMMAND sh -c "printf '${prefix}' | cat - ${path}.bytes > ${path} && rm ${path}.bytes"
+    DEPENDS ${fuzz_seeds_dir}/${seed} VERBATIM)
+  set(fuzz_seeds ${fuzz_seeds} ${path} PARENT_SCOPE)
+endfunction()
+foreach(seed gcc_O0_4 gcc_O2_5 clang_O2_4 clang_O2_5)
+  # Both sizes larger than any: .debug_line is all there is.
+  fuzz_section(line/${seed} modules/small_${seed} .debug_line "\\377\\377\\0\\0")
+  fuzz_section(cfi/${seed} modules/small_${seed} .eh_frame "\\0")
+endforeach()
+add_custom_target(fuzz_seeds ALL DEPENDS ${fuzz_seeds})
