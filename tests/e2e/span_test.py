@@ -71,16 +71,20 @@ class SpanTest(unittest.TestCase):
         self.assertEqual(self.status["counters"]["conditionFalse"], 1)
 
     def test_only_long_ones(self):
-        spans = self.spans("g++", "-O2", location={"function": "shop::Pay"},
-                           condition="$duration > 2000000")
-        self.expect(spans, 3000)
-        self.assertEqual(self.status["counters"]["conditionFalse"], 1)
+        # On a busy machine the short ones may be long, too: what was left out is known to be short.
         place = {"file": "spans.cc", "line": harness.line_of("spans.cc", "mark-begin")}
         end = {"file": "spans.cc", "line": harness.line_of("spans.cc", "mark-end")}
-        spans = self.spans("g++", "-O0", location=place, endLocation=end,
-                           condition="$duration < 1000000")
-        self.expect(spans, 200)
-        self.assertEqual(self.status["counters"]["conditionFalse"], 2)
+        for ended, longest, spec in (
+                (2, 3000, {"location": {"function": "shop::Pay"}}),
+                (3, 3200, {"location": place, "endLocation": end})):
+            spans = self.spans("g++", "-O0", condition="$duration > 2000000", **spec)
+            counters = self.status["counters"]
+            self.assertEqual(len(spans) + counters["conditionFalse"], ended)
+            self.assertGreaterEqual(max(s["durationNanos"] for s in spans), longest * 999)
+            self.assertGreater(min(s["durationNanos"] for s in spans), 1_999_000)
+            nothing = self.spans("g++", "-O0", condition="$duration < 100", **spec)
+            self.assertEqual(nothing, [])
+            self.assertEqual(self.status["counters"]["conditionFalse"], ended)
 
     def test_threads(self):
         spans = self.spans("g++", "-O2", args=["5"], location={"function": "shop::Handle"})

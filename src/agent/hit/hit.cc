@@ -10,6 +10,7 @@
 #include "agent/hit/arch.h"
 #include "agent/hit/bytes.h"
 #include "agent/hit/capture.h"
+#include "agent/hit/facts.h"
 #include "agent/hit/light.h"
 #include "agent/hit/limits.h"
 #include "agent/hit/memory.h"
@@ -101,28 +102,6 @@ __attribute__((noinline)) EvalResult RunConditionWithXmm(const ProbeRuntime& pro
   stillframe_save_xmm(t_thread.xmm);
   t_thread.context.xmm = t_thread.xmm;
   return RunCondition(probe, program);
-}
-
-// The hits of all threads so far, and this one. The shards of threads that never hit are not
-// touched.
-uint64_t CountHits(const ProbeRuntime& probe) {
-  const uint32_t used = g_process.slots_used.load(kRelaxed);
-  uint64_t hits = 1;
-  for (uint32_t i = 0; i <= used && i < kShardCount; ++i) {
-    const CounterShard& shard = probe.shards[i == used ? kSharedShard : i];
-    for (int what = kHits + 1; what < kCounterCount; ++what)
-      hits += shard.count[what].load(kRelaxed);
-  }
-  return hits;
-}
-
-__attribute__((noinline)) void FillFacts(const ProbeRuntime& probe, ThreadState& thread) {
-  HitFacts& facts = thread.facts;
-  facts.thread_id = thread.thread_id;
-  facts.hits = CountHits(probe);
-  facts.duration_ns = 0;
-  facts.has_duration = 0;
-  facts.trace = &thread.traces[thread.trace_index.load(kRelaxed) & 1];
 }
 
 // What programs of the site may look at.
@@ -288,14 +267,6 @@ __attribute__((noinline)) Counter TryLog(SiteRuntime* site, const SiteProbe& ent
   return EndCapture(probe, shard, start);
 }
 
-// In halves, because 128-bit division is a call.
-uint64_t ToNanoseconds(uint64_t ticks) {
-  constexpr uint64_t kNanoseconds = 1'000'000'000;
-  const uint64_t rate = g_process.ticks_per_second.load(kRelaxed);
-  if (rate == 0) return 0;
-  return ticks / rate * kNanoseconds + ticks % rate * kNanoseconds / rate;
-}
-
 // kCaptured: there is nothing to be counted.
 __attribute__((noinline)) Counter StartSpan(SiteRuntime* site, const SiteProbe& entry,
                                             const RegisterFile* registers) {
@@ -322,8 +293,7 @@ __attribute__((noinline)) Counter FinishSpan(SiteRuntime* site, const SiteProbe&
   }
   const Program& condition = probe.sites[entry.site_index].condition;
   if (condition.count != 0) {
-    thread.facts.duration_ns = ToNanoseconds(now - begun);
-    thread.facts.has_duration = 1;
+    AddDuration(thread.facts, now - begun);
     const Counter verdict = CheckCondition(probe, condition);
     if (verdict != kCaptured) return verdict;
   }

@@ -84,6 +84,11 @@ __attribute__((noinline)) Code FindText(const MemoryReader& memory, SideWork& wo
   return Code::kOk;
 }
 
+SF_HIT_INLINE bool Follow(const MemoryReader& memory, uint64_t from, uint64_t offset,
+                          uint64_t& to) {
+  return memory.read(memory.self, from + offset, &to, 8);
+}
+
 }  // namespace
 
 Code TestTexts(const MemoryReader& memory, SideWork& work, TextTest test, uint64_t& result) {
@@ -131,16 +136,13 @@ Code MeasureText(const MemoryReader& memory, SideWork& work, uint64_t max_bytes,
 }
 
 Code NextInOrder(const MemoryReader& memory, SideWork& work, const Insn& insn, uint64_t& node) {
-  const auto follow = [&](uint64_t from, uint64_t offset, uint64_t& to) {
-    return memory.read(memory.self, from + offset, &to, 8);
-  };
   uint64_t next = 0;
-  if (!follow(node, insn.b, next)) return Code::kUnreadable;
+  if (!Follow(memory, node, insn.b, next)) return Code::kUnreadable;
   if (next != 0) {  // the leftmost one below the right link
     for (uint64_t left = next; left != 0;) {
       if (!Spend(work, kNodeWork)) return Code::kLimit;
       next = left;
-      if (!follow(next, insn.a, left)) return Code::kUnreadable;
+      if (!Follow(memory, next, insn.a, left)) return Code::kUnreadable;
     }
     node = next;
     return Code::kOk;
@@ -148,8 +150,8 @@ Code NextInOrder(const MemoryReader& memory, SideWork& work, const Insn& insn, u
   for (;;) {  // the first one above of which this is not to the right
     if (!Spend(work, kNodeWork)) return Code::kLimit;
     uint64_t right = 0;
-    if (!follow(node, static_cast<uint64_t>(insn.imm), next)) return Code::kUnreadable;
-    if (!follow(next, insn.b, right)) return Code::kUnreadable;
+    if (!Follow(memory, node, static_cast<uint64_t>(insn.imm), next)) return Code::kUnreadable;
+    if (!Follow(memory, next, insn.b, right)) return Code::kUnreadable;
     const bool is_right = right == node;
     node = next;
     if (!is_right) return Code::kOk;
