@@ -92,9 +92,11 @@ class TracepointStore {
     int64_t stopped_ns = 0;        // when there were more of them last
     int64_t pause_ns = 0;          // the last one; each is longer than the one before
     int64_t expires_ns = 0;        // CLOCK_MONOTONIC; 0 = never
-    uint64_t granted = 0;          // of the fleet's hits, when they are leased
-    uint64_t limited_before = 0;   // hits that were rate limited when the last of them was taken
-    bool wants_more = false;       // hits were declined since, for want of more
+    int64_t begun_ns = 0;          // this revision; of a dry run the rates are since then
+    hit::CounterSums begun_sums{};
+    uint64_t granted = 0;         // of the fleet's hits, when they are leased
+    uint64_t limited_before = 0;  // hits that were rate limited when the last of them was taken
+    bool wants_more = false;      // hits were declined since, for want of more
   };
 
   // Of a tracepoint in one module.
@@ -145,6 +147,7 @@ class TracepointStore {
   void SetGrant(Active& active, uint64_t granted);
   // Captures that a tracepoint may make in this revision, and those it made.
   static uint64_t Allowed(const Active& active);
+  model::Projection Project(const Active& active, const hit::CounterSums& sums) const;
   uint64_t Used(const Active& active) const;
   // Counts and costs (tracepoint_counts.cc).
   void CheckBudget();
