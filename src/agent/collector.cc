@@ -105,6 +105,11 @@ void Collector::Decode(std::span<const uint8_t> record, uint64_t sequence) {
     snapshot->duration_nanos = clock_.Nanos(header.span_ticks);
     if (!snapshot->frames.empty()) snapshot->frames.resize(1);
   }
+  for (model::Frame& frame : snapshot->frames) {
+    if (frame.variables.empty() || store_.MayShow(frame)) continue;
+    frame.variables.clear();
+    frame.variables_reason = CodeName(Code::kDeniedByPolicy);
+  }
   Describe(*snapshot, id, sequence, header.start_ticks - header.span_ticks);
   snapshot->capture_nanos = static_cast<uint32_t>(
       std::min<uint64_t>(clock_.Nanos(header.end_ticks - header.start_ticks), UINT32_MAX));

@@ -47,7 +47,7 @@ void TracepointStore::Accept(Active& active, const model::DesiredTracepoint& tra
     active.desired.lease = tracepoint.lease;
     if (tracepoint.lease && news) SetGrant(active, tracepoint.lease->granted);
   }
-  if (stop_) return Block(active);
+  if (Stop()) return Block(active);
   const bool was_out = active.state == State::kBlocked || active.state == State::kExpired;
   if (changed || was_out) Arm(active);
 }
@@ -75,7 +75,7 @@ void TracepointStore::Block(Active& active) {
   using model::State;
   if (active.state == State::kCompleted || active.state == State::kExpired) return;
   TakeOut(active);
-  SetState(active, State::kBlocked, Status(Code::kStopped, "stopped " + *stop_));
+  SetState(active, State::kBlocked, Status(Code::kStopped, "stopped " + Stop().value_or("")));
 }
 
 void TracepointStore::TickOne(Active& active, int64_t now_ns, bool modules_changed) {

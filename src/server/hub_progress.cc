@@ -93,9 +93,8 @@ void Hub::DistributeLeases(const std::string& id) {
   if (!progress.book.Distribute()) return TellLeases(tracepoints_.at(id), progress);
   progress.saving = true;
   // Durable before anyone hears: a restart must not give it away again.
-  const Status queued = store_.SaveProgress(id, progress.ToJson(), [this, id](const Status& status) {
-    LeasesSaved(id, status);
-  });
+  const Status queued = store_.SaveProgress(
+      id, progress.ToJson(), [this, id](const Status& status) { LeasesSaved(id, status); });
   if (!queued.ok()) progress.saving = false;
 }
 

@@ -51,10 +51,10 @@ class LeaseBook {
 
  private:
   struct Entry {
-    uint64_t granted = 0;   // it may hold so much
-    uint64_t target = 0;    // and is told so much: less while some of it is called back
-    uint64_t used = 0;      // by its last report
-    uint64_t version = 0;   // of what it is told; its answer names it
+    uint64_t granted = 0;  // it may hold so much
+    uint64_t target = 0;   // and is told so much: less while some of it is called back
+    uint64_t used = 0;     // by its last report
+    uint64_t version = 0;  // of what it is told; its answer names it
     bool wants = false;
     bool is_new = true;  // has never been given anything
     bool heard = true;   // since the server's start: `used` is known
