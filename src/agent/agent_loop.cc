@@ -23,6 +23,7 @@ namespace {
 constexpr uint32_t kActiveWaitMs = 10;    // how often the ring is looked at while probes are in
 constexpr uint32_t kPendingWaitMs = 30;   // a library that is waited for is seen within 100 ms
 constexpr uint32_t kIdleWaitMs = 10'000;  // the link wakes us earlier when it has something
+constexpr int64_t kLookAtPolicyNs = 500'000'000;
 constexpr int64_t kReportEveryNs = 1'000'000'000;   // counters that changed
 constexpr int64_t kKeepSymbolsNs = 10'000'000'000;  // debug information stays open this long
 constexpr uint32_t kMaxTurnsWithoutMemory = 20;
@@ -96,6 +97,7 @@ bool AgentLoop::GoesOn() {
 
 Status AgentLoop::SetUp() {
   clock_.Start();
+  policy_.Refresh();
   identity_ = MakeIdentity(options_);
   auto link = options_.server.empty() ? MakeFileLink(options_, identity_)
                                       : MakeServerLink(options_, identity_);
@@ -125,6 +127,7 @@ void AgentLoop::MakeStore() {
       StoreOptions{.debug_path = options_.debug_path,
                    .formatter_files = options_.formatter_files,
                    .redaction = &redaction_,
+                   .policy = &policy_,
                    .ticks_per_second = ticks_per_second,
                    .bytes_per_snapshot = options_.limits.bytes_per_snapshot,
                    .cpu_percent = options_.limits.cpu_percent});
@@ -142,6 +145,16 @@ void AgentLoop::ApplyDesired() {
   symbols_open_ = true;
 }
 
+void AgentLoop::ApplyPolicy() {
+  const int64_t now = MonotonicNanos();
+  if (options_.policy_file.empty() || now - policy_ns_ < kLookAtPolicyNs) return;
+  policy_ns_ = now;
+  if (!policy_.Refresh() || store_ == nullptr) return;
+  store_->PolicyChanged();
+  last_use_ns_ = now;
+  symbols_open_ = true;
+}
+
 void AgentLoop::AnswerQueries() {
   for (const model::Query& query : link_->TakeQueries()) {
     if (store_ == nullptr) MakeStore();
@@ -155,10 +168,11 @@ uint32_t AgentLoop::WaitMs() const {
   if (store_ != nullptr && store_->active()) return kActiveWaitMs;
   if (store_ != nullptr && store_->waits_for_module()) return kPendingWaitMs;
   if (!outbox_.empty()) return 100;
-  return store_ != nullptr ? 1'000 : kIdleWaitMs;
+  return store_ != nullptr || !options_.policy_file.empty() ? 1'000 : kIdleWaitMs;
 }
 
 void AgentLoop::Turn() {
+  ApplyPolicy();
   ApplyDesired();
   AnswerQueries();
   if (store_ != nullptr) {

@@ -16,7 +16,8 @@ namespace stillframe::agent {
 
 class AgentLoop {
  public:
-  explicit AgentLoop(Agent& agent) : agent_(agent), options_(agent.options_) {}
+  explicit AgentLoop(Agent& agent)
+      : agent_(agent), options_(agent.options_), policy_(options_.policy_file) {}
   // Returns when the agent was told to stop.
   void Run();
 
@@ -25,6 +26,7 @@ class AgentLoop {
   void Turn();  // once around
   void TurnInMemory();
   void ApplyDesired();
+  void ApplyPolicy();  // looks whether the operator has changed it
   void AnswerQueries();
   void MakeStore();  // at the first tracepoint: an idle agent has none of this
   void CollectGarbage();
@@ -39,7 +41,8 @@ class AgentLoop {
 
   Agent& agent_;
   const Options& options_;
-  const NameRedaction redaction_;
+  PolicyFile policy_;
+  const NameRedaction redaction_{policy_};
   TickClock clock_;
   model::AgentIdentity identity_;
   std::unique_ptr<Link> link_;
@@ -53,6 +56,7 @@ class AgentLoop {
   int64_t reported_at_ns_ = 0;
   int64_t last_use_ns_ = 0;  // of debug information, to give its memory back
   bool symbols_open_ = false;
+  int64_t policy_ns_ = 0;  // when the policy was looked at
 };
 
 }  // namespace stillframe::agent

@@ -11,11 +11,14 @@
 #include "agent/ring/ring.h"
 #include "agent/thrown.h"
 #include "base/log.h"
+#include "model/prune.h"
 
 namespace stillframe::agent {
 namespace {
 
 constexpr uint32_t kLightAtOnce = 4096;
+constexpr uint64_t kLeastSnapshotBytes = 64u << 10;
+constexpr uint64_t kTextPerByte = 8;
 // Apart from the sequence numbers that the ring gives.
 constexpr uint64_t kFirstLightSequence = uint64_t{1} << 62;
 
@@ -105,9 +108,16 @@ void Collector::Decode(std::span<const uint8_t> record, uint64_t sequence) {
     snapshot->duration_nanos = clock_.Nanos(header.span_ticks);
     if (!snapshot->frames.empty()) snapshot->frames.resize(1);
   }
+  for (model::Frame& frame : snapshot->frames) {
+    if (frame.variables.empty() || store_.MayShow(frame)) continue;
+    frame.variables.clear();
+    frame.variables_reason = CodeName(Code::kDeniedByPolicy);
+  }
   Describe(*snapshot, id, sequence, header.start_ticks - header.span_ticks);
   snapshot->capture_nanos = static_cast<uint32_t>(
       std::min<uint64_t>(clock_.Nanos(header.end_ticks - header.start_ticks), UINT32_MAX));
+  // A byte of memory can be many of text; what is over is cut, never dropped.
+  model::Prune(*snapshot, std::max(kLeastSnapshotBytes, kTextPerByte * probe->plan().limits.bytes));
   outbox_.Add(std::move(*snapshot));
 }
 

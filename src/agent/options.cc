@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cstdlib>
 
+#include "agent/policy.h"
 #include "base/process_maps.h"
 #include "model/tracepoint.h"
 
@@ -203,6 +204,10 @@ Result<Options> ReadOptions(const Environment& environment, const std::string& p
   const std::string files = Get(environment, "STILLFRAME_FORMATTERS");
   for (std::string_view folder : Split(folders, ':')) options.debug_path.emplace_back(folder);
   for (std::string_view file : Split(files, ':')) options.formatter_files.emplace_back(file);
+  options.policy_file = Get(environment, "STILLFRAME_POLICY");
+  if (options.enabled && !options.policy_file.empty()) {
+    SF_RETURN_IF_ERROR(ReadPolicy(options.policy_file).status());
+  }
   const std::string wait = Get(environment, "STILLFRAME_START_WAIT");
   if (!wait.empty()) {
     const auto ms = model::ParseDurationMs(wait);

@@ -1,7 +1,8 @@
-// The default redaction lists as the symbolizer's policy.
+// The default redaction lists, and the operator's, as the symbolizer's policy.
 #ifndef STILLFRAME_AGENT_REDACTION_POLICY_H_
 #define STILLFRAME_AGENT_REDACTION_POLICY_H_
 
+#include "agent/policy.h"
 #include "model/redaction.h"
 #include "symbolizer/symbolizer.h"
 
@@ -9,8 +10,16 @@ namespace stillframe::agent {
 
 class NameRedaction final : public RedactionPolicy {
  public:
-  bool RedactsName(std::string_view name) const override { return model::RedactsName(name); }
-  bool RedactsType(std::string_view type) const override { return model::RedactsType(type); }
+  explicit NameRedaction(const PolicyFile& policy) : policy_(policy) {}
+  bool RedactsName(std::string_view name) const override {
+    return model::RedactsName(name) || policy_.policy().RedactsName(name);
+  }
+  bool RedactsType(std::string_view type) const override {
+    return model::RedactsType(type) || policy_.policy().RedactsType(type);
+  }
+
+ private:
+  const PolicyFile& policy_;
 };
 
 }  // namespace stillframe::agent

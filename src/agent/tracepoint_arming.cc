@@ -210,6 +210,9 @@ void TracepointStore::CompileAndArm(Active& active) {
         status.code() == Code::kFileNotFound || status.code() == Code::kFunctionNotFound;
     return SetState(active, may_come ? model::State::kPending : model::State::kError, status);
   }
+  status = CheckPolicy(spec, plans);
+  if (status.ok()) status = CheckPolicy(spec, ends);
+  if (!status.ok()) return SetState(active, model::State::kBlocked, status);
   if (spec.kind == model::Kind::kSnapshot) PrepareCallers(spec, plans);
   if (is_span) {
     ArmSpan(active, std::move(plans), std::move(ends));

@@ -76,7 +76,8 @@ std::vector<model::TracepointReport> TracepointStore::Reports() const {
     status.sites = active.sites;
     status.revision = active.desired.revision;
     if (active.desired.lease) {
-      status.lease = {active.granted, std::min(Used(active), active.granted), active.wants_more};
+      status.lease = {active.granted, std::min(Used(active), active.granted), active.wants_more,
+                      active.desired.lease->version};
     }
     model::Counters& counters = status.counters;
     counters.hits = sums.count[hit::kHits];
@@ -93,6 +94,7 @@ std::vector<model::TracepointReport> TracepointStore::Reports() const {
     if (active.desired.spec.kind == model::Kind::kDistribution) {
       status.distribution = DescribeDistribution(Distribution(active));
     }
+    if (active.desired.spec.dry_run) status.projection = Project(active, sums);
     status.hit_nanos_p50 = HitNanos(sums, 0.5, options_.ticks_per_second);
     status.hit_nanos_p99 = HitNanos(sums, 0.99, options_.ticks_per_second);
     reports.push_back(std::move(report));

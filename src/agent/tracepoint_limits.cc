@@ -7,6 +7,8 @@
 namespace stillframe::agent {
 namespace {
 
+constexpr double kSnapshotNanos = 20'000;  // five frames and some twenty variables
+constexpr double kLightNanos = 100;
 constexpr int64_t kCalmNs = 1'500'000'000;  // more than the second that a pause lasts
 constexpr int64_t kMaxLifeMs = 100ll * 365 * 24 * 3'600'000;  // fits into 64 bits of nanoseconds
 
@@ -41,10 +43,11 @@ void TracepointStore::Accept(Active& active, const model::DesiredTracepoint& tra
       active.expires_ns = MonotonicExpiry(tracepoint.expires_unix_ms);
       active.desired.expires_unix_ms = tracepoint.expires_unix_ms;
     }
+    const bool news = tracepoint.lease != active.desired.lease;
     active.desired.lease = tracepoint.lease;
-    if (tracepoint.lease) SetGrant(active, tracepoint.lease->granted);
+    if (tracepoint.lease && news) SetGrant(active, tracepoint.lease->granted);
   }
-  if (stop_) return Block(active);
+  if (Stop()) return Block(active);
   const bool was_out = active.state == State::kBlocked || active.state == State::kExpired;
   if (changed || was_out) Arm(active);
 }
@@ -59,7 +62,9 @@ void TracepointStore::Begin(Active& active, const model::DesiredTracepoint& trac
   active.desired = tracepoint;
   active.expires_ns = MonotonicExpiry(tracepoint.expires_unix_ms);
   active.granted = tracepoint.lease ? tracepoint.lease->granted : 0;
-  active.limited_before = Sums(active).count[hit::kRateLimited];
+  active.begun_ns = MonotonicNanos();
+  active.begun_sums = Sums(active);
+  active.limited_before = active.begun_sums.count[hit::kRateLimited];
   active.wants_more = false;
   active.state = model::State::kReceived;
   active.out_of_text = false;
@@ -70,7 +75,7 @@ void TracepointStore::Block(Active& active) {
   using model::State;
   if (active.state == State::kCompleted || active.state == State::kExpired) return;
   TakeOut(active);
-  SetState(active, State::kBlocked, Status(Code::kStopped, "stopped " + *stop_));
+  SetState(active, State::kBlocked, Status(Code::kStopped, "stopped " + Stop().value_or("")));
 }
 
 void TracepointStore::TickOne(Active& active, int64_t now_ns, bool modules_changed) {
@@ -132,9 +137,34 @@ bool TracepointStore::WasStoppedByBudget(Active& active, int64_t now_ns) {
   return true;
 }
 
+// A dry run only counts: what it would capture, its own limit allowing, costs as much as such
+// captures usually do (benchmarks/results).
+model::Projection TracepointStore::Project(const Active& active,
+                                           const hit::CounterSums& sums) const {
+  const model::TracepointSpec& spec = active.desired.spec;
+  const double seconds = std::max(1e-3, double(MonotonicNanos() - active.begun_ns) * 1e-9);
+  const auto rate = [&](hit::Counter counter) {
+    return static_cast<double>(sums.count[counter] - active.begun_sums.count[counter]) / seconds;
+  };
+  model::Projection projection;
+  projection.hits_per_second = rate(hit::kHits);
+  projection.captures_per_second = rate(hit::kCaptured);
+  if (spec.limits.per_second > 0) {
+    projection.captures_per_second =
+        std::min(projection.captures_per_second, spec.limits.per_second);
+  }
+  const double nanos = spec.kind == model::Kind::kSnapshot  ? kSnapshotNanos
+                       : spec.kind == model::Kind::kSpan    ? kSnapshotNanos
+                       : spec.kind == model::Kind::kCounter ? 0
+                                                            : kLightNanos;
+  const double hits = static_cast<double>(sums.ticks - active.begun_sums.ticks) /
+                      static_cast<double>(options_.ticks_per_second) / seconds;
+  projection.cpu_percent = 100 * (hits + projection.captures_per_second * nanos * 1e-9);
+  return projection;
+}
+
 void TracepointStore::SetGrant(Active& active, uint64_t granted) {
-  if (granted == active.granted) return;
-  if (granted > active.granted) {
+  if (granted >= active.granted) {
     for (const auto& probe : active.probes) {
       probe->runtime().captures_left.fetch_add(granted - active.granted, std::memory_order_relaxed);
     }

@@ -98,7 +98,7 @@ void TracepointStore::SetDesired(const model::DesiredSet& set) {
   // What was unloaded is forgotten first: its text is not there to be restored.
   if (!active_.empty() && module_generation_ != ModuleGeneration()) RefreshModules();
   stop_ = set.stop;
-  if (stop_) {
+  if (Stop()) {
     for (auto& [id, active] : active_) Block(active);
   }
   std::set<std::string> wanted;

@@ -14,6 +14,7 @@
 #include "agent/caller_plans.h"
 #include "agent/loaded_modules.h"
 #include "agent/module_probe.h"
+#include "agent/policy.h"
 #include "agent/site_table.h"
 #include "agent/unwind_modules.h"
 #include "model/agent_info.h"
@@ -26,6 +27,7 @@ struct StoreOptions {
   std::vector<std::string> debug_path;
   std::vector<std::string> formatter_files;
   const RedactionPolicy* redaction = nullptr;
+  const PolicyFile* policy = nullptr;  // nullptr: everything is allowed
   uint64_t ticks_per_second = 0;
   uint32_t bytes_per_snapshot = 65536;
   double cpu_percent = 0;  // of one processor, for all hits; 0 = no limit
@@ -38,6 +40,10 @@ class TracepointStore {
 
   // While the set's kill switch is on, everything is out and BLOCKED.
   void SetDesired(const model::DesiredSet& set);
+  // The operator has other rules now: everything is armed anew under them.
+  void PolicyChanged();
+  // Whether the operator lets what a frame holds be shown.
+  bool MayShow(const model::Frame& frame) const;
   // Looks at loaded modules (retrying what is PENDING), expiry and hit limits. Cheap when nothing
   // changed. `now_ns` is CLOCK_MONOTONIC.
   void Tick(int64_t now_ns);
@@ -92,9 +98,11 @@ class TracepointStore {
     int64_t stopped_ns = 0;        // when there were more of them last
     int64_t pause_ns = 0;          // the last one; each is longer than the one before
     int64_t expires_ns = 0;        // CLOCK_MONOTONIC; 0 = never
-    uint64_t granted = 0;          // of the fleet's hits, when they are leased
-    uint64_t limited_before = 0;   // hits that were rate limited when the last of them was taken
-    bool wants_more = false;       // hits were declined since, for want of more
+    int64_t begun_ns = 0;          // this revision; of a dry run the rates are since then
+    hit::CounterSums begun_sums{};
+    uint64_t granted = 0;         // of the fleet's hits, when they are leased
+    uint64_t limited_before = 0;  // hits that were rate limited when the last of them was taken
+    bool wants_more = false;      // hits were declined since, for want of more
   };
 
   // Of a tracepoint in one module.
@@ -141,6 +149,8 @@ class TracepointStore {
   void Accept(Active& active, const model::DesiredTracepoint& tracepoint, bool is_new);
   void Begin(Active& active, const model::DesiredTracepoint& tracepoint, bool is_new);
   void Block(Active& active);
+  std::optional<std::string> Stop() const;  // the server's or the operator's
+  Status CheckPolicy(const model::TracepointSpec& spec, const Plans& plans) const;
   void TickOne(Active& active, int64_t now_ns, bool modules_changed);
   void TickArmed(Active& active, int64_t now_ns);
   void TickThrottled(Active& active, int64_t now_ns);
@@ -149,6 +159,7 @@ class TracepointStore {
   void SetGrant(Active& active, uint64_t granted);
   // Captures that a tracepoint may make in this revision, and those it made.
   static uint64_t Allowed(const Active& active);
+  model::Projection Project(const Active& active, const hit::CounterSums& sums) const;
   uint64_t Used(const Active& active) const;
   // Counts and costs (tracepoint_counts.cc).
   void CheckBudget();

@@ -37,7 +37,10 @@ bool Selects(const Selector& selector, const AgentIdentity& identity);
 // How many hits an agent may take of a tracepoint's revision.
 struct Lease {
   uint64_t granted = 0;
-  bool over = false;  // the fleet has taken all
+  bool over = false;     // the fleet has taken all
+  uint64_t version = 0;  // goes up with each change of this agent's grant
+
+  bool operator==(const Lease&) const = default;
 };
 
 struct DesiredTracepoint {

@@ -125,7 +125,8 @@ struct Projection {
 // An agent's part of the fleet's maxHits.
 struct LeaseReport {
   uint64_t granted = 0, used = 0;
-  bool wanted = false;  // hits were declined for want of more
+  bool wanted = false;   // hits were declined for want of more
+  uint64_t version = 0;  // of the lease that this speaks of
 };
 
 struct AgentStatus {  // of one tracepoint in one process

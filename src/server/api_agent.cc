@@ -92,8 +92,13 @@ void Api::Publish(RouteContext& context) {
   std::string environment = context.principal.environment;
   if (environment.empty()) environment = hub_.EnvironmentOf(request->service, request->instance);
   std::vector<SnapshotRow> rows;
+  std::vector<uint64_t> unwanted;  // taken from the agent, and not kept
   const int64_t now_ms = WallMs();
   for (model::Snapshot& snapshot : request->snapshots) {
+    if (hub_.IsLost(snapshot.tracepoint_id, request->instance)) {
+      unwanted.push_back(snapshot.sequence);
+      continue;
+    }
     snapshot.service = request->service;  // not what the snapshot claims
     snapshot.instance = request->instance;
     // Ours, whatever it says: an id that another snapshot has would be refused with its batch.
@@ -114,9 +119,10 @@ void Api::Publish(RouteContext& context) {
     rows.push_back(std::move(row));
   }
   const Status queued = store_.InsertSnapshots(
-      std::move(rows), [this, fail](Status status, std::vector<SnapshotRow> done) {
+      std::move(rows), [this, fail, unwanted](Status status, std::vector<SnapshotRow> done) {
         if (!status.ok()) return fail(Error(503, "UNAVAILABLE", status.message()));
         model::PublishResponse response;
+        response.acked = unwanted;
         for (const SnapshotRow& row : done) {
           response.acked.push_back(row.sequence);
           row.inserted ? ++stored_ : ++duplicates_;

@@ -12,6 +12,7 @@ Status Hub::Load() {
   SF_ASSIGN_OR_RETURN(Store::Tracepoints loaded, store_.LoadTracepoints());
   SF_ASSIGN_OR_RETURN(std::vector<StopOrder> stops, store_.LoadStops());
   const std::lock_guard lock(mutex_);
+  loaded_ms_ = MonotonicMs();
   for (StopOrder& stop : stops) stops_.emplace(stop.id, std::move(stop));
   // Above everything an earlier run handed out: expiries count in memory only. So no agent takes a
   // set of this run for one that it has.
@@ -20,6 +21,7 @@ Status Hub::Load() {
   next_event_ = static_cast<uint64_t>(WallMs()) * 1'000;
   for (StoredTracepoint& tracepoint : loaded.list) {
     const std::string id = tracepoint.tracepoint.id;
+    progress_.emplace(id, ReadProgress(tracepoint));
     tracepoints_.emplace(id, std::move(tracepoint));
   }
   return Status();
@@ -62,6 +64,7 @@ Result<StoredTracepoint> Hub::Create(const std::string& service, const model::Tr
   stored.tracepoint.created_by = created_by;
   stored.tracepoint.spec = spec;
   Renew(stored);
+  Progress progress;
   uint64_t revision = 0;
   {
     const std::lock_guard lock(mutex_);
@@ -74,10 +77,13 @@ Result<StoredTracepoint> Hub::Create(const std::string& service, const model::Tr
                                           " tracepoints already; delete some");
     }
     revision = revision_ + 1;
+    progress = MakeProgress(stored);
+    stored.progress = progress.ToJson();
   }
   SF_RETURN_IF_ERROR(store_.PutTracepoint(stored, revision));
   const std::lock_guard lock(mutex_);
   tracepoints_[stored.tracepoint.id] = stored;
+  BeginProgress(stored, std::move(progress));
   SetChanged(service);
   EmitTracepoint(stored);
   return stored;
@@ -108,16 +114,21 @@ Result<Hub::Changed> Hub::Change(const std::string& id, const Principal& princip
   changed.refusal = edit(*found);
   if (changed.refusal) return changed;
   // A longer life alone is no change: agents go on where they are.
-  if (!SameButLife(before, found->tracepoint.spec)) ++found->tracepoint.revision;
+  const bool anew = !SameButLife(before, found->tracepoint.spec);
+  if (anew) ++found->tracepoint.revision;
   Renew(*found);
   uint64_t revision = 0;
+  Progress progress;
   {
     const std::lock_guard lock(mutex_);
     revision = revision_ + 1;
+    progress = anew ? MakeProgress(*found) : progress_.at(id);
+    found->progress = progress.ToJson();
   }
   SF_RETURN_IF_ERROR(store_.PutTracepoint(*found, revision));
   const std::lock_guard lock(mutex_);
   tracepoints_[id] = *found;
+  if (anew) BeginProgress(*found, std::move(progress));
   expired_.erase(id);
   SetChanged(found->tracepoint.service);
   EmitTracepoint(*found);
@@ -141,6 +152,7 @@ Status Hub::Remove(const std::string& id) {
   const std::string service = found->second.tracepoint.service;
   const std::string environment = found->second.tracepoint.spec.selector.environment;
   tracepoints_.erase(found);
+  progress_.erase(id);
   expired_.erase(id);
   for (auto& [instance, agent] : agents_) agent.reports.erase(id);
   SetChanged(service);
@@ -185,6 +197,10 @@ model::AgentStatus Hub::StatusOf(const StoredTracepoint& stored, const Agent& ag
     status = found->second;
   }
   status.instance = agent.identity.instance;
+  const auto progress = progress_.find(stored.tracepoint.id);
+  if (progress != progress_.end() && !IsOffered(stored, progress->second, agent.identity)) {
+    ShowCanary(progress->second, status);
+  }
   if (IsExpired(stored)) {
     status.state = model::State::kExpired;
     status.reason = status.message = "";
@@ -200,7 +216,14 @@ std::string Hub::DescribeLocked(const StoredTracepoint& stored, const Principal*
     if (!principal->SeesEnvironment(agent.identity.environment)) continue;
     statuses.push_back(StatusOf(stored, agent));
   }
-  return model::TracepointToJson(stored.tracepoint, statuses);
+  return TracepointJson(stored, statuses);
+}
+
+std::string Hub::TracepointJson(const StoredTracepoint& stored,
+                                const std::vector<model::AgentStatus>& statuses) const {
+  model::Tracepoint shown = stored.tracepoint;
+  shown.canary = CanaryOf(stored);
+  return model::TracepointToJson(shown, statuses);
 }
 
 void Hub::EmitTracepoint(const StoredTracepoint& stored) {
@@ -227,6 +250,7 @@ void Hub::ExpireTracepoints(int64_t now_ms) {
       continue;
     }
     expired_.erase(id);
+    progress_.erase(id);
     it = tracepoints_.erase(it);
   }
 }

@@ -16,6 +16,7 @@
 #include "model/agent_info.h"
 #include "server/auth.h"
 #include "server/http.h"
+#include "server/lease_book.h"
 #include "server/store.h"
 
 namespace stillframe::server {
@@ -89,6 +90,9 @@ class Hub {
   // "" when no agent of that name is connected.
   std::string EnvironmentOf(const std::string& service, const std::string& instance);
 
+  // Whether what the instance captured of the tracepoint is not wanted any more (LeaseBook::Lose).
+  bool IsLost(const std::string& tracepoint, const std::string& instance);
+
   // ---- Events ----
   void Subscribe(const std::string& service, const Principal& principal,
                  const std::string& last_event_id, std::shared_ptr<Exchange> exchange);
@@ -119,6 +123,19 @@ class Hub {
     std::map<std::string, model::AgentStatus> reports;
     std::vector<model::Query> queries;  // to hand over
     std::optional<Held> held;
+    uint64_t revision = 0;  // of what is for this agent alone
+    bool left = false;      // its process ended in order
+  };
+  enum class Canary : uint8_t { kWaiting, kRunning, kDone, kFailed };
+  // How far a tracepoint's revision is in the fleet.
+  struct Progress {
+    LeaseBook book;
+    std::map<std::string, model::Lease> told;  // by instance; durable
+    bool saving = false, again = false;
+    Canary canary = Canary::kWaiting;
+    std::string canary_instance;
+    int64_t canary_since_ms = 0;  // monotonic; 0 = it has not armed yet
+    std::string ToJson() const;
   };
   struct Question {
     std::function<void(Response)> done;
@@ -146,6 +163,27 @@ class Hub {
   std::string AgentJson(const Agent& agent) const;
   static bool Wants(const StoredTracepoint& tracepoint, const model::AgentIdentity& agent);
   static bool SeesTracepoint(const Principal& principal, const StoredTracepoint& tracepoint);
+  // hub_progress.cc
+  Progress MakeProgress(const StoredTracepoint& stored) const;  // of a new revision
+  void BeginProgress(const StoredTracepoint& stored, Progress progress);
+  static Progress ReadProgress(const StoredTracepoint& stored);
+  static bool IsOffered(const StoredTracepoint& stored, const Progress& progress,
+                        const model::AgentIdentity& agent);
+  void TellLeases(const StoredTracepoint& stored, Progress& progress);
+  void Touch(Agent& agent);  // there is news for it alone
+  void DistributeLeases(const std::string& id);
+  void LeasesSaved(const std::string& id, const Status& status);
+  bool UpdateLeases(Agent& agent, bool leaving);
+  void LoseAgent(const std::string& instance);
+  void LoseUnheard(int64_t now_ms);
+  void ChooseCanary(const StoredTracepoint& stored, Progress& progress) const;
+  void TickCanaries(int64_t now_ms);
+  void TickCanary(const StoredTracepoint& stored, Progress& progress, int64_t now_ms);
+  std::optional<model::CanaryStatus> CanaryOf(const StoredTracepoint& stored) const;
+  static void ShowCanary(const Progress& progress, model::AgentStatus& status);
+  std::string TracepointJson(const StoredTracepoint& stored,
+                             const std::vector<model::AgentStatus>& statuses) const;
+  uint64_t RevisionFor(const Agent& agent) const;
   model::PollResponse ResponseFor(Agent& agent, uint64_t known_revision);
   void AnswerHeld(Agent& agent);
   void DropHeld(const std::string& instance, const Exchange* exchange);
@@ -171,6 +209,8 @@ class Hub {
   std::mutex change_mutex_;
   std::mutex mutex_;  // guards everything below
   std::map<std::string, StoredTracepoint> tracepoints_;
+  std::map<std::string, Progress> progress_;  // of each of tracepoints_
+  int64_t loaded_ms_ = 0;                     // monotonic
   std::map<std::string, StopOrder> stops_;
   uint64_t revision_ = 1;
   std::map<std::string, uint64_t> service_revisions_;

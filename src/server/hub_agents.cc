@@ -10,6 +10,7 @@ namespace stillframe::server {
 namespace {
 
 constexpr size_t kMaxAgents = 20'000;
+constexpr int64_t kLeaseWaitMs = 2'000;
 
 Response Protobuf(std::string body) {
   Response response;
@@ -80,21 +81,31 @@ std::string Hub::AgentJson(const Agent& agent) const {
                             StopFor(agent.identity).value_or(""));
 }
 
+uint64_t Hub::RevisionFor(const Agent& agent) const {
+  return std::max(RevisionOf(agent.identity.service), agent.revision);
+}
+
 model::PollResponse Hub::ResponseFor(Agent& agent, uint64_t known_revision) {
   model::PollResponse response;
   response.queries = std::exchange(agent.queries, {});
-  const uint64_t revision = RevisionOf(agent.identity.service);
+  const uint64_t revision = RevisionFor(agent);
   response.desired.revision = revision;
   response.unchanged = revision == known_revision;
   if (response.unchanged) return response;
   response.desired.stop = StopFor(agent.identity);
   const int64_t now_ms = WallMs();
   for (const auto& [id, stored] : tracepoints_) {
-    if (!Wants(stored, agent.identity)) continue;
+    const Progress& progress = progress_.at(id);
+    if (!IsOffered(stored, progress, agent.identity)) continue;
     if (stored.expires_ms != 0 && stored.expires_ms <= now_ms) continue;
+    std::optional<model::Lease> lease;
+    if (stored.tracepoint.spec.limits.max_hits != 0 && !stored.tracepoint.spec.dry_run) {
+      const auto told = progress.told.find(agent.identity.instance);
+      lease = told != progress.told.end() ? told->second : model::Lease();
+    }
     response.desired.tracepoints.push_back({id, stored.tracepoint.revision,
                                             static_cast<uint64_t>(stored.expires_ms),
-                                            stored.tracepoint.spec, std::nullopt});
+                                            stored.tracepoint.spec, lease});
   }
   return response;
 }
@@ -131,7 +142,7 @@ void Hub::TakeReports(Agent& agent, std::vector<model::TracepointReport> reports
     // events would be too much.
     const StoredTracepoint& stored = tracepoints_.at(id);
     Emit("tracepoint", {0, agent.identity.service, agent.identity.environment, false, ""},
-         model::TracepointToJson(stored.tracepoint, {StatusOf(stored, agent)}));
+         TracepointJson(stored, {StatusOf(stored, agent)}));
   }
 }
 
@@ -167,12 +178,14 @@ void Hub::Poll(model::PollRequest request, const std::string& key_id,
     }
     TakeReports(agent, std::move(request.reports));
     TakeAnswers(instance, std::move(request.answers));
+    agent.left = request.leaving;
     // A second poll of the same agent takes the place of the first, whose connection is dead.
     AnswerHeld(agent);
-    const int64_t hold_ms = std::min<int64_t>(request.hold_ms, kMaxHoldMs);
-    const bool news =
-        RevisionOf(agent.identity.service) != request.known_revision || !agent.queries.empty();
-    if (news || hold_ms == 0 || draining_) {
+    const bool waits = UpdateLeases(agent, request.leaving) && !draining_;
+    // The first set that an agent gets has its leases: it may be a batch job that runs only once.
+    const int64_t hold_ms = waits ? kLeaseWaitMs : std::min<int64_t>(request.hold_ms, kMaxHoldMs);
+    const bool news = RevisionFor(agent) != request.known_revision || !agent.queries.empty();
+    if (!waits && (news || hold_ms == 0 || draining_)) {
       return exchange->Send(
           Protobuf(SerializePollResponse(ResponseFor(agent, request.known_revision))));
     }
@@ -233,7 +246,9 @@ void Hub::TickAgents(int64_t now_ms) {
     std::string json = AgentJson(agent);
     json.insert(1, "\"gone\":true,");
     Emit("agent", {0, agent.identity.service, agent.identity.environment, false, ""}, json);
+    const std::string instance = it->first;
     it = agents_.erase(it);
+    LoseAgent(instance);
   }
 }
 

@@ -108,6 +108,8 @@ void Hub::Tick() {
   TickQuestions(now_ms);
   CheckKeys(now_ms);
   ExpireTracepoints(WallMs());
+  TickCanaries(now_ms);
+  LoseUnheard(now_ms);
   if (now_ms - heartbeat_ms_ < kHeartbeatMs) return;
   heartbeat_ms_ = now_ms;
   std::erase_if(subscribers_, [](const Subscriber& subscriber) {

@@ -33,6 +33,7 @@ struct StoredTracepoint {
   model::Tracepoint tracepoint;
   int64_t created_ms = 0;
   int64_t expires_ms = 0;  // 0 = never
+  std::string progress;    // Hub::Progress, as JSON
 };
 
 struct SnapshotRow {
@@ -79,6 +80,11 @@ class Store {
   // Saves or replaces; the set's revision is stored with it.
   Status PutTracepoint(const StoredTracepoint& tracepoint, uint64_t set_revision);
   Status DeleteTracepoints(const std::vector<std::string>& ids, uint64_t set_revision);
+
+  // Calls `done` on the writer's thread, once it is durable or failed. kUnavailable at once when
+  // the store takes no more; then without calling it.
+  Status SaveProgress(const std::string& id, std::string progress,
+                      std::function<void(const Status&)> done);
 
   Result<std::vector<StopOrder>> LoadStops();
   Status PutStop(const StopOrder& stop, uint64_t set_revision);

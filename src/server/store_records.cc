@@ -25,6 +25,7 @@ bool ReadTracepoint(const Statement& row, StoredTracepoint& out) {
   tracepoint.created_by = row.Text(5);
   tracepoint.created_at = model::FormatTime(out.created_ms * 1'000'000);
   if (out.expires_ms != 0) tracepoint.expires_at = model::FormatTime(out.expires_ms * 1'000'000);
+  out.progress = row.Text(7);
   const auto error = model::ParseTracepointSpec(row.Text(6), tracepoint.spec, nullptr);
   if (error) {
     LogError("store: tracepoint " + tracepoint.id + " cannot be read: " + error->message);
@@ -51,7 +52,8 @@ Result<Store::Tracepoints> Store::LoadTracepoints() {
   SF_ASSIGN_OR_RETURN(const bool known, revision.Step());
   if (known) out.revision = static_cast<uint64_t>(revision.Number(0));
   SF_ASSIGN_OR_RETURN(auto rows, reader->Prepare("SELECT id, service, revision, created_ms, "
-                                                 "expires_ms, created_by, spec FROM tracepoints"));
+                                                 "expires_ms, created_by, spec, progress "
+                                                 "FROM tracepoints"));
   while (true) {
     SF_ASSIGN_OR_RETURN(const bool more, rows.Step());
     if (!more) return out;
@@ -64,13 +66,13 @@ Status Store::PutTracepoint(const StoredTracepoint& stored, uint64_t set_revisio
   return Write([&stored, set_revision](Database& database) -> Status {
     SF_ASSIGN_OR_RETURN(auto statement,
                         database.Prepare("INSERT OR REPLACE INTO tracepoints (id, service, "
-                                         "revision, created_ms, expires_ms, created_by, spec) "
-                                         "VALUES (?,?,?,?,?,?,?)"));
+                                         "revision, created_ms, expires_ms, created_by, spec, "
+                                         "progress) VALUES (?,?,?,?,?,?,?,?)"));
     const model::Tracepoint& tracepoint = stored.tracepoint;
     statement.Bind(1, tracepoint.id).Bind(2, tracepoint.service);
     statement.Bind(3, static_cast<int64_t>(tracepoint.revision)).Bind(4, stored.created_ms);
     statement.Bind(5, stored.expires_ms).Bind(6, tracepoint.created_by);
-    statement.Bind(7, model::SpecToJson(tracepoint.spec));
+    statement.Bind(7, model::SpecToJson(tracepoint.spec)).Bind(8, stored.progress);
     SF_RETURN_IF_ERROR(statement.Run());
     return SetRevision(database, set_revision);
   });
@@ -84,6 +86,16 @@ Status Store::DeleteTracepoints(const std::vector<std::string>& ids, uint64_t se
     }
     return SetRevision(database, set_revision);
   });
+}
+
+Status Store::SaveProgress(const std::string& id, std::string progress,
+                           std::function<void(const Status&)> done) {
+  const auto run = [id, progress = std::move(progress)](Database& database) -> Status {
+    SF_ASSIGN_OR_RETURN(auto statement,
+                        database.Prepare("UPDATE tracepoints SET progress = ? WHERE id = ?"));
+    return statement.Bind(1, progress).Bind(2, id).Run();
+  };
+  return Enqueue({run, std::move(done), 0}, UINT64_MAX);
 }
 
 Status Store::AddKey(const StoredKey& key) {

@@ -93,7 +93,8 @@ model::TracepointReport Report(const v1::TracepointReport& in) {
                          in.projection().cpu_percent()};
   }
   if (in.has_lease()) {
-    status.lease = {in.lease().granted(), in.lease().used(), in.lease().wanted()};
+    status.lease = {in.lease().granted(), in.lease().used(), in.lease().wanted(),
+                    in.lease().version()};
   }
   return out;
 }
@@ -199,6 +200,7 @@ void Fill(const model::DesiredTracepoint& in, v1::DesiredTracepoint& out) {
   if (!in.lease) return;
   out.mutable_lease()->set_granted(in.lease->granted);
   out.mutable_lease()->set_over(in.lease->over);
+  out.mutable_lease()->set_version(in.lease->version);
 }
 
 Status NotSuch(const char* what) {

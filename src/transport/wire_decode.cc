@@ -230,6 +230,8 @@ void DecodeLease(pbf_reader in, model::Lease& out) {
       out.granted = Number(in);
     } else if (in.tag() == 2) {
       out.over = Number(in) != 0;
+    } else if (in.tag() == 3) {
+      out.version = Number(in);
     } else {
       in.skip();
     }

@@ -177,6 +177,7 @@ void EncodeReport(pbf_writer& out, const model::TracepointReport& report) {
     nested.add_uint64(1, status.lease->granted);
     nested.add_uint64(2, status.lease->used);
     nested.add_bool(3, status.lease->wanted);
+    nested.add_uint64(4, status.lease->version);
   }
 }
 

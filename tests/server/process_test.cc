@@ -75,7 +75,9 @@ TEST(Process, AnOlderStoreIsBroughtUpToDate) {
     auto database = Database::Open(server.store().substr(sizeof "sqlite:" - 1), true);
     ASSERT_TRUE(database.ok());
     ASSERT_TRUE((*database)
-                    ->Execute("ALTER TABLE snapshots DROP COLUMN kind; PRAGMA user_version = 1")
+                    ->Execute("ALTER TABLE snapshots DROP COLUMN kind; DROP TABLE stops; "
+                              "ALTER TABLE tracepoints DROP COLUMN progress; "
+                              "PRAGMA user_version = 1")
                     .ok());
   }
   server.Start();
