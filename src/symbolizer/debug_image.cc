@@ -172,8 +172,8 @@ Result<std::unique_ptr<DebugImage>> DebugImage::Read(const ElfFile& file, uint64
   const uint64_t table_at = Align(at + names.size() + kZeroBytes);
   std::unique_ptr<DebugImage> image(new DebugImage);
   image->size_bytes_ = table_at + table.size() * sizeof(Elf64_Shdr) + kZeroBytes;
-  void* const map = mmap(nullptr, image->size_bytes_, PROT_READ | PROT_WRITE,
-                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* const map =
+      mmap(nullptr, image->size_bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (map == MAP_FAILED) throw std::bad_alloc();
   image->map_ = map;
   auto* const bytes = static_cast<uint8_t*>(map);

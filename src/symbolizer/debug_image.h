@@ -4,8 +4,8 @@
 // libdw 0.188 does not check that a string ends inside its section (dwarf_formstring of
 // DW_FORM_string, file names of line tables), nor every fixed-size field of a section's last entry.
 // Behind the zeros such a read ends; in a buffer that ends with the section it would run on through
-// the host's heap, or off a page. Reading, not mapping, also means that nobody who truncates the file
-// can kill the host.
+// the host's heap, or off a page. Reading, not mapping, also means that nobody who truncates the
+// file can kill the host.
 #ifndef STILLFRAME_SYMBOLIZER_DEBUG_IMAGE_H_
 #define STILLFRAME_SYMBOLIZER_DEBUG_IMAGE_H_
 
@@ -20,8 +20,8 @@ namespace stillframe {
 
 class DebugImage {
  public:
-  // Errors: kCorrupt (a section lies outside the file, or does not decompress), kIoError, kOverLimit
-  // (more than max_bytes uncompressed). Throws std::bad_alloc.
+  // Errors: kCorrupt (a section lies outside the file, or does not decompress), kIoError,
+  // kOverLimit (more than max_bytes uncompressed). Throws std::bad_alloc.
   static Result<std::unique_ptr<DebugImage>> Read(const ElfFile& file, uint64_t max_bytes);
   ~DebugImage();
   DebugImage(const DebugImage&) = delete;
