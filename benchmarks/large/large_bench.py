@@ -7,7 +7,7 @@ Environment: STILLFRAME_BUILD, STILLFRAME_BENCH_RUNS (3; GDB runs once). Fails w
 Times of the agent are differences from exec to main: the start is held until the tracepoint is armed
 (STILLFRAME_START_WAIT), and the reference is a run with an empty set. Processor time beside wall time,
 because other work may run on the machine. Memory is the process's own account of itself, less that of
-a run without the agent: resident at its peak, and twelve seconds after the first snapshot, when what
+a run without the agent: resident at its peak, and fifteen seconds after the first snapshot, when what
 is kept open for the next tracepoint (ten seconds) has been given back. Cold: the program's pages are
 dropped from the page cache before each run."""
 import json
@@ -29,7 +29,7 @@ AGENT = BUILD / "lib" / "libstillframe.so"
 RUNS = int(os.environ.get("STILLFRAME_BENCH_RUNS", "3"))
 MARK = "bench: tracepoint here"
 MIN_DEBUG_INFO = 500_000_000
-SETTLED_SECONDS = 12
+SETTLED_SECONDS = 15
 TARGETS = {"warm": 0.3, "cold": 1.0, "peak": 100_000, "kept": 20_000}  # seconds, kilobytes
 
 
