@@ -1,37 +1,49 @@
-// Who calls a function, as far as the compiler wrote it down (DWARF 5 §3.4; optimized code only).
+// Who calls a function: the direct calls in the code.
+//
+// Not the call sites of the debug information (DWARF 5 §3.4): only optimizing compilers write them,
+// and those of other units are found by a walk over all of them, which in half a gigabyte of debug
+// information takes longer and more memory than everything else that arming a line needs. Code is a
+// tenth of that or less, and says what really calls.
 #ifndef STILLFRAME_SYMBOLIZER_CALL_SITES_H_
 #define STILLFRAME_SYMBOLIZER_CALL_SITES_H_
 
-#include <string_view>
-#include <unordered_map>
-#include <unordered_set>
+#include <cstdint>
 #include <vector>
 
 #include "base/address.h"
+#include "symbolizer/elf_file.h"
+#include "symbolizer/plt_symbols.h"
 #include "symbolizer/unit_index.h"
 
 namespace stillframe {
 
-// Walks each unit at most once and remembers its calls (16 to 40 bytes each): arming a tracepoint
+// Reads the code at the first question and remembers every call (8 bytes each): arming a tracepoint
 // asks for the callers of a few dozen functions, and tracepoints come in groups.
 class CallSiteIndex {
  public:
-  // Return addresses of direct calls to the concrete function that holds `address`: first those of
-  // its own unit, then of other units (which know it by its linkage name), at most `max`, sorted.
-  // The walk over other units stops after a fixed number of entries.
+  // `module` is what runs, and must outlive this.
+  explicit CallSiteIndex(const ElfFile& module) : module_(module) {}
+
+  // Return addresses of direct calls to the concrete function that holds `address`, also through
+  // the procedure linkage table; at most `max`, sorted. Bytes that only look like such a call are
+  // possible and rare. The search stops after a fixed amount of code.
   std::vector<LinkAddress> FindCallers(UnitIndex& units, LinkAddress address, uint32_t max);
 
  private:
-  void WalkUnit(Dwarf_Die* unit, size_t max_dies);
-  void Walk(Dwarf_Die* parent, bool inside_function, int depth, size_t max_dies);
-  void Visit(Dwarf_Die* site);
+  // Both relative to base_.
+  struct Call {
+    uint32_t target;
+    uint32_t after;
+  };
+  void Read();
+  void ReadCalls(const CodeRange& range, LinkAddress end);
+  void AddCallers(LinkAddress target, size_t max, std::vector<LinkAddress>& found) const;
 
-  size_t visited_ = 0;
-  std::unordered_set<const void*> walked_;  // units
-  std::unordered_map<const void*, std::vector<LinkAddress>> by_callee_;
-  // Names are libdw's and live as long as its handle.
-  std::unordered_map<const void*, std::string_view> names_;
-  std::unordered_map<std::string_view, std::vector<LinkAddress>> by_name_;
+  const ElfFile& module_;
+  bool read_ = false;
+  LinkAddress base_;
+  std::vector<Call> calls_;  // sorted by target
+  std::vector<PltSymbol> plt_;
 };
 
 }  // namespace stillframe

@@ -2,8 +2,12 @@
 
 #include <fcntl.h>
 #include <gelf.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <new>
 #include <string>
 
@@ -14,13 +18,23 @@ namespace {
 // kills the host with SIGBUS. Past it the mapping's cost (clean pages, read on demand) is worth the
 // risk.
 constexpr uint64_t kMaxReadBytes = 32u << 20;
+// Uncompressed.
+constexpr uint64_t kMaxImageBytes = 1u << 30;
+constexpr uint64_t kMaxUnits = 1u << 20;
 
-uint64_t DebugBytes(const ElfFile& file) {
+// Compressed sections have to be in memory whole, however the file is opened.
+bool IsWorthMapping(const ElfFile& file) {
   uint64_t total = 0;
   for (const ElfSection& section : file.sections()) {
-    if (section.name.find("debug_") != std::string::npos) total += section.size_bytes;
+    if (section.name.find("debug_") == std::string::npos || section.type == SHT_NOBITS) continue;
+    const bool packed =
+        (section.flags & SHF_COMPRESSED) != 0 || section.name.starts_with(".zdebug_");
+    const bool inside = section.offset.value <= file.size_bytes() &&
+                        section.size_bytes <= file.size_bytes() - section.offset.value;
+    if (packed || !inside) return false;
+    total += section.size_bytes;
   }
-  return total;
+  return total > kMaxReadBytes;
 }
 
 ByteSpan SectionBytes(Elf_Scn* section) {
@@ -58,6 +72,16 @@ void ForEachSection(Elf* elf, Visit visit) {
   }
 }
 
+std::string HexOf(ByteSpan bytes) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string hex;
+  for (const uint8_t byte : bytes) {
+    hex += kDigits[byte >> 4];
+    hex += kDigits[byte & 15];
+  }
+  return hex;
+}
+
 // False when the section cannot be decompressed.
 bool Decompress(Elf_Scn* section, const GElf_Shdr& header, bool gnu_compressed) {
   if ((header.sh_flags & SHF_COMPRESSED) != 0) return elf_compress(section, 0, 0) >= 0;
@@ -69,8 +93,65 @@ __attribute__((noreturn)) void ThrowOutOfMemory() { throw std::bad_alloc(); }
 
 }  // namespace
 
+// Reads what ReadLineHeader looks at and leaves holes for the rest: a few percent of a large
+// section. Where the chain of lengths breaks, the reader will find the same.
+Status LineTables::ReadHeaders(const ElfFile& file, const ElfSection& section) {
+  // The longest fixed part: 64-bit lengths, version 5 (DWARF 5 §6.2.4).
+  constexpr uint64_t kFixedBytes = 12 + 2 + 2 + 8;
+  if (section.offset.value > file.size_bytes() ||
+      section.size_bytes > file.size_bytes() - section.offset.value) {
+    return Status(Code::kCorrupt, file.path() + ": .debug_line reaches past the end of the file");
+  }
+  map_ = mmap(nullptr, section.size_bytes, PROT_READ | PROT_WRITE,
+              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (map_ == MAP_FAILED) map_ = nullptr;
+  if (map_ == nullptr) throw std::bad_alloc();
+  map_bytes_ = section.size_bytes;
+  madvise(map_, map_bytes_, MADV_NOHUGEPAGE);  // the holes would be filled
+  auto* const bytes = static_cast<uint8_t*>(map_);
+  sections_.line = {bytes, map_bytes_};
+  const auto read = [&](uint64_t at, uint64_t size) {
+    return pread(file.fd(), bytes + at, size, static_cast<off_t>(section.offset.value + at)) ==
+           static_cast<ssize_t>(size);
+  };
+  uint64_t units = 0;
+  for (uint64_t at = 0; at < map_bytes_;) {
+    if (++units > kMaxUnits) return Status(Code::kOverLimit, file.path() + ": too many units");
+    const uint64_t fixed = std::min(kFixedBytes, map_bytes_ - at);
+    if (!read(at, fixed)) return ErrnoStatus("read " + file.path(), errno);
+    ByteReader reader(ByteSpan(bytes + at, fixed));
+    uint8_t offset_size = 4;
+    const uint64_t length = reader.InitialLength(&offset_size);
+    const uint64_t after_length = reader.position();
+    if (reader.U16() >= 5) reader.Skip(2);
+    const uint64_t header_length = reader.Unsigned(offset_size);
+    if (!reader.ok() || length > map_bytes_ - at - after_length) return Status();
+    const uint64_t unit = after_length + length;
+    const uint64_t header = std::min(unit, reader.position() + std::min(header_length, unit));
+    if (header > fixed && !read(at + fixed, header - fixed)) {
+      return ErrnoStatus("read " + file.path(), errno);
+    }
+    at += unit;
+  }
+  return Status();
+}
+
 Result<std::unique_ptr<LineTables>> LineTables::Open(const ElfFile& file) {
   std::unique_ptr<LineTables> opened(new LineTables);
+  const ElfSection* const plain = file.FindSection(".debug_line");
+  const ElfSection* const strings = file.FindSection(".debug_line_str");
+  const auto is_plain = [](const ElfSection* section) {
+    return section->type != SHT_NOBITS && (section->flags & SHF_COMPRESSED) == 0;
+  };
+  if (plain != nullptr && plain->size_bytes > 0 && is_plain(plain) &&
+      (strings == nullptr || is_plain(strings))) {
+    SF_RETURN_IF_ERROR(opened->ReadHeaders(file, *plain));
+    if (strings != nullptr) {
+      SF_ASSIGN_OR_RETURN(opened->strings_, file.ReadSection(*strings));
+      opened->sections_.line_strings = opened->strings_;
+    }
+    return opened;
+  }
   SF_RETURN_IF_ERROR(OpenElf(file, ELF_C_READ, opened->fd_, opened->elf_));
   bool readable = true;
   LineSections& sections = opened->sections_;
@@ -86,17 +167,80 @@ Result<std::unique_ptr<LineTables>> LineTables::Open(const ElfFile& file) {
 
 LineTables::~LineTables() {
   if (elf_ != nullptr) elf_end(elf_);
+  if (map_ != nullptr) munmap(map_, map_bytes_);
 }
 
-Result<std::unique_ptr<DwarfFile>> DwarfFile::Open(const ElfFile& file) {
+Status DwarfFile::Map(const ElfFile& file) {
+  map_bytes_ = file.size_bytes();
+  // Writable, though nobody should: libelf's handles on memory may have their headers changed.
+  map_ =
+      mmap(nullptr, map_bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, file.fd(), 0);
+  if (map_ == MAP_FAILED) {
+    map_ = nullptr;
+    return ErrnoStatus("mmap " + file.path(), errno);
+  }
+  // Single entries here and there are read: what the kernel reads ahead would be for nothing.
+  madvise(map_, map_bytes_, MADV_RANDOM);
+  if (elf_version(EV_CURRENT) == EV_NONE) return Status(Code::kInternal, "libelf is too old");
+  elf_ = elf_memory(static_cast<char*>(map_), map_bytes_);
+  if (elf_ == nullptr) return Status(Code::kCorrupt, file.path() + ": " + elf_errmsg(-1));
+  return Status();
+}
+
+Status DwarfFile::ReadImage(const ElfFile& file) {
+  SF_ASSIGN_OR_RETURN(image_, DebugImage::Read(file, kMaxImageBytes));
+  if (elf_version(EV_CURRENT) == EV_NONE) return Status(Code::kInternal, "libelf is too old");
+  elf_ = elf_memory(image_->data(), image_->size_bytes());
+  if (elf_ == nullptr) return Status(Code::kCorrupt, file.path() + ": " + elf_errmsg(-1));
+  return Status();
+}
+
+void DwarfFile::GiveBackPages() const {
+  if (map_ != nullptr) madvise(map_, map_bytes_, MADV_DONTNEED);
+}
+
+// libdw would look for it beside the file of a descriptor, which it does not have here. Without it,
+// what refers to it is unknown.
+void DwarfFile::OpenShared(const ElfFile& file) {
+  constexpr uint64_t kMaxLinkBytes = 4096;
+  const ElfSection* const link = file.FindSection(".gnu_debugaltlink");
+  if (link == nullptr || link->size_bytes > kMaxLinkBytes) return;
+  const auto bytes = file.ReadSection(*link);
+  if (!bytes.ok()) return;
+  ByteReader reader(*bytes);
+  std::string path(reader.CString());
+  const std::string build_id = HexOf(reader.Bytes(reader.remaining()));
+  if (!reader.ok() || path.empty()) return;
+  if (path[0] != '/') {
+    char real[PATH_MAX];
+    const std::string descriptor = "/proc/self/fd/" + std::to_string(file.fd());
+    const ssize_t size = readlink(descriptor.c_str(), real, sizeof real);
+    if (size <= 0) return;
+    const std::string_view itself(real, static_cast<size_t>(size));
+    path = std::string(itself.substr(0, itself.rfind('/') + 1)) + path;
+  }
+  auto elf = ElfFile::OpenShared(path);
+  if (!elf.ok() || (*elf)->build_id() != build_id) return;
+  auto opened = Open(**elf, false);
+  if (!opened.ok()) return;
+  shared_elf_ = std::move(*elf);
+  shared_ = std::move(*opened);
+  dwarf_setalt(dwarf_, shared_->dwarf_);
+}
+
+Result<std::unique_ptr<DwarfFile>> DwarfFile::Open(const ElfFile& file, bool with_shared) {
   std::unique_ptr<DwarfFile> opened(new DwarfFile);
-  const Elf_Cmd command = DebugBytes(file) <= kMaxReadBytes ? ELF_C_READ : ELF_C_READ_MMAP;
-  SF_RETURN_IF_ERROR(OpenElf(file, command, opened->fd_, opened->elf_));
+  if (IsWorthMapping(file)) {
+    SF_RETURN_IF_ERROR(opened->Map(file));
+  } else {
+    SF_RETURN_IF_ERROR(opened->ReadImage(file));
+  }
   opened->dwarf_ = dwarf_begin_elf(opened->elf_, DWARF_C_READ, nullptr);
   if (opened->dwarf_ == nullptr) {
     return Status(Code::kCorrupt, file.path() + ": " + dwarf_errmsg(-1));
   }
   dwarf_new_oom_handler(opened->dwarf_, &ThrowOutOfMemory);
+  if (with_shared) opened->OpenShared(file);
   // After dwarf_begin_elf, which decompresses sections in place.
   LineSections& lines = opened->line_sections_;
   ForEachSection(opened->elf_,
@@ -111,6 +255,7 @@ Result<std::unique_ptr<DwarfFile>> DwarfFile::Open(const ElfFile& file) {
 DwarfFile::~DwarfFile() {
   if (dwarf_ != nullptr) dwarf_end(dwarf_);
   if (elf_ != nullptr) elf_end(elf_);
+  if (map_ != nullptr) munmap(map_, map_bytes_);
 }
 
 }  // namespace stillframe

@@ -1,17 +1,20 @@
 // A file's DWARF opened through libdw, and the line sections as plain bytes.
 //
-// LineTables reads only the line sections, DwarfFile everything: opening a compressed debug file as
-// DWARF decompresses all of it.
+// LineTables reads only the headers of .debug_line, DwarfFile everything: opening a compressed
+// debug file as DWARF decompresses all of it.
 #ifndef STILLFRAME_SYMBOLIZER_DWARF_FILE_H_
 #define STILLFRAME_SYMBOLIZER_DWARF_FILE_H_
 
 #include <elfutils/libdw.h>
 #include <libelf.h>
 
+#include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "base/status.h"
 #include "base/unique_fd.h"
+#include "symbolizer/debug_image.h"
 #include "symbolizer/elf_file.h"
 #include "symbolizer/line_header.h"
 
@@ -25,12 +28,16 @@ class LineTables {
   LineTables(const LineTables&) = delete;
   LineTables& operator=(const LineTables&) = delete;
 
-  // Uncompressed; valid while this is.
+  // Uncompressed; valid while this is. The programs between the headers may be zeros.
   const LineSections& sections() const { return sections_; }
 
  private:
   LineTables() = default;
+  Status ReadHeaders(const ElfFile& file, const ElfSection& section);
 
+  void* map_ = nullptr;  // the headers, each where it stands in the section
+  size_t map_bytes_ = 0;
+  std::vector<uint8_t> strings_;
   UniqueFd fd_;
   Elf* elf_ = nullptr;
   LineSections sections_;
@@ -38,23 +45,35 @@ class LineTables {
 
 class DwarfFile {
  public:
-  // `file` was checked to be the right build; its descriptor is duplicated, so that what libdw
-  // reads is the file that was checked. Errors: kCorrupt, kIoError.
-  static Result<std::unique_ptr<DwarfFile>> Open(const ElfFile& file);
+  // `file` was checked to be the right build; its descriptor is what is read from, so that libdw
+  // sees the file that was checked. Errors: kCorrupt, kIoError, kOverLimit.
+  static Result<std::unique_ptr<DwarfFile>> Open(const ElfFile& file) { return Open(file, true); }
   ~DwarfFile();
   DwarfFile(const DwarfFile&) = delete;
   DwarfFile& operator=(const DwarfFile&) = delete;
 
   Dwarf* dwarf() const { return dwarf_; }
+  // Pages of a large file that were read until now leave this process; they come back when they are
+  // read again. Who walks over the whole file calls it now and then, and who is done at the end.
+  void GiveBackPages() const;
   // Uncompressed; valid while this is.
   const LineSections& line_sections() const { return line_sections_; }
 
  private:
   DwarfFile() = default;
+  static Result<std::unique_ptr<DwarfFile>> Open(const ElfFile& file, bool with_shared);
+  Status ReadImage(const ElfFile& file);
+  void OpenShared(const ElfFile& file);
+  Status Map(const ElfFile& file);
 
-  UniqueFd fd_;
+  std::unique_ptr<DebugImage> image_;  // of all but large files
+  void* map_ = nullptr;                // of a large file
+  size_t map_bytes_ = 0;
   Elf* elf_ = nullptr;
   Dwarf* dwarf_ = nullptr;
+  // What dwz has moved out of several files: Debian's debug packages.
+  std::unique_ptr<ElfFile> shared_elf_;
+  std::unique_ptr<DwarfFile> shared_;
   LineSections line_sections_;
 };
 

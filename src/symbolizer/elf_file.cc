@@ -44,8 +44,17 @@ struct ElfFile::Header {
 };
 
 Result<std::unique_ptr<ElfFile>> ElfFile::Open(const std::string& path) {
+  return Open(path, false);
+}
+
+Result<std::unique_ptr<ElfFile>> ElfFile::OpenShared(const std::string& path) {
+  return Open(path, true);
+}
+
+Result<std::unique_ptr<ElfFile>> ElfFile::Open(const std::string& path, bool may_be_relocatable) {
   std::unique_ptr<ElfFile> file(new ElfFile);
   file->path_ = path;
+  file->may_be_relocatable_ = may_be_relocatable;
   // O_NONBLOCK: opening a FIFO that someone put in place of a debug file must not hang.
   file->fd_.Reset(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!file->fd_.valid()) return ErrnoStatus("open " + path, errno);
@@ -108,7 +117,8 @@ Result<ElfFile::Header> ElfFile::ReadHeader() const {
       raw.e_machine != EM_X86_64) {
     return Status(Code::kUnsupported, path_ + ": not a 64-bit x86-64 ELF file");
   }
-  if (raw.e_type != ET_EXEC && raw.e_type != ET_DYN) {
+  if (raw.e_type != ET_EXEC && raw.e_type != ET_DYN &&
+      !(raw.e_type == ET_REL && may_be_relocatable_)) {
     return Status(Code::kUnsupported, path_ + ": neither an executable nor a shared object");
   }
   if ((raw.e_phnum != 0 && raw.e_phentsize != sizeof(Elf64_Phdr)) ||

@@ -52,6 +52,8 @@ class ElfFile {
   // Opens with O_CLOEXEC and reads headers and notes. Errors: kIoError, kCorrupt, kUnsupported
   // (not a 64-bit little-endian x86-64 file), kOverLimit.
   static Result<std::unique_ptr<ElfFile>> Open(const std::string& path);
+  // The same for a file of dwz, which has debug information alone and is said to be relocatable.
+  static Result<std::unique_ptr<ElfFile>> OpenShared(const std::string& path);
 
   const std::string& path() const { return path_; }
   int fd() const { return fd_.get(); }
@@ -77,6 +79,7 @@ class ElfFile {
  private:
   struct Header;
   ElfFile() = default;
+  static Result<std::unique_ptr<ElfFile>> Open(const std::string& path, bool may_be_relocatable);
   Status ReadHeaders();
   Result<Header> ReadHeader() const;
   Status ReadSegments(const Header& header);
@@ -87,6 +90,7 @@ class ElfFile {
   void CollectCodeRanges();
 
   std::string path_;
+  bool may_be_relocatable_ = false;
   UniqueFd fd_;
   uint64_t size_bytes_ = 0;
   std::string build_id_;

@@ -33,9 +33,10 @@ struct ModuleDebug {
  private:
   ModuleDebug(const ElfFile& module, const ElfFile& debug, std::unique_ptr<DwarfFile> opened)
       : file(std::move(opened)),
-        units(file->dwarf()),
+        units(file->dwarf(), [this] { file->GiveBackPages(); }),
         lines(file->line_sections(), module,
               [this](uint64_t unit_offset) { return units.CompilationFolder(unit_offset); }),
+        calls(module),
         classes(module, debug) {
     unit_cache.set_classes(&classes);
   }

@@ -78,6 +78,10 @@ class DwarfModule : public SymbolModule {
   Status CheckCount(size_t sites, const PlanRequest& request) const;
   Result<std::vector<LineSite>> FindSites(ModuleDebug& debug, const PlanRequest& request);
   Result<ModuleDebug*> Debug();
+  // What a plan was made of is hardly what the next one is made of.
+  void GiveBackPages() const {
+    if (debug_ != nullptr) debug_->file->GiveBackPages();
+  }
   // OK also when there is no telling.
   Status CheckMayHave(const std::string& file) const;
   const SymbolTable& Symbols();
@@ -156,7 +160,9 @@ Result<ProbePlan> DwarfModule::Compile(const PlanRequest& request) {
   for (const auto& [asked, plan] : recent_plans_) {
     if (asked == request) return plan;
   }
-  SF_ASSIGN_OR_RETURN(ProbePlan plan, CompileAnew(request));
+  auto compiled = CompileAnew(request);
+  GiveBackPages();
+  SF_ASSIGN_OR_RETURN(ProbePlan plan, std::move(compiled));
   if (recent_plans_.size() >= kRecentPlans) recent_plans_.pop_front();
   recent_plans_.emplace_back(request, plan);
   return plan;
@@ -373,6 +379,7 @@ Result<CallerPlan> DwarfModule::CompileCaller(LinkAddress return_address, bool p
   if (!frame.ok()) return PlanFromSymbol(return_address, lookup);
   CompleteFrame(**debug, plan.unit.frames[*frame]);
   if (!pc_is_exact) ReadCallee(plan.unit.frames[*frame]);
+  GiveBackPages();
   SF_RETURN_IF_ERROR(VerifyUnit(plan.unit).WithContext("caller plan for " + path_));
   return plan;
 }

@@ -13,6 +13,7 @@ constexpr size_t kMaxIntervals = 1u << 22;
 // A walk over one unit stops here; the largest units of real programs have a few million entries.
 constexpr size_t kMaxDiesPerUnit = 1u << 22;
 constexpr int kMaxDepth = 64;
+constexpr size_t kGiveBackEvery = 256;  // units: each is some 64 KiB of pages around its root
 
 // Calls visit(start, end) for each non-empty range of the DIE.
 template <typename Visit>
@@ -95,6 +96,7 @@ void UnitIndex::ReadUnits() {
       unit.has_stmt_list = true;
     }
     units_.push_back(unit);
+    if (units_.size() % kGiveBackEvery == 0) give_back_();
   }
   for (uint32_t i = 0; i < units_.size(); ++i) {
     if (units_[i].has_stmt_list) by_stmt_list_.emplace(units_[i].stmt_list, i);
@@ -106,6 +108,7 @@ void UnitIndex::ReadIntervals() {
   intervals_read_ = true;
   ReadUnits();
   for (uint32_t i = 0; i < units_.size(); ++i) {
+    if (i % kGiveBackEvery == kGiveBackEvery - 1) give_back_();
     ForEachRange(&units_[i].root, [&](LinkAddress start, LinkAddress end) {
       // 0 is where linkers leave the ranges of code that they discarded.
       if (start.value == 0 || intervals_.size() >= kMaxIntervals) return;

@@ -6,8 +6,10 @@
 #include <elfutils/libdw.h>
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/address.h"
@@ -23,8 +25,11 @@ struct FunctionEntry {
 
 class UnitIndex {
  public:
-  // `dwarf` must outlive this. Everything is read on first use.
-  explicit UnitIndex(Dwarf* dwarf) : dwarf_(dwarf) {}
+  // `dwarf` must outlive this. Everything is read on first use. `give_back` is called now and then
+  // during walks over all units.
+  explicit UnitIndex(
+      Dwarf* dwarf, std::function<void()> give_back = [] {})
+      : dwarf_(dwarf), give_back_(std::move(give_back)) {}
 
   // The unit whose ranges contain the address; nullptr when none does. Pointers stay valid.
   Dwarf_Die* FindByAddress(LinkAddress address);
@@ -58,6 +63,7 @@ class UnitIndex {
   void ReadIntervals();
 
   Dwarf* dwarf_;
+  std::function<void()> give_back_;
   bool units_read_ = false;
   bool intervals_read_ = false;
   std::vector<Unit> units_;

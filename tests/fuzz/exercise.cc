@@ -6,9 +6,9 @@
 namespace stillframe::fuzz {
 namespace {
 
-constexpr size_t kMaxFiles = 4;
-constexpr size_t kMaxLines = 24;
-constexpr uint64_t kMaxStatements = 24;
+constexpr size_t kMaxFiles = 2;
+constexpr size_t kMaxLines = 10;
+constexpr uint64_t kMaxStatements = 16;
 
 void CheckPlan(const Result<ProbePlan>& plan) {
   if (!plan.ok()) return;
@@ -22,7 +22,7 @@ void AskLines(SymbolModule& module) {
   for (size_t i = 0; i < std::min(files->size(), kMaxFiles); ++i) {
     const auto lines = module.Lines((*files)[i], 0, 0);
     if (!lines.ok()) continue;
-    for (size_t k = 0; k < std::min(lines->size(), kMaxLines); ++k) {
+    for (size_t k = 0; k < lines->size(); k += 1 + lines->size() / kMaxLines) {
       PlanRequest request;
       request.file = (*files)[i];
       request.line = (*lines)[k].line;

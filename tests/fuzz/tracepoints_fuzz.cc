@@ -32,9 +32,9 @@ void CheckLog(std::string_view text) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text = fuzz::AsText(data, size);
-  std::vector<model::NamedSpec> file;
+  model::TracepointsFile file;
   if (!model::ParseTracepointsFile(text, file)) {
-    for (const model::NamedSpec& named : file) CheckSpec(named.spec);
+    for (const model::NamedSpec& named : file.tracepoints) CheckSpec(named.spec);
   }
   model::TracepointSpec spec;
   if (!model::ParseTracepointSpec(text, spec, nullptr)) {

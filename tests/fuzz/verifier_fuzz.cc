@@ -9,7 +9,7 @@ namespace {
 
 constexpr uint64_t kGuard = 0x5afe5afe5afe5afe;
 constexpr size_t kGuards = 4;
-constexpr size_t kCells = kMaxStack + hit::kPieceCells;
+constexpr size_t kCells = kMaxStack + hit::kSideCells;
 
 // Memory that depends on the address alone; a third of it cannot be read.
 bool Read(void*, uint64_t address, void* out, uint32_t size_bytes) {

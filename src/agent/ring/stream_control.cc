@@ -35,7 +35,7 @@ TakeResult Take(Stream& stream, const std::atomic<uint32_t>& writing,
   const uint64_t tail = stream.tail.load(std::memory_order_relaxed);
   const uint64_t head = stream.head.load(std::memory_order_acquire);
   if (head == tail || stream.bytes == nullptr) return TakeResult::kNothing;
-  if (head - tail > kStreamBytes) {  // the words of the slot were overwritten
+  if (head - tail > kStreamBytes || (head | tail) % 8 != 0) {  // the slot was overwritten
     Skip(stream, tail, head);
     return TakeResult::kAbandoned;
   }
