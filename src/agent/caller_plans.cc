@@ -3,12 +3,16 @@
 #include <algorithm>
 #include <deque>
 #include <set>
+#include <utility>
 
+#include "agent/tick_clock.h"
 #include "base/log.h"
 
 namespace stillframe::agent {
 namespace {
 
+constexpr int64_t kSecondNs = 1'000'000'000;
+constexpr int64_t kPreparePerSecondNs = kSecondNs / 10;
 constexpr size_t kMaxEntries = 4096;  // beyond that new callers are resolved but not kept published
 
 uint32_t TableSize(size_t entries) {
@@ -56,19 +60,31 @@ decode::FrameMeaning CallerPlans::Resolve(RuntimeAddress pc, bool pc_is_exact,
   return Compile(pc, pc_is_exact, module).meaning;
 }
 
+bool CallerPlans::MayPrepare(int64_t now_ns) {
+  if (now_ns - second_began_ns_ >= kSecondNs) {
+    second_began_ns_ = now_ns;
+    prepared_for_ns_ = 0;
+  }
+  return prepared_for_ns_ < kPreparePerSecondNs;
+}
+
 void CallerPlans::Prepare(const LoadedModule& module, LinkAddress site, uint32_t levels,
                           uint32_t max) {
   auto opened = symbolizer_.OpenModule(module.path, module.build_id);
   if (!opened.ok()) return;
   std::deque<std::pair<LinkAddress, uint32_t>> queue{{site, 0}};
   std::set<uint64_t> seen;
-  while (!queue.empty() && seen.size() < max) {
+  int64_t now_ns = MonotonicNanos();
+  while (!queue.empty() && seen.size() < max && MayPrepare(now_ns)) {
     const auto [address, level] = queue.front();
     queue.pop_front();
     if (level >= levels) continue;
     for (LinkAddress caller : (*opened)->LikelyCallers(address, max)) {
-      if (seen.size() >= max || !seen.insert(caller.value).second) continue;
+      if (seen.size() >= max || !MayPrepare(now_ns)) break;
+      if (!seen.insert(caller.value).second) continue;
       Compile(module.bias.ToRuntime(caller), false, &module);
+      const int64_t then_ns = std::exchange(now_ns, MonotonicNanos());
+      prepared_for_ns_ += now_ns - then_ns;
       queue.emplace_back(caller - 1, level + 1);
     }
   }

@@ -25,7 +25,8 @@ class CallerPlans {
   decode::FrameMeaning Resolve(RuntimeAddress pc, bool pc_is_exact,
                                const std::vector<LoadedModule>& modules);
   // Compiles likely callers of the function at `site`, breadth first up to `levels` and at most
-  // `max` plans.
+  // `max` plans, and no more than what is left of a tenth of this second: malloc has hundreds of
+  // callers, and the agent's thread has other things to do.
   void Prepare(const LoadedModule& module, LinkAddress site, uint32_t levels, uint32_t max);
   // The same for a caller that is known: its plan, and those of its own likely callers.
   void PrepareCaller(const LoadedModule& module, LinkAddress return_address, uint32_t levels,
@@ -55,6 +56,7 @@ class CallerPlans {
     hit::CallerTable head{};
   };
   Entry& Compile(RuntimeAddress pc, bool pc_is_exact, const LoadedModule* module);
+  bool MayPrepare(int64_t now_ns);
 
   Symbolizer& symbolizer_;
   // Keyed by pc; exact pcs (signal frames) are looked up differently, hence the flag.
@@ -63,6 +65,8 @@ class CallerPlans {
   std::vector<std::unique_ptr<Table>> retired_tables_;
   std::vector<std::unique_ptr<Entry>> retired_entries_;
   uint64_t next_id_ = 1;
+  int64_t second_began_ns_ = 0;  // CLOCK_MONOTONIC
+  int64_t prepared_for_ns_ = 0;  // since then
   bool changed_ = false;
 };
 

@@ -164,7 +164,8 @@ class StaticHostTest(unittest.TestCase):
         try:
             agent_key = server.key("agent")
             status, made = server.call("POST", "/v1/services/static/tracepoints",
-                                       {"location": {"file": "host.cc", "line": self.line}})
+                                       {"location": {"file": "host.cc", "line": self.line},
+                                        "limits": {"maxHits": 2}})
             self.assertEqual(status, 201, made)
             for name in ("dynamic", "archives"):
                 env = dict(plain_env(), STILLFRAME_SERVER=server.url, STILLFRAME_SERVICE="static",
