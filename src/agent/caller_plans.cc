@@ -38,6 +38,10 @@ CallerPlans::Entry& CallerPlans::Compile(RuntimeAddress pc, bool pc_is_exact,
   auto opened = symbolizer_.OpenModule(module->path, module->build_id);
   if (!opened.ok()) return entry;
   const LinkAddress link = module->bias.ToLink(pc);
+  if (module->is_agent) {  // nothing to be seen there, and our classes take long to read
+    entry.meaning.function = (*opened)->SymbolName(pc_is_exact ? link : link - 1);
+    return entry;
+  }
   auto plan = (*opened)->CompileCaller(link, pc_is_exact, CaptureLimits());
   if (!plan.ok()) {
     LogDebug("caller plan: " + plan.status().ToString());
