@@ -186,19 +186,23 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def _program(pid):
+    """(path, address) of what the process runs; None while it is being replaced (exec)."""
+    path = os.readlink(f"/proc/{pid}/exe")
+    for line in pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines():
+        if line.endswith(path):
+            return path, int(line.split("-")[0], 16)
+    return None
+
+
 def text_differences(pid):
     """Compares the executable segments of the main program in memory with its file; returns the
     number of bytes that differ."""
     import struct
-    path = os.readlink(f"/proc/{pid}/exe")
+    path, base = wait_for("a program that is loaded", lambda: _program(pid), seconds=5)
     data = pathlib.Path(path).read_bytes()
     phoff, = struct.unpack_from("<Q", data, 32)
     phentsize, phnum = struct.unpack_from("<HH", data, 54)
-    base = None
-    for line in pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines():
-        if line.endswith(path):
-            base = int(line.split("-")[0], 16)
-            break
     first = None
     different = 0
     with open(f"/proc/{pid}/mem", "rb") as memory:
