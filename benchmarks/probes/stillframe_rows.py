@@ -11,8 +11,8 @@ BUILD = pathlib.Path(os.environ.get("STILLFRAME_BUILD", ROOT / "build" / "releas
 AGENT = BUILD / "lib" / "libstillframe.so"
 LIFTED = "snapshotsPerSecond=0,cpuPercent=0"
 # The most that a snapshot may have; what counts or logs may have no limit.
-UNLIMITED = {"maxHits": 1_000_000_000, "perSecond": 10_000}
-NO_LIMITS = {"maxHits": 0, "perSecond": 0}
+UNLIMITED = {"maxHits": 1_000_000_000, "perSecond": 10_000, "perTrace": 0}
+NO_LIMITS = {"maxHits": 0, "perSecond": 0, "perTrace": 0}
 # What a hit with the id 7777 has to show: id, count, the name's text, quantity, price; and its trace.
 WITNESS_ID = 7777
 WITNESS = [r"\b7777\b", r"\b23331\b", r"a customer's name", r"\b5\b", r"\b7777(\.0*)?\b"]
