@@ -12,7 +12,7 @@ namespace stillframe::agent {
 namespace {
 
 constexpr uint64_t kMaxFunctionBytes = 1 << 20;
-constexpr size_t kMaxSteps = 2'000'000;
+constexpr size_t kMaxSteps = 500'000;  // some tenths of a second
 
 // The function's instructions and where each leads.
 class Graph {
@@ -108,7 +108,7 @@ class Executions {
       open_.clear();
       for (const uint32_t entry : graph_.entries()) Reach(entry, 0);
       while (!open_.empty()) {
-        if (seen_.size() > kMaxSteps) return std::nullopt;
+        if (++steps_ > kMaxSteps) return std::nullopt;
         const auto [node, state] = open_.back();
         open_.pop_back();
         Leave(node, Step(node, state));
@@ -154,6 +154,7 @@ class Executions {
   std::set<uint32_t> begins_, continues_;
   std::set<std::pair<uint32_t, uint64_t>> seen_;
   std::vector<std::pair<uint32_t, uint64_t>> open_;
+  size_t steps_ = 0;  // of all rounds
 };
 
 // The code of the function with the site; empty when it is too much or cannot be read.
@@ -212,6 +213,7 @@ std::vector<LinkAddress> DropContinuations(SymbolModule& module, ProbePlan& plan
     if (site.part != 0) copies[{frame.function_entry, frame.copy}].push_back(i);
   }
   std::set<size_t> dropped;
+  FunctionCode code;  // of the copies that follow each other in one function
   for (const auto& [copy, indices] : copies) {
     if (indices.size() < 2) continue;
     std::vector<LinePart> sites;
@@ -220,9 +222,11 @@ std::vector<LinkAddress> DropContinuations(SymbolModule& module, ProbePlan& plan
     }
     const SitePlan& first = plan.sites[indices[0]];
     const FramePlan& frame = plan.unit.frames[first.frame];
-    const uint32_t line = plan.unit.virtual_frames[frame.first_virtual].line;
-    const auto begins =
-        BeginExecutions(ReadFunction(module, first.address, copy.first, line), sites);
+    if (code.parts.empty() || code.entry != copy.first.value) {
+      const uint32_t line = plan.unit.virtual_frames[frame.first_virtual].line;
+      code = ReadFunction(module, first.address, copy.first, line);
+    }
+    const std::vector<bool> begins = BeginExecutions(code, sites);
     for (size_t k = 0; k < indices.size(); ++k) {
       if (!begins[k]) dropped.insert(indices[k]);
     }
