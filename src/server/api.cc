@@ -8,6 +8,21 @@
 #include "base/log.h"
 
 namespace stillframe::server {
+
+Response Error(int status, const std::string& code, const std::string& message,
+               const std::string& field) {
+  Response response;
+  response.status = status;
+  response.body = model::ErrorToJson({code, message, field});
+  return response;
+}
+
+Response Error(const model::FieldError& error) {
+  Response response;
+  response.status = error.code == "OVER_LIMIT" ? 413 : 400;
+  response.body = model::ErrorToJson(error);
+  return response;
+}
 namespace {
 
 constexpr uint64_t kMaxRestBody = 64u << 10;
@@ -40,14 +55,6 @@ const std::vector<Route> kRoutes = {
     {"GET", "/readyz", Access::kPublic, "", true},
     {"GET", "/metrics", Access::kPublic, "", true},
 };
-
-Response Error(int status, const std::string& code, const std::string& message,
-               const std::string& field = "") {
-  Response response;
-  response.status = status;
-  response.body = model::ErrorToJson({code, message, field});
-  return response;
-}
 
 bool MatchesPattern(std::string_view pattern, const std::vector<std::string>& segments,
                     std::vector<std::string>& parameters) {

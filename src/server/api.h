@@ -20,6 +20,12 @@
 
 namespace stillframe::server {
 
+// An error as every route gives it: {"error": {code, message, field}}. Any thread.
+Response Error(int status, const std::string& code, const std::string& message,
+               const std::string& field = "");
+// Of a body that was read: 413 when it is over a limit, else 400.
+Response Error(const model::FieldError& error);
+
 struct RouteContext {
   Request& request;
   Target target;

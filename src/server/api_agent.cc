@@ -11,13 +11,6 @@ namespace {
 constexpr uint64_t kMaxPollBytes = 1u << 20;  // once decompressed
 constexpr uint64_t kMaxPublishBytes = 8u << 20;
 
-Response Error(int status, const std::string& code, const std::string& message) {
-  Response response;
-  response.status = status;
-  response.body = model::ErrorToJson({code, message, ""});
-  return response;
-}
-
 // The body, unpacked; or the answer that refuses it.
 std::optional<Response> Unpack(Request& request, uint64_t max_bytes, std::string& body) {
   const std::string_view type = request.Header("content-type");

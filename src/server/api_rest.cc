@@ -11,21 +11,6 @@
 namespace stillframe::server {
 namespace {
 
-Response Error(int status, const std::string& code, const std::string& message,
-               const std::string& field = "") {
-  Response response;
-  response.status = status;
-  response.body = model::ErrorToJson({code, message, field});
-  return response;
-}
-
-Response Error(const model::FieldError& error) {
-  Response response;
-  response.status = error.code == "OVER_LIMIT" ? 413 : 400;
-  response.body = model::ErrorToJson(error);
-  return response;
-}
-
 Response FromStatus(const Status& status) {
   const int http = status.code() == Code::kUnavailable ? 503
                    : status.code() == Code::kOverLimit ? 429

@@ -4,14 +4,6 @@
 namespace stillframe::server {
 namespace {
 
-Response Error(int status, const std::string& code, const std::string& message,
-               const std::string& field = "") {
-  Response response;
-  response.status = status;
-  response.body = model::ErrorToJson({code, message, field});
-  return response;
-}
-
 // Whoever stops or resumes must be able to see all that is covered. The fleet is an admin's.
 std::optional<Response> CheckRights(const Principal& principal, const StopOrder& stop) {
   if (stop.IsFleet() && (principal.role != Role::kAdmin || !principal.service.empty())) {

@@ -7,30 +7,17 @@
 #include <cstdlib>
 #include <vector>
 
+#include "base/hex.h"
 #include "base/log.h"
 
 namespace stillframe::server {
-namespace {
-
-std::string Hex(const unsigned char* data, size_t size) {
-  constexpr char kDigits[] = "0123456789abcdef";
-  std::string out;
-  for (size_t i = 0; i < size; ++i) {
-    out += kDigits[data[i] >> 4];
-    out += kDigits[data[i] & 15];
-  }
-  return out;
-}
-
-}  // namespace
-
 std::string RandomHex(size_t bytes) {
   std::vector<unsigned char> data(bytes);
   if (RAND_bytes(data.data(), static_cast<int>(bytes)) != 1) {
     LogError("no randomness from the system");
     std::_Exit(1);
   }
-  return Hex(data.data(), bytes);
+  return ToHex({data.data(), bytes});
 }
 
 std::string Sha256Hex(std::string_view text) {
@@ -40,7 +27,7 @@ std::string Sha256Hex(std::string_view text) {
     LogError("SHA-256 is not available");
     std::_Exit(1);
   }
-  return Hex(digest, size);
+  return ToHex({digest, size});
 }
 
 bool EqualConstantTime(std::string_view a, std::string_view b) {

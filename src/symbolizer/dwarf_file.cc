@@ -11,6 +11,8 @@
 #include <new>
 #include <string>
 
+#include "base/hex.h"
+
 namespace stillframe {
 namespace {
 
@@ -70,16 +72,6 @@ void ForEachSection(Elf* elf, Visit visit) {
     name.remove_prefix(gnu_compressed ? 2 : name.substr(0, 1) == "." ? 1 : 0);
     visit(name, section, header, gnu_compressed);
   }
-}
-
-std::string HexOf(ByteSpan bytes) {
-  static constexpr char kDigits[] = "0123456789abcdef";
-  std::string hex;
-  for (const uint8_t byte : bytes) {
-    hex += kDigits[byte >> 4];
-    hex += kDigits[byte & 15];
-  }
-  return hex;
 }
 
 // False when the section cannot be decompressed.
@@ -209,7 +201,7 @@ void DwarfFile::OpenShared(const ElfFile& file) {
   if (!bytes.ok()) return;
   ByteReader reader(*bytes);
   std::string path(reader.CString());
-  const std::string build_id = HexOf(reader.Bytes(reader.remaining()));
+  const std::string build_id = ToHex(reader.Bytes(reader.remaining()));
   if (!reader.ok() || path.empty()) return;
   if (path[0] != '/') {
     char real[PATH_MAX];

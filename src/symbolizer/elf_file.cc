@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/hex.h"
 #include "symbolizer/byte_reader.h"
 
 namespace stillframe {
@@ -21,16 +22,6 @@ constexpr uint64_t kMaxReadBytes = 1u << 30;
 
 Status Corrupt(const std::string& path, std::string_view what) {
   return Status(Code::kCorrupt, path + ": " + std::string(what));
-}
-
-std::string HexOf(ByteSpan bytes) {
-  static constexpr char kDigits[] = "0123456789abcdef";
-  std::string hex;
-  for (const uint8_t byte : bytes) {
-    hex += kDigits[byte >> 4];
-    hex += kDigits[byte & 15];
-  }
-  return hex;
 }
 
 }  // namespace
@@ -209,7 +200,7 @@ void ElfFile::ParseNotes(const std::vector<uint8_t>& notes) {
     if (!reader.ok()) return;
     if (type == NT_GNU_BUILD_ID && name.size() == 4 && memcmp(name.data(), "GNU", 4) == 0 &&
         data.size() >= 2 && data.size() <= 64) {
-      build_id_ = HexOf(data);
+      build_id_ = ToHex(data);
     }
     reader.Skip(std::min<uint64_t>(-data_size & 3u, reader.remaining()));
   }

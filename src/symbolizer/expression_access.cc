@@ -8,20 +8,6 @@ namespace {
 
 std::string Column(uint32_t column) { return "column " + std::to_string(column) + ": "; }
 
-bool IsSignedStorage(const PlanUnit& unit, const TypeNode& type) {
-  switch (type.kind) {
-    case TypeKind::kSigned:
-      return true;
-    case TypeKind::kChar:
-    case TypeKind::kEnum:
-      return (type.flags & kFlagUnsigned) == 0;
-    case TypeKind::kUnicode:
-      return unit.strings[type.name].find("wchar_t") != std::string::npos;
-    default:
-      return false;
-  }
-}
-
 // Keeps the low `bits` of the top cell.
 void ExtendBits(Fragment& code, uint32_t bits, bool is_signed) {
   if (bits >= 64) return;

@@ -15,20 +15,6 @@ bool IsInteger(TypeKind kind) {
          kind == TypeKind::kUnicode || kind == TypeKind::kEnum;
 }
 
-bool IsSignedType(const PlanUnit& unit, const TypeNode& type) {
-  switch (type.kind) {
-    case TypeKind::kSigned:
-      return true;
-    case TypeKind::kChar:
-    case TypeKind::kEnum:
-      return (type.flags & kFlagUnsigned) == 0;
-    case TypeKind::kUnicode:
-      return unit.strings[type.name].find("wchar_t") != std::string::npos;
-    default:
-      return false;
-  }
-}
-
 // A double that becomes an integer: what does not fit has no value in C++ ([conv.fpint]).
 void EmitToInteger(Fragment& code, uint32_t size_bytes, bool is_signed) {
   code.Emit(is_signed ? Op::kF64ToS64 : Op::kF64ToU64);
@@ -130,9 +116,9 @@ Result<Value> Compiler::CastNumber(const Value& value, TypeId type, uint32_t col
   } else if (target.kind == TypeKind::kBool) {
     cell.code.Emit(Op::kBool);  // of a scoped enumeration
   } else if (IsFloating(from)) {
-    EmitToInteger(cell.code, target.size_bytes, IsSignedType(unit_, target));
+    EmitToInteger(cell.code, target.size_bytes, IsSignedStorage(unit_, target));
   } else {
-    cell.code.Extend(target.size_bytes, IsSignedType(unit_, target));
+    cell.code.Extend(target.size_bytes, IsSignedStorage(unit_, target));
   }
   return Cell(type, std::move(cell.code), column);
 }

@@ -139,6 +139,20 @@ std::optional<Number> PromotedType(const PlanUnit& unit, TypeId id, uint32_t bit
   }
 }
 
+bool IsSignedStorage(const PlanUnit& unit, const TypeNode& type) {
+  switch (type.kind) {
+    case TypeKind::kSigned:
+      return true;
+    case TypeKind::kChar:
+    case TypeKind::kEnum:
+      return (type.flags & kFlagUnsigned) == 0;
+    case TypeKind::kUnicode:
+      return unit.strings[type.name].find("wchar_t") != std::string::npos;
+    default:
+      return false;
+  }
+}
+
 bool IsScopedEnum(const TypeNode& type) {
   return type.kind == TypeKind::kEnum && (type.flags & kFlagScopedEnum) != 0;
 }

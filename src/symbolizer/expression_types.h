@@ -22,6 +22,8 @@ Number CommonType(Number left, Number right);
 // 128-bit integers, long double). Scoped enumerations count as their underlying type.
 // `bit_size` = width of the bit-field that the value comes from, 0 = none.
 std::optional<Number> PromotedType(const PlanUnit& unit, TypeId type, uint32_t bit_size);
+// Whether a value of the type is sign-extended when it is read.
+bool IsSignedStorage(const PlanUnit& unit, const TypeNode& type);
 bool IsScopedEnum(const TypeNode& type);
 // Same type but for cv-qualifiers and typedef names, as far as the table tells.
 bool IsSameEnum(const PlanUnit& unit, TypeId left, TypeId right);

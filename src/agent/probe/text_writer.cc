@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "agent/probe/arch/arch.h"
+#include "base/hex.h"
 #include "base/log.h"
 #include "base/process_maps.h"
 
@@ -17,17 +18,6 @@ constexpr uint64_t kPageBytes = 4096;
 constexpr uint64_t kWordBytes = kTextWordBytes;
 constexpr int kLive = PROT_READ | PROT_EXEC;
 constexpr uint64_t kMaxChangeBytes = 16;  // so that it touches three words at most
-
-std::string Hex(std::span<const uint8_t> bytes) {
-  static constexpr char kDigits[] = "0123456789abcdef";
-  std::string text;
-  for (uint8_t byte : bytes) {
-    if (!text.empty()) text += ' ';
-    text += kDigits[byte >> 4];
-    text += kDigits[byte & 15];
-  }
-  return text;
-}
 
 void Overlay(uint64_t& word, uint64_t word_address, uint64_t address,
              std::span<const uint8_t> bytes) {
@@ -137,7 +127,8 @@ Status TextWriter::Compare(const TextChange& change) {
   SF_RETURN_IF_ERROR(system_->Read(change.address, found));
   if (std::equal(found.begin(), found.end(), change.expected.begin())) return Status();
   return Status(Code::kProbeFailed, "the bytes at the site are not the expected ones: found " +
-                                        Hex(found) + ", expected " + Hex(change.expected));
+                                        ToHex(found, " ") + ", expected " +
+                                        ToHex(change.expected, " "));
 }
 
 Status TextWriter::CanReplace(const TextChange& change) const {
