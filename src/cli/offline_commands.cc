@@ -183,7 +183,7 @@ void PrintShares(const GlobalOptions& global, const ProbeShares& shares) {
   std::printf("statement addresses  %llu, of which %.2f %% can be probed without a trap\n",
               static_cast<unsigned long long>(shares.total), percent(shares.probed));
   for (const auto& [method, count] : shares.methods) {
-    std::printf("  %-24s %6.2f %%\n", method.c_str(), percent(count));
+    std::printf("  %-28s %6.2f %%\n", method.c_str(), percent(count));
   }
   std::vector<std::pair<uint64_t, std::string>> reasons;
   for (const auto& [reason, count] : shares.refusals) reasons.emplace_back(count, reason);

@@ -193,7 +193,7 @@ void PrintTracepoint(const GlobalOptions& global, const Json& tracepoint) {
   }
   std::printf("  %s\n", Paint(global.style, Ink::kDim,
                               "revision " + Text(tracepoint, "revision") + ", expires " +
-                                  Text(tracepoint, "expiresAt"))
+                                  Text(tracepoint, "expiresAt").substr(0, 19) + "Z")
                             .c_str());
   for (const Json& agent : tracepoint.value("agents", Json::array())) {
     PrintAgentStatus(global, agent);
