@@ -1,4 +1,4 @@
-// The way of a hit: conditions, limits, accounting, reentrancy, fork, quiescence, stack use.
+// The way of a hit: conditions, limits, accounting, reentrancy, fork, quiescence.
 #include "agent/hit/hit.h"
 
 #include <pthread.h>
@@ -443,64 +443,6 @@ TEST_F(HitTest, QuiescenceComesUnderAStormAndListsAreReplacedSafely) {
   done.store(true);
   for (std::thread& thread : threads) thread.join();
   ExpectAccounted(probe.Sums());
-}
-
-// ---- stack use ----
-
-struct StackRun {
-  TestProbe* probe;
-  uint64_t used_bytes;
-};
-
-constexpr uint8_t kPaint = 0xa5;
-
-void* MeasureStack(void* argument) {
-  auto* run = static_cast<StackRun*>(argument);
-  RegisterFile registers;
-  stillframe_test_registers(&registers);
-  stillframe_hit(&run->probe->site(), &registers);  // first use of everything
-  uint8_t* const here = static_cast<uint8_t*>(__builtin_frame_address(0)) - 512;
-  constexpr size_t kBelow = 16 * 1024;
-  for (volatile uint8_t* p = here - kBelow; p != here; ++p) *p = kPaint;
-  uint64_t stack_pointer = 0;
-  asm volatile("movq %%rsp, %0" : "=r"(stack_pointer));
-  stillframe_hit(&run->probe->site(), &registers);
-  const uint8_t* lowest = here - kBelow;
-  while (*lowest == kPaint) ++lowest;
-  run->used_bytes = stack_pointer - reinterpret_cast<uint64_t>(lowest);
-  return nullptr;
-}
-
-uint64_t StackUse(TestProbe& probe) {
-  StackRun run{&probe, 0};
-  pthread_t thread;
-  pthread_create(&thread, nullptr, &MeasureStack, &run);
-  pthread_join(thread, nullptr);
-  return run.used_bytes;
-}
-
-// 512 bytes below the red zone for a declined hit. The trampoline takes up to 175 of them (its 303
-// less the red zone's 128, which is the application's anyway).
-TEST_F(HitTest, ADeclinedHitUsesLittleStack) {
-  SF_NOT_UNDER_THREAD_SANITIZER();
-  plan_.sites[0].condition = plan_.AddCode({I(Op::kRegister, 0, 7), I(Op::kLoad, 0, 8, 0),
-                                            I(Op::kConst, 0), I(Op::kMul), I(Op::kReturn)});
-  TestProbe probe(plan_);
-  const uint64_t used = StackUse(probe);
-  RecordProperty("bytes", static_cast<int>(used));
-  EXPECT_EQ(probe.Sums().count[kConditionFalse], 2u);
-  EXPECT_LE(used, 512u - 175u);
-}
-
-TEST_F(HitTest, ACaptureUsesLittleStack) {
-  SF_NOT_UNDER_THREAD_SANITIZER();
-  const std::string text = "some text that is long enough to live on the heap";
-  plan_.AddObject(plan_.AddString(), &text);
-  TestProbe probe(plan_);
-  const uint64_t used = StackUse(probe);
-  RecordProperty("bytes", static_cast<int>(used));
-  EXPECT_EQ(probe.Sums().count[kCaptured], 2u);
-  EXPECT_LE(used, 1536u);
 }
 
 }  // namespace

@@ -21,7 +21,9 @@ SF_TEST_GENERAL_REGS inline void SlowHit(hit::SiteRuntime* runtime, void* regist
   hit::stillframe_hit(runtime, static_cast<RegisterFile*>(registers));
 }
 
-inline Insn I(Op op, int64_t imm = 0, uint8_t a = 0, uint8_t b = 0) { return MakeInsn(op, imm, a, b); }
+inline Insn I(Op op, int64_t imm = 0, uint8_t a = 0, uint8_t b = 0) {
+  return MakeInsn(op, imm, a, b);
+}
 
 // Memory as the interpreter may see it: the buffer and the caller's stack.
 struct Memory {
