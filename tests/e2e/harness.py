@@ -1,4 +1,5 @@
 """What the end-to-end tests share: real processes, real sockets, no sleeping for luck."""
+import atexit
 import json
 import os
 import pathlib
@@ -61,9 +62,28 @@ def cleanup_targets():
     _compiled.clear()
 
 
+_public_agent = None
+
+
+def public_agent():
+    """The agent where every user may read it: hosts change theirs, and a checkout may lie in a folder
+    that is its owner's alone."""
+    global _public_agent
+    if _public_agent is None:
+        library = AGENT.resolve()
+        _public_agent = AGENT
+        if any(not parent.stat().st_mode & 0o001 for parent in library.parents):
+            folder = pathlib.Path(tempfile.mkdtemp(prefix="sf-agent-"))
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            folder.chmod(0o755)
+            _public_agent = folder / AGENT.name
+            shutil.copyfile(library, _public_agent)
+    return _public_agent
+
+
 def agent_env(**extra):
     env = {k: v for k, v in os.environ.items() if not k.startswith("STILLFRAME_")}
-    env["LD_PRELOAD"] = str(AGENT)
+    env["LD_PRELOAD"] = str(public_agent())
     env.update({k: str(v) for k, v in extra.items()})
     return env
 
