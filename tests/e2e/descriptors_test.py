@@ -65,8 +65,9 @@ class DescriptorsTest(HostTest):
 
     def test_host_without_a_free_descriptor(self):
         with tempfile.TemporaryDirectory(prefix="sf-host-") as folder:
-            process = self.start("few", hosts.file_mode(folder, []))
-            hosts.write_tracepoints(folder, self.captured)
+            # Armed before the host takes its descriptors away: with four in all nothing can be
+            # opened any more.
+            process = self.start("few", hosts.file_mode(folder, self.captured))
             said = ""
             while "tracepoint mark-step: ARMED" not in said:
                 line = process.stderr.readline()
@@ -78,7 +79,7 @@ class DescriptorsTest(HostTest):
             out, err = process.communicate("x", timeout=30)
             self.assertEqual(process.returncode, 0, err[-2000:])
             self.assertEqual(out, "steps 1000\n")
-            # With four descriptors in all the agent works, but has none left to speak with.
+            # What is armed goes on, but the agent has no descriptor left to speak with.
 
     def test_closing_standard_output_ends_it_for_its_reader(self):
         with tempfile.TemporaryDirectory(prefix="sf-host-") as folder:
