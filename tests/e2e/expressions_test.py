@@ -118,8 +118,8 @@ class ExpressionsTest(unittest.TestCase):
         self.assertEqual(shown["$duration"]["status"], "UNAVAILABLE")
 
     def test_hits_and_traces_in_conditions(self):
-        extra = (str(harness.TARGETS / "flush_at_exit.cc"), f"-I{harness.SOURCE / 'include'}")
-        program = harness.compile_target("spans.cc", "g++", ("-O0", "-g"), extra)
+        program = harness.compile_target("spans.cc", "g++", ("-O0", "-g"),
+                                         (f"-I{harness.SOURCE / 'include'}",))
         trace = "4bf92f3577b34da6a3ce929d0e0e4736"
         place = {"file": "spans.cc", "line": harness.line_of("spans.cc", "mark-begin")}
         limits = {"maxHits": 10, "perSecond": 1000}

@@ -39,8 +39,7 @@ class FormattersTest(unittest.TestCase):
 
     def snapshot(self, *files, compiler="g++", level="-O0"):
         program = harness.compile_target(
-            "formatted.cc", compiler, ("-g", level),
-            (str(harness.TARGETS / "flush_at_exit.cc"), f"-I{harness.SOURCE / 'include'}"))
+            "formatted.cc", compiler, ("-g", level))
         line = harness.line_of("formatted.cc", "mark-formatted")
         done, snapshots = harness.run_with_file(
             program, [{"location": {"file": "formatted.cc", "line": line},

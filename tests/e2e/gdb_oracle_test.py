@@ -125,8 +125,7 @@ class GdbOracleTest(unittest.TestCase):
 
     def compare(self, source, compiler, level):
         program = harness.compile_target(
-            source, compiler, (level, "-g", "-no-pie"),
-            (str(harness.TARGETS / "flush_at_exit.cc"), f"-I{harness.SOURCE / 'include'}"))
+            source, compiler, (level, "-g", "-no-pie"))
         count = len((harness.TARGETS / source).read_text().splitlines())
         snapshots = []
         for first in range(1, count + 1, LINES_AT_ONCE):

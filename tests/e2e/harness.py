@@ -88,14 +88,36 @@ def agent_env(**extra):
     return env
 
 
-def run_with_file(program, tracepoints, args=(), timeout=60, check=True, env=None, stdin=None):
-    """Runs a program in file mode; returns (completed process, snapshots)."""
+_flush_library = None
+
+
+def flush_library():
+    """A library that waits at exit until the agent has written everything: it is given 500 ms, which
+    is what lifecycle_test looks at and not enough on a busy machine."""
+    global _flush_library
+    if _flush_library is None:
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="sf-flush-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        folder.chmod(0o755)
+        library = folder / "libflush.so"
+        subprocess.run(["g++", "-std=c++20", "-O1", "-shared", "-fPIC", f"-I{SOURCE / 'include'}",
+                        "-o", str(library), str(TARGETS / "flush_at_exit.cc")], check=True)
+        _flush_library = library
+    return _flush_library
+
+
+def run_with_file(program, tracepoints, args=(), timeout=60, check=True, env=None, stdin=None,
+                  flush=True):
+    """Runs a program in file mode; returns (completed process, snapshots). With `flush` none of them
+    is lost to a machine that is too busy at the program's end."""
     with tempfile.TemporaryDirectory(prefix="sf-file-") as folder:
         wanted = pathlib.Path(folder) / "tracepoints.json"
         output = pathlib.Path(folder) / "snapshots.jsonl"
         wanted.write_text(json.dumps({"tracepoints": tracepoints}))
         full = agent_env(STILLFRAME_TRACEPOINTS=wanted, STILLFRAME_OUTPUT=output,
                          STILLFRAME_START_WAIT="20s", **(env or {}))
+        if flush:
+            full["LD_PRELOAD"] = f"{flush_library()}:{full['LD_PRELOAD']}"
         done = subprocess.run([str(program), *args], env=full, capture_output=True, text=True,
                               timeout=timeout, stdin=stdin)
         if check and done.returncode != 0:

@@ -27,9 +27,9 @@ class LifecycleTest(unittest.TestCase):
         return subprocess.run([str(self.program), *args], capture_output=True, text=True,
                               timeout=60)
 
-    def same(self, mode, tracepoints):
+    def same(self, mode, tracepoints, **how):
         expected = self.plain(mode)
-        done, snapshots = harness.run_with_file(self.program, tracepoints, [mode], check=False)
+        done, snapshots = harness.run_with_file(self.program, tracepoints, [mode], check=False, **how)
         self.assertEqual(done.returncode, expected.returncode, done.stderr)
         self.assertEqual(done.stdout, expected.stdout)
         return done, snapshots
@@ -37,7 +37,8 @@ class LifecycleTest(unittest.TestCase):
     def test_every_mode_behaves_as_without_the_agent(self):
         for mode in ("plain", "fork", "exec", "exceptions", "threads", "signals", "abort", "quick"):
             with self.subTest(mode=mode):
-                self.same(mode, [self.tracepoint(), self.tracepoint(self.throw_line)])
+                self.same(mode, [self.tracepoint(), self.tracepoint(self.throw_line)],
+                          flush=False)
 
     def test_snapshot_at_exit_is_flushed(self):
         _, snapshots = self.same("plain", [self.tracepoint()])

@@ -6,7 +6,7 @@ import unittest
 
 import harness
 
-EXTRA = (str(harness.TARGETS / "flush_at_exit.cc"), f"-I{harness.SOURCE / 'include'}")
+INCLUDE = (f"-I{harness.SOURCE / 'include'}",)
 MATRIX = [(compiler, level) for compiler in ("g++", "clang++-14") for level in ("-O0", "-O2")]
 
 
@@ -16,7 +16,7 @@ class SpanTest(unittest.TestCase):
         harness.cleanup_targets()
 
     def spans(self, compiler, level, args=(), **spec):
-        program = harness.compile_target("spans.cc", compiler, (level, "-g"), EXTRA)
+        program = harness.compile_target("spans.cc", compiler, (level, "-g"), INCLUDE)
         done, snapshots = harness.run_with_file(
             program, [{"kind": "SPAN", **spec}], args=args, env={"STILLFRAME_LOG": "info"})
         self.assertEqual(done.stdout, "4004\n")
@@ -108,7 +108,7 @@ class SpanTest(unittest.TestCase):
         self.assertEqual(json.loads(done.stdout)["endLocation"], {"file": "a.cc", "line": 2})
         done = server.cli("set", "a.cc:1", "--to", "a.cc:2", "--service", "p", check=False)
         self.assertEqual(done.returncode, 2)
-        program = harness.compile_target("spans.cc", "g++", ("-O2", "-g"), EXTRA)
+        program = harness.compile_target("spans.cc", "g++", ("-O2", "-g"), INCLUDE)
         subprocess.run([str(program)], check=True, capture_output=True, timeout=60,
                        env=server.agent_env(server.key("agent"), "p", STILLFRAME_START_WAIT="20s"))
         spans = harness.wait_for("the spans", lambda: (

@@ -1,5 +1,5 @@
-// Linked into a target whose every snapshot a test needs: without it the agent has 500 ms at exit,
-// which on a busy machine is not enough for dozens. Without the agent it does nothing.
+// Preloaded before the agent, or linked, where a test needs every snapshot: without it the agent has
+// 500 ms at exit, which a busy machine may not give it. Without the agent it does nothing.
 #include <stillframe/stillframe.h>
 
 extern "C" int stillframe_flush(uint32_t timeout_ms) __attribute__((weak));
