@@ -273,7 +273,7 @@ void AgentLoop::Finish() {
   if (store_ != nullptr) {
     if (!at_exit) {
       store_->TakeAllOut();
-      hit::WaitForQuiescence(100);
+      if (hit::WaitForQuiescence(100)) store_->ReleaseUnwinders();
     }
     DrainUntil(deadline - 4 * kReserveNs);
   }

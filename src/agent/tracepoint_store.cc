@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <set>
 
+#include "agent/loader_guard.h"
+#include "agent/probe/unwinder_hook.h"
 #include "agent/ring/ring.h"
 #include "agent/tick_clock.h"
 #include "base/log.h"
@@ -92,6 +94,14 @@ void TracepointStore::RefreshModules() {
   ForgetUnloaded(now);
   modules_ = std::move(now);
   unwind_.Refresh(modules_, *symbolizer_);
+  HookUnwinders();
+}
+
+void TracepointStore::HookUnwinders() {
+  const LoaderGuard guard;
+  const Status hooked = probe::HookUnwinders();
+  if (!hooked.ok() && !unhooked_) LogInfo(hooked.message());
+  unhooked_ = !hooked.ok();
 }
 
 void TracepointStore::SetDesired(const model::DesiredSet& set) {
@@ -126,6 +136,11 @@ void TracepointStore::TakeAllOut() {
   if (!active_.empty() && module_generation_ != ModuleGeneration()) RefreshModules();
   for (auto& [id, active] : active_) TakeOut(active);
   UpdateGuard();
+}
+
+void TracepointStore::ReleaseUnwinders() {
+  const LoaderGuard guard;
+  probe::UnhookUnwinders();
 }
 
 void TracepointStore::TakeOut(Active& active) {
@@ -180,6 +195,7 @@ void TracepointStore::Tick(int64_t now_ns) {
   if (now_ns - slots_freed_ns_ >= kFreeSlotsEveryNs) {
     slots_freed_ns_ = now_ns;
     hit::FreeDeadSlots();
+    HookUnwinders();  // imports that were resolved since
   }
   CheckBudget();
   UpdateGuard();

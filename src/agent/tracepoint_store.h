@@ -49,6 +49,8 @@ class TracepointStore {
   void Tick(int64_t now_ns);
   // Takes every probe out for good; the tracepoints stay, for their last reports.
   void TakeAllOut();
+  // After TakeAllOut, once no thread is in our code any more: its unwinders need not know of us.
+  void ReleaseUnwinders();
 
   // The live or retired probe that a record names; nullptr when it was freed.
   const ModuleProbe* FindProbe(uint64_t probe_id) const;
@@ -119,6 +121,7 @@ class TracepointStore {
   Status Prepare();  // installer, unwind tables; once, at the first tracepoint
   void MeasureHits();
   void RefreshModules();
+  void HookUnwinders();
   void ForgetUnloaded(const std::vector<LoadedModule>& now);
   // Our patches went with the old copy of a module that is in the list as before.
   bool WasReloaded(const LoadedModule& module) const;
@@ -195,6 +198,7 @@ class TracepointStore {
   uint64_t status_version_ = 0;
   uint64_t gone_ticks_ = 0;  // in hits of tracepoints that were removed
   bool guarded_ = false;     // fast condition reads are on
+  bool unhooked_ = false;    // unwinders stop at trampolines: said once
   bool guard_lost_ = false;  // the program took the handlers' place: said once
 };
 

@@ -47,15 +47,11 @@ class UnwindingTest(HostTest):
     # What Clang makes at -O0 of the cancelled function does not survive it without us either.
     CANCELLABLE = [case for case in MATRIX if case != ("clang++-14", "-O0")]
 
-    # A thread that is cancelled in the middle of a trampoline or of the hit path loses the clean-up
-    # of its callers: not every instruction there has frame information that the C library finds.
-    @unittest.expectedFailure
     def test_asynchronous_cancellation(self):
         for _ in self.each("asynchronous", 200, ("mark-step",), self.CANCELLABLE,
                            condition="value == -7"):
             pass
 
-    @unittest.expectedFailure
     def test_asynchronous_cancellation_of_captures(self):
         for _ in self.each("asynchronous", 100, ("mark-step",), self.CANCELLABLE):
             pass

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "agent/hit/hit.h"
+#include "agent/probe/frame_table.h"
 #include "agent/probe/text_check.h"
 #include "base/log.h"
 
@@ -131,20 +132,27 @@ Result<uint64_t> Installer::PlaceProbeCode(RuntimeAddress address, const ProbeCo
   const auto found = sites_.find(address.value);
   if (found == sites_.end()) return Status(Code::kInvalidArgument, "the site is not prepared");
   const hit::SiteRuntime& runtime = *found->second.runtime;
+  const arch::SiteAnalysis& analysis = *found->second.analysis;
   // Its size does not depend on where it stands.
   SF_ASSIGN_OR_RETURN(const auto draft,
-                      arch::EmitProbeCode(spec, runtime.decline_entry, runtime, layout_));
-  const auto size_bytes = static_cast<uint32_t>(draft.size());
+                      arch::EmitProbeCode(spec, runtime.decline_entry, analysis, runtime, layout_));
+  const auto size_bytes = static_cast<uint32_t>(draft.bytes.size());
   SF_ASSIGN_OR_RETURN(const uint64_t block, probe_code_.Allocate(size_bytes, address.value));
-  const auto code = arch::EmitProbeCode(spec, block, runtime, layout_);
+  const auto code = arch::EmitProbeCode(spec, block, analysis, runtime, layout_);
   Status status = code.status();
-  if (status.ok() && code->size() != size_bytes) {
+  if (status.ok() && code->bytes.size() != size_bytes) {
     status = Status(Code::kInternal, "probe code changed its size");
   }
-  if (status.ok()) status = probe_code_.Write(block, *code);
+  if (status.ok()) status = probe_code_.Write(block, code->bytes);
   if (!status.ok()) probe_code_.Free(block);
   if (!status.ok()) return status;
+  AddFrames(block, size_bytes, code->frames);
   return block;
+}
+
+void Installer::FreeProbeCode(uint64_t address) {
+  RemoveFrames(address);
+  probe_code_.Free(address);
 }
 
 bool Installer::LostPatch(RuntimeAddress address) {

@@ -44,7 +44,7 @@ class Installer final : public ProbeInstaller {
   std::vector<Status> ArmAll(std::span<const RuntimeAddress> sites) override;
   std::vector<Status> DisarmAll(std::span<const RuntimeAddress> sites) override;
   Result<uint64_t> PlaceProbeCode(RuntimeAddress site, const ProbeCodeSpec& spec) override;
-  void FreeProbeCode(uint64_t address) override { probe_code_.Free(address); }
+  void FreeProbeCode(uint64_t address) override;
   FastHitTicks MeasureFastHits() override;
   bool LostPatch(RuntimeAddress site) override;
   void Forget(RuntimeAddress start, RuntimeAddress end) override;
@@ -119,7 +119,7 @@ class Installer final : public ProbeInstaller {
   Status Show(Site& site, Batch& batch);
   Result<size_t> ReadWindow(const Site& site, TextView& view, arch::PatchWindow& window);
   Result<uint64_t> PlaceBody(const arch::SiteAnalysis& analysis, hit::SiteRuntime* runtime);
-  Result<uint64_t> PlaceIsland(const arch::PatchOption& option, uint64_t body, uint64_t near);
+  Result<uint64_t> PlaceIsland(const Site& site, const arch::PatchOption& option);
   Result<hit::SiteRuntime*> NewRuntime(uint64_t address);
   // Patched sites below whose jumps read bytes that [first, end) of this site's patch would change.
   std::vector<uint64_t> Disturbed(uint64_t address, const arch::PatchOption& option) const;

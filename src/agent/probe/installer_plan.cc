@@ -6,6 +6,7 @@
 #include <new>
 
 #include "agent/hit/hit.h"
+#include "agent/probe/frame_table.h"
 #include "agent/probe/installer.h"
 #include "agent/probe/site_boundary.h"
 #include "agent/probe/site_planner.h"
@@ -150,16 +151,17 @@ Result<uint64_t> Installer::PlaceBody(const arch::SiteAnalysis& analysis,
   SF_ASSIGN_OR_RETURN(const auto draft, arch::EmitBody(analysis, site & ~(kBodyAlignment - 1),
                                                        runtime, hit_, layout_));
   // In whole alignments: odd bytes in between would be of no use to anybody.
-  const auto size_bytes =
-      static_cast<uint32_t>((draft.size() + kBodyAlignment - 1) / kBodyAlignment * kBodyAlignment);
+  const auto size_bytes = static_cast<uint32_t>((draft.bytes.size() + kBodyAlignment - 1) /
+                                                kBodyAlignment * kBodyAlignment);
   SF_ASSIGN_OR_RETURN(const uint64_t body, memory_.Reserve(where, size_bytes, site));
   const auto code = arch::EmitBody(analysis, body, runtime, hit_, layout_);
   Status status = code.status();
-  if (status.ok() && code->size() > size_bytes) {
+  if (status.ok() && code->bytes.size() > size_bytes) {
     status = Status(Code::kInternal, "a trampoline is larger than its room");
   }
   if (status.ok()) {
-    memory_.Write(body, *code);
+    memory_.Write(body, code->bytes);
+    AddFrames(body, size_bytes, code->frames);
     return body;
   }
   memory_.Shrink(body, 0);
@@ -256,13 +258,16 @@ bool Installer::Usable(const Plan& plan, const Site& site, const arch::PatchWind
 
 Status Installer::TryOption(Site& site, const arch::PatchOption& option,
                             const arch::PatchWindow& window) {
-  SF_ASSIGN_OR_RETURN(const uint64_t island, PlaceIsland(option, site.body, site.address));
+  SF_ASSIGN_OR_RETURN(const uint64_t island, PlaceIsland(site, option));
   Plan plan{option, island, window, {}, {}};
   plan.patched = arch::PatchedWindow(*site.analysis, option, island, window);
   Plan old = std::exchange(site.plan, plan);
   Status possible = writer_->CanReplace(Change(site, true));
   if (!possible.ok()) {
-    if (island != site.body) memory_.Shrink(island, 0);
+    if (island != site.body) {
+      RemoveFrames(island);
+      memory_.Shrink(island, 0);
+    }
     site.plan = std::move(old);
     return possible;
   }
@@ -270,8 +275,9 @@ Status Installer::TryOption(Site& site, const arch::PatchOption& option,
   return Status();
 }
 
-Result<uint64_t> Installer::PlaceIsland(const arch::PatchOption& option, uint64_t body,
-                                        uint64_t near) {
+Result<uint64_t> Installer::PlaceIsland(const Site& site, const arch::PatchOption& option) {
+  const uint64_t body = site.body;
+  const uint64_t near = site.address;
   if (option.island.Contains(body)) return body;
   // Reserved at the larger size first: which one it needs depends on where it comes to lie.
   auto island = memory_.Reserve(option.island, arch::kMaxIslandBytes, near);
@@ -285,9 +291,10 @@ Result<uint64_t> Installer::PlaceIsland(const arch::PatchOption& option, uint64_
     }
   }
   if (!island.ok()) return island.status();
-  const std::vector<uint8_t> code = arch::EmitIsland(*island, body);
-  memory_.Write(*island, code);
-  memory_.Shrink(*island, static_cast<uint32_t>(code.size()));
+  const arch::EmittedCode code = arch::EmitIsland(*site.analysis, *island, body);
+  memory_.Write(*island, code.bytes);
+  memory_.Shrink(*island, static_cast<uint32_t>(code.bytes.size()));
+  AddFrames(*island, static_cast<uint32_t>(code.bytes.size()), code.frames);
   return *island;
 }
 

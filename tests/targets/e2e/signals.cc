@@ -7,6 +7,7 @@
 #include <sys/time.h>
 #include <sys/ucontext.h>
 #include <unistd.h>
+#include <unwind.h>
 
 #include <atomic>
 #include <cstdio>
@@ -89,6 +90,30 @@ int Profiler() {
   void* warm[4];
   backtrace(warm, 4);  // loads libgcc_s now, not in the handler
   return Storm(&Profile);
+}
+
+int main(int argc, char** argv);
+static std::atomic<long> g_lost{0};
+
+// A sampling profiler's stack must lead from wherever it interrupted to main.
+void Sample(int) {
+  bool reached = false;
+  _Unwind_Backtrace(
+      [](_Unwind_Context* context, void* out) {
+        *static_cast<bool*>(out) |=
+            _Unwind_GetRegionStart(context) == reinterpret_cast<_Unwind_Ptr>(&main);
+        return _URC_NO_REASON;
+      },
+      &reached);
+  if (!reached) ++g_lost;
+  ++g_handled;
+}
+
+int Samples() {
+  Sample(0);  // resolves what is resolved lazily now, not in the handler
+  const int failed = Storm(&Sample);
+  std::printf("lost %ld\n", g_lost.load());
+  return failed;
 }
 
 // Every signal is blocked in every thread.
@@ -214,6 +239,7 @@ int main(int argc, char** argv) {
   const std::string mode = argc > 1 ? argv[1] : "";
   if (mode == "handlers") return Storm(&OnSignal);
   if (mode == "profiler") return Profiler();
+  if (mode == "samples") return Samples();
   if (mode == "blocked") return Blocked();
   if (mode == "alternate") return AlternateStack();
   if (mode == "chain") return ChainAndDie();

@@ -96,24 +96,31 @@ using PatchWindow = std::array<uint8_t, kPatchWindowBytes>;
 PatchWindow PatchedWindow(const SiteAnalysis& site, const PatchOption& option, uint64_t island,
                           const PatchWindow& original);
 
+// Code to be written, and what unwinders are told of it: the contents of an .eh_frame section, see
+// frame_table.h.
+struct EmittedCode {
+  std::vector<uint8_t> bytes;
+  std::vector<uint8_t> frames;
+};
+
 // The trampoline's body as it must stand at `body_address`: goes on at runtime->entry, which is the
 // part that saves the registers, calls hit(runtime, register file) and restores them, or probe code
 // (below); runs the displaced instruction, goes back. At most 350 bytes of the application's stack
 // are used before `hit` runs, the red zone included. Fills `runtime` in but for its list.
 // kUnsafeSite when something it must reach is out of range from there.
-Result<std::vector<uint8_t>> EmitBody(const SiteAnalysis& site, uint64_t body_address,
-                                      hit::SiteRuntime* runtime, HitFunction hit,
-                                      const hit::CodeLayout& layout);
+Result<EmittedCode> EmitBody(const SiteAnalysis& site, uint64_t body_address,
+                             hit::SiteRuntime* runtime, HitFunction hit,
+                             const hit::CodeLayout& layout);
 
 // Code for runtime->entry, as it must stand at `address`. It counts hits whose condition is false
 // (and, with kCount, the others), writes records of kLog, and leaves everything else to the hit
 // path. kUnsupported names what it cannot do: then the entry stays full_entry.
-Result<std::vector<uint8_t>> EmitProbeCode(const ProbeCodeSpec& spec, uint64_t address,
-                                           const hit::SiteRuntime& site,
-                                           const hit::CodeLayout& layout);
+Result<EmittedCode> EmitProbeCode(const ProbeCodeSpec& spec, uint64_t address,
+                                  const SiteAnalysis& analysis, const hit::SiteRuntime& site,
+                                  const hit::CodeLayout& layout);
 
-// The jump from an island to its body.
-std::vector<uint8_t> EmitIsland(uint64_t island_address, uint64_t body_address);
+// The jump from the site's island to its body.
+EmittedCode EmitIsland(const SiteAnalysis& site, uint64_t island_address, uint64_t body_address);
 // How many bytes that will be.
 uint32_t IslandBytes(uint64_t island_address, uint64_t body_address);
 
@@ -126,6 +133,9 @@ std::span<const uint8_t> TrapBytes();
 // elsewhere with everything else as it was. Async-signal-safe.
 uint64_t TrapAddress(const void* context);
 void ResumeAt(void* context, uint64_t address);
+
+// Whether a relocation of this ELF type makes a word the address of an imported function.
+bool IsFunctionImport(uint32_t relocation_type);
 
 // True when the hardware checks return addresses of this thread against a copy of its own.
 bool ShadowStackActive();

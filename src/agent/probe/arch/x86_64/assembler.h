@@ -120,6 +120,7 @@ class Assembler : public CodeBuffer {
   }
   void LoadAddress(Register to, Register base, int32_t offset) {
     RegMem({0x8D}, to, base, offset, true);
+    if (to == kRsp && base == kRsp) StackGrew(-offset);
   }
   void LoadThread(Register to, int32_t offset) { Thread(0x8B, to, offset, true); }
   void ArithmeticThread(Arithmetic op, Register left, int32_t offset) {
@@ -175,10 +176,12 @@ class Assembler : public CodeBuffer {
   void Push(Register reg) {
     if (reg >= 8) Put({0x41});
     Put({static_cast<uint8_t>(0x50 | (reg & 7))});
+    StackGrew(8);
   }
   void Pop(Register reg) {
     if (reg >= 8) Put({0x41});
     Put({static_cast<uint8_t>(0x58 | (reg & 7))});
+    StackGrew(-8);
   }
   void IncrementMemory(Register base) { RegMem({0xFF}, kRax, base, 0, true); }
   void JumpThrough(Register base) { RegMem({0xFF}, static_cast<Register>(4), base, 0, false); }

@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "agent/probe/arch/x86_64/trampoline_cfi.h"
+
 namespace stillframe::probe::arch {
 
 class CodeBuffer {
@@ -20,6 +22,30 @@ class CodeBuffer {
   // True while everything so far could reach its target.
   bool in_reach() const { return in_reach_; }
   std::vector<uint8_t> Take() && { return std::move(code_); }
+
+  // Call frame information, kept from the first SetFrame on. What holds from the next byte on:
+  const CfiRow& frame() const { return frame_; }
+  void SetFrame(CfiRow frame) {
+    frame.code_offset = static_cast<uint32_t>(size());
+    frame_ = std::move(frame);
+    if (!rows_.empty() && rows_.back().code_offset == frame_.code_offset) rows_.pop_back();
+    rows_.push_back(frame_);
+  }
+  // The stack pointer has gone down by that many bytes.
+  void StackGrew(int32_t bytes) {
+    if (rows_.empty() || frame_.cfa_register != kDwarfRsp) return;
+    CfiRow frame = frame_;
+    frame.cfa_offset = static_cast<uint32_t>(static_cast<int32_t>(frame.cfa_offset) + bytes);
+    SetFrame(std::move(frame));
+  }
+  // From here on the program goes on at `address` as it is now.
+  void ResumesAt(uint64_t address) {
+    if (rows_.empty() || frame_.resume_address == 0) return;  // 0: at the return address
+    CfiRow frame = frame_;
+    frame.resume_address = address;
+    SetFrame(std::move(frame));
+  }
+  CfiRange Frames() const { return {address_, static_cast<uint32_t>(size()), rows_}; }
 
   void Put(std::initializer_list<uint8_t> bytes) { code_.insert(code_.end(), bytes); }
   void PutBytes(const uint8_t* bytes, size_t count) {
@@ -67,6 +93,8 @@ class CodeBuffer {
 
   uint64_t address_;
   std::vector<uint8_t> code_;
+  CfiRow frame_;
+  std::vector<CfiRow> rows_;
   bool in_reach_ = true;
 };
 

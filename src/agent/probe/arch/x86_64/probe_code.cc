@@ -18,6 +18,8 @@
 namespace stillframe::probe::arch {
 namespace {
 
+constexpr uint32_t kPushedBytes = 16;  // by the trampoline's head
+
 // What stands on the stack while the code runs: saved registers, flags, slots.
 struct Frame {
   uint32_t cells = 0;
@@ -36,6 +38,7 @@ void Enter(Assembler& code, const Frame& frame) {
 
 // Everything as it was at the entry.
 void Leave(Assembler& code, const Frame& frame, uint64_t to) {
+  const CfiRow inside = code.frame();
   if (frame.slot_bytes != 0) {
     code.LoadAddress(kRsp, kRsp, static_cast<int32_t>(frame.slot_bytes));
   }
@@ -44,6 +47,7 @@ void Leave(Assembler& code, const Frame& frame, uint64_t to) {
   for (uint32_t i = frame.cells; i-- > 0;) code.Pop(kCellRegisters[i]);
   code.Move(kRax, kRcx);
   code.JumpTo(to);
+  code.SetFrame(inside);  // what follows is led to from elsewhere
 }
 
 SavedRegisters WhereSaved(const Frame& frame, const hit::SiteRuntime& site) {
@@ -79,9 +83,9 @@ void CheckTurn(Assembler& code, const hit::CodeLayout& layout, Label& bail) {
 
 }  // namespace
 
-Result<std::vector<uint8_t>> EmitProbeCode(const ProbeCodeSpec& spec, uint64_t address,
-                                           const hit::SiteRuntime& site,
-                                           const hit::CodeLayout& layout) {
+Result<EmittedCode> EmitProbeCode(const ProbeCodeSpec& spec, uint64_t address,
+                                  const SiteAnalysis& analysis, const hit::SiteRuntime& site,
+                                  const hit::CodeLayout& layout) {
   using hit::Action;
   const bool logs = spec.action == Action::kLog && spec.light != nullptr;
   const bool counts = spec.action == Action::kCount;
@@ -107,6 +111,10 @@ Result<std::vector<uint8_t>> EmitProbeCode(const ProbeCodeSpec& spec, uint64_t a
   Assembler code(address);
   ProgramLabels labels;
   Label no_room;
+  CfiRow at_entry;
+  at_entry.cfa_offset = site.rsp_below_site_bytes + kPushedBytes;
+  at_entry.resume_address = analysis.site_calls() ? 0 : analysis.address();
+  code.SetFrame(at_entry);
   Enter(code, frame);
   if (needs.guarded_reads) CheckTurn(code, layout, labels.bail);
   if (has_condition) {
@@ -133,7 +141,8 @@ Result<std::vector<uint8_t>> EmitProbeCode(const ProbeCodeSpec& spec, uint64_t a
   code.Bind(labels.bail);
   Leave(code, frame, site.full_entry);
   if (!code.in_reach()) return Status(Code::kInternal, "probe code is out of its site's reach");
-  return std::move(code).Take();
+  const CfiRange frames = code.Frames();
+  return EmittedCode{std::move(code).Take(), EncodeEhFrame({&frames, 1})};
 }
 
 }  // namespace stillframe::probe::arch

@@ -22,6 +22,7 @@ void RelocateConditional(const X86Site& site, CodeBuffer& buffer) {
   const auto condition = static_cast<uint8_t>(site.insn().opcode & 0x0F);
   buffer.Put({0x0F, static_cast<uint8_t>(0x80 | condition)});
   buffer.PutRelative(site.branch_target());
+  buffer.ResumesAt(site.end());
   buffer.JumpTo(site.end());
 }
 
@@ -33,8 +34,10 @@ void RelocateLoop(const X86Site& site, CodeBuffer& buffer) {
   const Instruction& insn = site.insn();
   buffer.PutBytes(insn.bytes, insn.length - 1);
   const size_t taken = buffer.PutShort();
+  buffer.ResumesAt(site.end());
   buffer.JumpTo(site.end());
   buffer.PatchShort(taken, buffer.size());
+  buffer.ResumesAt(site.branch_target());
   buffer.JumpTo(site.branch_target());
 }
 
@@ -57,9 +60,13 @@ void RelocateIndirectCall(const X86Site& site, CodeBuffer& buffer) {
   } else {
     buffer.PutBytes(insn.bytes + insn.modrm_offset + 1, insn.length - insn.modrm_offset - 1u);
   }
+  buffer.StackGrew(8);
   buffer.Put({0xFF, 0x34, 0x24});
+  buffer.StackGrew(8);
   buffer.Put({0x48, 0x8D, 0x64, 0x24, 0x10});
+  buffer.StackGrew(-16);
   buffer.Put({0xE8, 0x01, 0x00, 0x00, 0x00, 0xCC});
+  buffer.StackGrew(8);
   buffer.Put({0xC7, 0x04, 0x24});
   buffer.Put32(static_cast<uint32_t>(site.end()));
   buffer.Put({0xC7, 0x44, 0x24, 0x04});
@@ -104,6 +111,7 @@ void Relocate(const X86Site& site, CodeBuffer& buffer) {
   switch (site.flow()) {
     case Flow::kPlain:
       CopyInstruction(site, buffer);
+      buffer.ResumesAt(site.end());
       buffer.JumpTo(site.end());
       return;
     case Flow::kReturn:

@@ -2,22 +2,24 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <string_view>
 
 namespace stillframe::probe::arch {
 namespace {
 
 constexpr uint8_t kReturnAddress = 16;  // psABI figure 3.36
-constexpr uint8_t kRsp = 7;
 constexpr int32_t kDataAlignment = -8;
 
 // DW_CFA_* (DWARF 5 §7.24)
 constexpr uint8_t kAdvanceLoc4 = 0x04;
 constexpr uint8_t kDefCfa = 0x0C;
+constexpr uint8_t kDefCfaOffset = 0x0E;
 constexpr uint8_t kOffsetExtendedSf = 0x11;
 constexpr uint8_t kValExpression = 0x16;
-constexpr uint8_t kRestore = 0xC0;  // | register
-constexpr uint8_t kOffset = 0x80;   // | register
+constexpr uint8_t kAdvanceLoc = 0x40;  // | bytes of code
+constexpr uint8_t kRestore = 0xC0;     // | register
+constexpr uint8_t kOffset = 0x80;      // | register
 constexpr uint8_t kNop = 0x00;
 constexpr uint8_t kOpConst8u = 0x0E;
 constexpr uint8_t kPointerAbsolute = 0x00;  // DW_EH_PE_absptr
@@ -83,7 +85,7 @@ size_t EmitCommon(std::vector<uint8_t>& out, bool signal_frame) {
     bytes.Uleb(1);
     bytes.U8(kPointerAbsolute);
     bytes.U8(kDefCfa);
-    bytes.Uleb(kRsp);
+    bytes.Uleb(kDwarfRsp);
     bytes.Uleb(signal_frame ? 0 : 8);
     bytes.U8(kOffset | kReturnAddress);
     bytes.Uleb(1);  // CFA - 8
@@ -96,10 +98,20 @@ bool Saves(const CfiRow& row, uint8_t dwarf_register) {
   });
 }
 
+void Advance(Bytes& bytes, uint32_t code_bytes) {
+  if (code_bytes < 0x40) return bytes.U8(static_cast<uint8_t>(kAdvanceLoc | code_bytes));
+  bytes.U8(kAdvanceLoc4);
+  bytes.U32(code_bytes);
+}
+
 // Only what is new in `row`.
 void EmitRow(Bytes& bytes, const CfiRow* previous, const CfiRow& row) {
-  if (previous == nullptr || previous->cfa_register != row.cfa_register ||
-      previous->cfa_offset != row.cfa_offset) {
+  if (previous != nullptr && previous->cfa_register == row.cfa_register) {
+    if (previous->cfa_offset != row.cfa_offset) {
+      bytes.U8(kDefCfaOffset);
+      bytes.Uleb(row.cfa_offset);
+    }
+  } else {
     bytes.U8(kDefCfa);
     bytes.Uleb(row.cfa_register);
     bytes.Uleb(row.cfa_offset);
@@ -136,8 +148,7 @@ void EmitFrame(std::vector<uint8_t>& out, const CfiRange& range, size_t common) 
     const CfiRow* previous = nullptr;
     for (const CfiRow& row : range.rows) {
       if (previous != nullptr) {
-        bytes.U8(kAdvanceLoc4);
-        bytes.U32(row.code_offset - previous->code_offset);
+        Advance(bytes, row.code_offset - previous->code_offset);
       }
       EmitRow(bytes, previous, row);
       previous = &row;
@@ -149,11 +160,12 @@ void EmitFrame(std::vector<uint8_t>& out, const CfiRange& range, size_t common) 
 
 std::vector<uint8_t> EncodeEhFrame(std::span<const CfiRange> ranges) {
   std::vector<uint8_t> out;
-  const size_t resuming = EmitCommon(out, true);
-  const size_t returning = EmitCommon(out, false);
+  std::optional<size_t> common[2];  // of frames that return, and of those that resume
   for (const CfiRange& range : ranges) {
     if (range.rows.empty()) continue;
-    EmitFrame(out, range, range.rows[0].resume_address != 0 ? resuming : returning);
+    const bool resumes = range.rows[0].resume_address != 0;
+    if (!common[resumes]) common[resumes] = EmitCommon(out, resumes);
+    EmitFrame(out, range, *common[resumes]);
   }
   Bytes(out).U32(0);
   return out;

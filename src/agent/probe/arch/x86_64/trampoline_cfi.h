@@ -15,6 +15,8 @@
 
 namespace stillframe::probe::arch {
 
+inline constexpr uint8_t kDwarfRbx = 3, kDwarfRsp = 7;  // psABI figure 3.36
+
 // Where the application's value of a register is kept: at CFA + cfa_offset (a multiple of 8).
 struct SavedRegister {
   uint8_t dwarf_register = 0;
@@ -27,7 +29,7 @@ struct SavedRegister {
 // Registers that are not listed have the application's values.
 struct CfiRow {
   uint32_t code_offset = 0;
-  uint8_t cfa_register = 7;  // DWARF: 7 = rsp, 3 = rbx
+  uint8_t cfa_register = kDwarfRsp;
   uint32_t cfa_offset = 0;
   uint64_t resume_address = 0;  // where the application goes on; 0: the return address at CFA - 8
   std::vector<SavedRegister> saved;  // ascending
@@ -44,8 +46,7 @@ struct CfiRange {
 
 // The contents of an .eh_frame section (LSB "Exception Frames"; DWARF 5 §6.4) with absolute
 // addresses, so that it may stand anywhere: common entries, one frame entry per range, and the
-// zero length that ends it. What __register_frame(3) takes, and a debugger through its JIT
-// interface.
+// zero length that ends it.
 std::vector<uint8_t> EncodeEhFrame(std::span<const CfiRange> ranges);
 
 }  // namespace stillframe::probe::arch
