@@ -88,7 +88,8 @@ struct FramePlan {
   uint64_t function_name = 0;
   uint8_t uses_entry_values = 0;  // a variable or a call parameter of this frame
   uint8_t may_tail_call_itself = 1;
-  uint8_t pad[6] = {};
+  uint8_t has_lines_only = 0;  // its unit describes no variables and no types (-g1)
+  uint8_t pad[5] = {};
   // Of callers: what is called here. 0, 0 and empty: not known.
   LinkAddress callee_entry{};
   uint64_t callee_name = 0;

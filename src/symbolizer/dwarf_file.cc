@@ -192,32 +192,47 @@ void DwarfFile::GiveBackPages() const {
 }
 
 // libdw would look for it beside the file of a descriptor, which it does not have here. Without it,
-// what refers to it is unknown.
-void DwarfFile::OpenShared(const ElfFile& file) {
+// half of the names and types would be unknown, so it is an error not to find it.
+Status DwarfFile::OpenShared(const ElfFile& file) {
   constexpr uint64_t kMaxLinkBytes = 4096;
   const ElfSection* const link = file.FindSection(".gnu_debugaltlink");
-  if (link == nullptr || link->size_bytes > kMaxLinkBytes) return;
-  const auto bytes = file.ReadSection(*link);
-  if (!bytes.ok()) return;
-  ByteReader reader(*bytes);
-  std::string path(reader.CString());
+  if (link == nullptr) return Status();
+  const auto corrupt = [&](const char* what) {
+    return Status(Code::kCorrupt, file.path() + ": .gnu_debugaltlink " + what);
+  };
+  if (link->size_bytes > kMaxLinkBytes) return corrupt("is too long");
+  SF_ASSIGN_OR_RETURN(const auto bytes, file.ReadSection(*link));
+  ByteReader reader(bytes);
+  const std::string name(reader.CString());
   const std::string build_id = ToHex(reader.Bytes(reader.remaining()));
-  if (!reader.ok() || path.empty()) return;
-  if (path[0] != '/') {
+  if (!reader.ok() || name.empty() || build_id.size() <= 2) return corrupt("is cut off");
+  std::vector<std::string> candidates{name};
+  if (name[0] != '/') {
     char real[PATH_MAX];
-    const std::string descriptor = "/proc/self/fd/" + std::to_string(file.fd());
+    // Not /proc/self: the thread that reads may have descriptors of its own.
+    const std::string descriptor = "/proc/thread-self/fd/" + std::to_string(file.fd());
     const ssize_t size = readlink(descriptor.c_str(), real, sizeof real);
-    if (size <= 0) return;
-    const std::string_view itself(real, static_cast<size_t>(size));
-    path = std::string(itself.substr(0, itself.rfind('/') + 1)) + path;
+    const std::string_view itself(real, static_cast<size_t>(std::max<ssize_t>(size, 0)));
+    candidates[0] = std::string(itself.substr(0, itself.rfind('/') + 1)) + name;
   }
-  auto elf = ElfFile::OpenShared(path);
-  if (!elf.ok() || (*elf)->build_id() != build_id) return;
-  auto opened = Open(**elf, false);
-  if (!opened.ok()) return;
-  shared_elf_ = std::move(*elf);
-  shared_ = std::move(*opened);
-  dwarf_setalt(dwarf_, shared_->dwarf_);
+  candidates.push_back("/usr/lib/debug/.build-id/" + build_id.substr(0, 2) + "/" +
+                       build_id.substr(2) + ".debug");
+  Status status(Code::kNoDebugInfo, file.path() + " shares debug information with " +
+                                        candidates[0] + " (dwz), which is not there");
+  for (const std::string& path : candidates) {
+    auto elf = ElfFile::OpenShared(path);
+    if (!elf.ok()) continue;
+    if ((*elf)->build_id() != build_id) {
+      status = Status(Code::kBuildMismatch, path + " (dwz) has build-id '" + (*elf)->build_id() +
+                                                "', " + file.path() + " wants '" + build_id + "'");
+      continue;
+    }
+    SF_ASSIGN_OR_RETURN(shared_, Open(**elf, false));
+    shared_elf_ = std::move(*elf);
+    dwarf_setalt(dwarf_, shared_->dwarf_);
+    return Status();
+  }
+  return status;
 }
 
 Result<std::unique_ptr<DwarfFile>> DwarfFile::Open(const ElfFile& file, bool with_shared) {
@@ -232,7 +247,7 @@ Result<std::unique_ptr<DwarfFile>> DwarfFile::Open(const ElfFile& file, bool wit
     return Status(Code::kCorrupt, file.path() + ": " + dwarf_errmsg(-1));
   }
   dwarf_new_oom_handler(opened->dwarf_, &ThrowOutOfMemory);
-  if (with_shared) opened->OpenShared(file);
+  if (with_shared) SF_RETURN_IF_ERROR(opened->OpenShared(file));
   // After dwarf_begin_elf, which decompresses sections in place.
   LineSections& lines = opened->line_sections_;
   ForEachSection(opened->elf_,

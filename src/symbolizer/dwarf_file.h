@@ -46,7 +46,8 @@ class LineTables {
 class DwarfFile {
  public:
   // `file` was checked to be the right build; its descriptor is what is read from, so that libdw
-  // sees the file that was checked. Errors: kCorrupt, kIoError, kOverLimit.
+  // sees the file that was checked. Errors: kCorrupt, kIoError, kOverLimit; kNoDebugInfo when the
+  // file that dwz has moved a part of it to is missing.
   static Result<std::unique_ptr<DwarfFile>> Open(const ElfFile& file) { return Open(file, true); }
   ~DwarfFile();
   DwarfFile(const DwarfFile&) = delete;
@@ -63,7 +64,7 @@ class DwarfFile {
   DwarfFile() = default;
   static Result<std::unique_ptr<DwarfFile>> Open(const ElfFile& file, bool with_shared);
   Status ReadImage(const ElfFile& file);
-  void OpenShared(const ElfFile& file);
+  Status OpenShared(const ElfFile& file);
   Status Map(const ElfFile& file);
 
   std::unique_ptr<DebugImage> image_;  // of all but large files

@@ -121,6 +121,16 @@ std::string AbsolutePath(Dwarf_Die unit, std::string_view path) {
   return NormalizePath(std::string(folder) + "/" + std::string(path));
 }
 
+std::string SplitFileName(Dwarf_Die unit) {
+  for (const unsigned attribute : {DW_AT_dwo_name, DW_AT_GNU_dwo_name}) {
+    Dwarf_Attribute found;
+    if (dwarf_attr(&unit, attribute, &found) == nullptr) continue;
+    const char* const name = dwarf_formstring(&found);
+    if (name != nullptr && *name != '\0') return AbsolutePath(unit, name);
+  }
+  return "";
+}
+
 LinkAddress FunctionEntryOf(Dwarf_Die function) {
   Dwarf_Addr low = 0;
   if (dwarf_lowpc(&function, &low) == 0 && low != 0) return LinkAddress(low);

@@ -261,7 +261,7 @@ class FrameCompilerImpl : public FrameCompiler {
     if (cu == nullptr) return Status(Code::kInvalidArgument, "no unit for the frame");
     ScopeChain chain = ChainAt(*cu, lookup_pc);
     if (chain.functions.empty()) {
-      return Status(Code::kNoDebugInfo, "no function in the debug information covers this address");
+      return WhyNoFunction(*cu);
     }
     std::vector<SourceFrame> sources = dwarf::DescribeChain(*cu, chain, lookup_pc, parts_.namer);
     Trim(chain, sources, requested);
@@ -282,6 +282,8 @@ class FrameCompilerImpl : public FrameCompiler {
       if (site) dwarf::AddCallParameters(*site, context, parts_.tables, frame);
     }
     frame.uses_entry_values = UsesEntryValues(frame) ? 1 : 0;
+    const dwarf::UnitIndex* const unit_index = parts_.units.For(*cu);
+    frame.has_lines_only = unit_index != nullptr && !unit_index->describes_values() ? 1 : 0;
     parts_.types.Finish();
     MarkRedacted(frame);
     for (const uint32_t index : implied_) ShowImplied(unit_.variables[index]);
@@ -303,6 +305,16 @@ class FrameCompilerImpl : public FrameCompiler {
     const std::optional<Dwarf_Die> function =
         index == nullptr ? std::nullopt : index->FunctionAt(pc);
     return function ? dwarf::ReadScopes(*function, pc) : ScopeChain{};
+  }
+
+  static Status WhyNoFunction(const Dwarf_Die& unit) {
+    const std::string split = dwarf::SplitFileName(unit);
+    if (split.empty()) {
+      return Status(Code::kNoDebugInfo, "no function in the debug information covers this address");
+    }
+    return Status(Code::kNoDebugInfo, "the debug information of this code was split off to " +
+                                          split +
+                                          ", which is not there (packages, .dwp, are not read)");
   }
 
   void AddVirtual(const dwarf::FunctionScope& scope, const SourceFrame& source,

@@ -12,6 +12,7 @@ namespace {
 constexpr size_t kMaxLocals = 4'096;
 // Debug information read while looking for a name in other units; about a second at worst.
 constexpr uint64_t kSearchBudgetBytes = 48u << 20;
+constexpr uint64_t kUnknownUnitBytes = 256u << 10;
 
 bool IsVariableTag(int tag) { return tag == DW_TAG_variable || tag == DW_TAG_formal_parameter; }
 
@@ -153,9 +154,12 @@ const std::vector<Dwarf_Die>& GlobalNames::AllUnits() {
   Dwarf_CU* unit = nullptr;
   Dwarf_Die die;
   uint8_t type = 0;
-  while (dwarf_get_units(dwarf_, unit, &unit, nullptr, &type, &die, nullptr) == 0) {
+  Dwarf_Die body;
+  while (dwarf_get_units(dwarf_, unit, &unit, nullptr, &type, &die, &body) == 0) {
     const bool readable = type == DW_UT_compile || type == DW_UT_partial || type == DW_UT_type;
     if (readable) all_units_->push_back(die);
+    const bool split = type == DW_UT_skeleton && Tag(body) == DW_TAG_compile_unit;
+    if (split) all_units_->push_back(body);
   }
   return *all_units_;
 }
@@ -172,7 +176,8 @@ bool GlobalNames::VisitUnits(const Dwarf_Die& unit, Visit visit) {
     Dwarf_Die next = i + 1 < all.size() ? all[i + 1] : die;
     const Dwarf_Off start = dwarf_dieoffset(&die);
     const Dwarf_Off end = dwarf_dieoffset(&next);
-    spent += end > start ? end - start : 0;
+    // Of units that were split off to files of their own these are offsets in different files.
+    spent += end > start ? end - start : kUnknownUnitBytes;
     const UnitIndex* index = units_.For(die);
     if (index != nullptr && visit(*index)) return true;
   }

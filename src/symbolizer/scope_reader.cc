@@ -29,6 +29,12 @@ bool IsNamedType(int tag) {
          tag == DW_TAG_typedef || tag == DW_TAG_template_alias;
 }
 
+// What -g1 and -gline-tables-only leave out. Where units are imported, it may stand there.
+bool TellsOfValues(int tag) {
+  return tag == DW_TAG_base_type || tag == DW_TAG_pointer_type || tag == DW_TAG_formal_parameter ||
+         tag == DW_TAG_variable || tag == DW_TAG_imported_unit || IsNamedType(tag);
+}
+
 bool HasPcs(Dwarf_Die die) {
   return dwarf_hasattr(&die, DW_AT_low_pc) != 0 || dwarf_hasattr(&die, DW_AT_ranges) != 0;
 }
@@ -62,6 +68,7 @@ void UnitIndex::Visit(Dwarf_Die die, uint32_t parent_node, int depth, bool in_fu
   const int tag = dwarf_tag(&die);
   const bool holds = HoldsNames(tag);
   const bool is_type = IsNamedType(tag);
+  describes_values_ = describes_values_ || TellsOfValues(tag);
   const bool is_variable = tag == DW_TAG_variable || (tag == DW_TAG_member && IsStaticMember(die));
   if (!holds && !is_type && !is_variable) return;
   if (is_variable && in_function) return;

@@ -59,6 +59,8 @@ class UnitIndex {
     }
   }
   const std::vector<Dwarf_Die>& enums() const { return enums_; }
+  // False for a unit that was compiled with -g1 or -gline-tables-only.
+  bool describes_values() const { return describes_values_; }
   std::vector<std::string_view> VariableNames(size_t max) const;
   const Dwarf_Die& unit() const { return unit_; }
 
@@ -87,6 +89,7 @@ class UnitIndex {
   ByName variables_;
   ByName types_;
   std::vector<Dwarf_Die> enums_;
+  bool describes_values_ = false;
 };
 
 // Indexes by unit, built on first use. Everything it returns lives as long as it does.

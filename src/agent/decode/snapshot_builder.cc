@@ -134,7 +134,8 @@ void AppendFrames(const FrameMeaning& meaning, const RecordView& record, uint32_
     frame.file = unit->strings[source.file];
     frame.line = source.line;
     frame.inlined = source.inlined != 0;
-    if (frame.file.empty()) {
+    const bool lines_only = plan.has_lines_only != 0 && source.variable_count == 0;
+    if (frame.file.empty() || lines_only) {
       frame.variables_reason = CodeName(Code::kNoDebugInfo);
     } else if (!with_variables) {
       frame.variables_reason = CodeName(Code::kLimit);

@@ -1,0 +1,187 @@
+"""Debug information wherever compilers and packagers put it; and what is said when it is not there."""
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+import harness
+
+HEADER = """\
+#pragma once
+#include <string>
+#include <vector>
+struct Order {
+  int id;
+  std::string name;
+  std::vector<int> items;
+};
+int Handle(const Order& order, int extra);
+"""
+
+LIBRARY = """\
+#include "order.h"
+__attribute__((noinline)) int Handle(const Order& order, int extra) {
+  int sum = extra;
+  for (int item : order.items) sum += item;
+  asm volatile("" : : "r"(sum), "r"(&order), "r"(extra));
+  return sum + order.id + extra;  // mark-sum
+}
+"""
+
+MAIN = """\
+#include <cstdio>
+#include "order.h"
+int main(int argc, char**) {
+  Order order{argc + 6, "a name that is longer than fifteen", {1, 2, 3}};
+  std::printf("%d\\n", Handle(order, 10));
+}
+"""
+
+LINE = LIBRARY.splitlines().index("  return sum + order.id + extra;  // mark-sum") + 1
+SOURCES = ("library.cc", "main.cc")
+
+
+class DebugFilesTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="sf-debug-files-"))
+        self.addCleanup(shutil.rmtree, self.folder)
+        for name, text in (("order.h", HEADER), ("library.cc", LIBRARY), ("main.cc", MAIN)):
+            (self.folder / name).write_text(text)
+
+    def run_in(self, *command):
+        subprocess.run(command, cwd=self.folder, check=True, timeout=120)
+
+    def compile(self, *flags, compiler="g++"):
+        self.run_in(compiler, "-O1", "-g", *flags, *SOURCES, "-o", "program")
+
+    def hit(self):
+        """(what the agent says, the snapshot or None); the program is not changed by it."""
+        done, snapshots = harness.run_with_file(
+            self.folder / "program", [{"location": {"file": "library.cc", "line": LINE}}])
+        self.assertEqual(done.stdout, "33\n")
+        self.assertLessEqual(len(snapshots), 1)
+        return done.stderr, snapshots[0] if snapshots else None
+
+    def assert_full(self):
+        """Names and values, in the frame and in its caller."""
+        said, snapshot = self.hit()
+        self.assertIsNotNone(snapshot, said)
+        frame, caller = snapshot["frames"][:2]
+        self.assertEqual(frame["function"], "Handle(Order const&, int)")
+        self.assertEqual(harness.variable(frame, "order.id")["value"], "7")
+        self.assertEqual(harness.variable(frame, "order.name")["value"],
+                         '"a name that is longer than fifteen"')
+        self.assertEqual(harness.variable(frame, "order.items.[2]")["value"], "3")
+        self.assertEqual(harness.variable(frame, "extra")["value"], "10")
+        self.assertEqual(caller["function"], "main(int, char**)")
+        self.assertEqual(harness.variable(caller, "order.id")["value"], "7")
+
+    def assert_refused(self, reason, *texts):
+        said, snapshot = self.hit()
+        self.assertIsNone(snapshot)
+        for text in (reason, *texts):
+            self.assertIn(text, said)
+
+    def test_compressed(self):
+        for flags in (("-gz=zlib",), ("-gz=zlib-gnu",)):
+            with self.subTest(flags=flags):
+                self.compile(*flags)
+                self.assert_full()
+
+    def test_split_units(self):
+        for compiler, flags in (("g++", ()), ("g++", ("-gdwarf-4",)), ("clang++-14", ())):
+            with self.subTest(compiler=compiler, flags=flags):
+                self.compile("-gsplit-dwarf", *flags, compiler=compiler)
+                self.assert_full()
+
+    def test_split_units_that_are_not_there(self):
+        self.compile("-gsplit-dwarf")
+        for file in self.folder.glob("*.dwo"):
+            file.unlink()
+        self.assert_refused("NO_DEBUG_INFO", "was split off", "library.dwo", ".dwp")
+
+    def test_link_time_optimization(self):
+        self.compile("-O2", "-flto")
+        self.assert_full()
+
+    def test_type_units(self):
+        self.compile("-fdebug-types-section")
+        self.assert_full()
+
+    def test_dwz(self):
+        self.compile()
+        self.run_in("dwz", "program")
+        self.assert_full()
+
+    def test_dwz_with_a_shared_file(self):
+        self.compile()
+        shutil.copy(self.folder / "program", self.folder / "other")
+        self.run_in("dwz", "-m", "common.debug", "program", "other")
+        self.assert_full()
+        shutil.move(self.folder / "common.debug", self.folder / "kept.debug")
+        self.assert_refused("NO_DEBUG_INFO", "common.debug", "(dwz), which is not there")
+        shutil.copy(self.folder / "other", self.folder / "common.debug")
+        self.assert_refused("BUILD_MISMATCH", "common.debug")
+
+    def test_separate_files(self):
+        for flags in ((), ("-gz",)):
+            for place in ("debug link", "build-id"):
+                with self.subTest(flags=flags, place=place):
+                    self.compile(*flags)
+                    self.run_in("objcopy", "--only-keep-debug", "program", "program.debug")
+                    self.run_in("strip", "-s", "program")
+                    if place == "debug link":
+                        self.run_in("objcopy", "--add-gnu-debuglink=program.debug", "program")
+                        self.assert_full()
+                        continue
+                    self.assert_refused("NO_DEBUG_INFO", "build-id")
+                    notes = subprocess.run(["readelf", "-n", "program"], cwd=self.folder,
+                                           capture_output=True, text=True, check=True).stdout
+                    build_id = notes.split("Build ID: ")[1].split()[0]
+                    target = self.folder / "debug/.build-id" / build_id[:2]
+                    target.mkdir(parents=True, exist_ok=True)
+                    shutil.move(self.folder / "program.debug", target / f"{build_id[2:]}.debug")
+                    done, snapshots = harness.run_with_file(
+                        self.folder / "program",
+                        [{"location": {"file": "library.cc", "line": LINE}}],
+                        env={"STILLFRAME_DEBUG_PATH": str(self.folder / "debug")})
+                    self.assertEqual(len(snapshots), 1, done.stderr)
+
+    def test_another_builds_file_is_refused(self):
+        self.compile("-O2")
+        self.run_in("objcopy", "--only-keep-debug", "program", "program.debug")
+        self.compile()
+        self.run_in("strip", "-s", "program")
+        self.run_in("objcopy", "--add-gnu-debuglink=program.debug", "program")
+        self.assert_refused("BUILD_MISMATCH", "program.debug has build-id")
+
+    def test_lines_alone(self):
+        """A frame without variables says why: they were never described."""
+        for compiler, flag in (("g++", "-g1"), ("clang++-14", "-gline-tables-only")):
+            with self.subTest(compiler=compiler):
+                self.compile(flag, compiler=compiler)
+                said, snapshot = self.hit()
+                self.assertIsNotNone(snapshot, said)
+                frame, caller = snapshot["frames"][:2]
+                self.assertRegex(frame["function"], r"^Handle\(")
+                self.assertEqual((frame["line"], frame["variables"]), (LINE, []))
+                self.assertEqual(frame["variablesReason"], "NO_DEBUG_INFO")
+                self.assertEqual(caller["variablesReason"], "NO_DEBUG_INFO")
+
+    def test_a_function_without_variables_is_not_one_without_debug_information(self):
+        (self.folder / "library.cc").write_text(LIBRARY.replace("mark-sum", "mark-sum") + """
+__attribute__((noinline)) void Nothing() { asm volatile("nop\\n nop\\n nop\\n nop\\n nop"); }
+""")
+        (self.folder / "main.cc").write_text(MAIN.replace(
+            "int main", "void Nothing();\nint main").replace("  std::printf", "  Nothing();\n  std::printf"))
+        self.compile()
+        line = LIBRARY.count("\n") + 2
+        done, snapshots = harness.run_with_file(
+            self.folder / "program", [{"location": {"file": "library.cc", "line": line}}])
+        self.assertEqual(len(snapshots), 1, done.stderr)
+        self.assertNotIn("variablesReason", snapshots[0]["frames"][0])
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
