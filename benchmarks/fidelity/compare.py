@@ -4,6 +4,8 @@ import re
 
 SHOWN = ("EXACT", "RECOVERED", "TRUNCATED")
 MAX_EXAMPLES = 40
+# Of memory that a variable's own bytes lead to: on the line of its declaration they may be garbage.
+LED_ASTRAY = ("NOT_CAPTURED", "UNREADABLE", "IMPLAUSIBLE")
 MADE_BY_COMPILER = re.compile(r"__(for_)?(range|begin|end)\d*$")  # of a range-based for
 
 
@@ -32,9 +34,10 @@ def same_scalar(ours, gdb):
 
 def same_text(ours, gdb):
     """String literals; each side may stop early, and GDB repeats a fixed array's zero bytes."""
+    gdb, incomplete, _ = gdb.partition('", <incomplete sequence')  # GDB's of a multibyte character
     strip = lambda t: re.sub(r'(\\000)*"?(\.\.\.)?$', "", re.sub(r'^[uUL8]*"', "", t.strip()))
     a, b = strip(ours), strip(gdb)
-    return a == b or (len(b) > 180 and a.startswith(b[:180])) or (
+    return a == b or (incomplete and a.startswith(b)) or (len(b) > 180 and a.startswith(b[:180])) or (
         len(a) > 180 and b.startswith(a[:180]))
 
 
@@ -47,12 +50,13 @@ def gdb_has(value):
 
 
 def ours_has(value):
-    if value["status"] not in SHOWN:
-        return False
+    """Also a pointer to what could not be read, and the raw members of what is corrupt."""
+    if "value" in value:
+        return True
     children = value.get("children")
-    if children and "value" not in value:
+    if children:
         return any(ours_has(child) for child in children)
-    return True
+    return value["status"] in SHOWN
 
 
 def without_pointers(value):
@@ -60,6 +64,22 @@ def without_pointers(value):
     if isinstance(value, dict):
         return {k: without_pointers(v) if k != "pointer" else v != 0 for k, v in value.items()}
     return [without_pointers(v) for v in value] if isinstance(value, list) else value
+
+
+def bare_name(function):
+    """The last component of a function's name, without arguments of any kind and tags."""
+    name = function.replace("(anonymous namespace)", "")
+    operator = re.search(r"\boperator\b\s*([^\s\w(]+|\(\)|[^(]+)", name)
+    if operator:
+        return "operator" + operator.group(1)
+    kept, depth = [], 0
+    for char in name:
+        if char == "(" and depth == 0:
+            break
+        depth += (char == "<") - (char == ">")
+        if depth == 0 and char != ">":
+            kept.append(char)
+    return re.sub(r"\[.*?\]", "", "".join(kept)).split("::")[-1].split(" ")[-1].strip()
 
 
 def unexplained(value):
@@ -144,19 +164,30 @@ class Comparison:
     def aligned(self, frames, innermost):
         """Where a breakpoint is an inlined call's first instruction, GDB stops before the call: it
         shows the caller, and we show both."""
-        for first, frame in enumerate(frames):
-            if self.same_frame(frame, innermost):
-                return frames[first:]
-            if not frame["inlined"]:
-                break
+        inlined = [frame["inlined"] for frame in frames]
+        reachable = frames[:inlined.index(False) + 1] if False in inlined else frames
+        # Several may be an operator(): the one of the same full name first.
+        for same in (self.same_name, self.same_frame):
+            for first, frame in enumerate(reachable):
+                if same(frame, innermost):
+                    return frames[first:]
         return frames
 
     @staticmethod
+    def same_name(ours, theirs):
+        """With parameters in ours, and a template's result type in front of it."""
+        wanted = theirs["function"]
+        if not wanted or ours["function"] == wanted:
+            return bool(wanted)
+        at = ours["function"].find(wanted + "(")
+        return at == 0 or at > 0 and ours["function"][at - 1] == " "
+
+    @staticmethod
     def same_frame(ours, theirs):
-        if not theirs["function"]:
-            return True
-        bare = re.sub(r"[<(\[].*", "", theirs["function"]).split("::")[-1].strip()
-        return ours["function"] == "" or bare in ours["function"]
+        if not theirs["function"] or theirs["function"].startswith("_Z"):
+            return True  # GDB knows no name, or not what it means
+        return (Comparison.same_name(ours, theirs) or ours["function"] == "" or
+                bare_name(ours["function"]) == bare_name(theirs["function"]))
 
     def frame(self, where, index, ours, theirs):
         mine = {}
@@ -180,6 +211,9 @@ class Comparison:
                     variable.get("reason") == "NOT_SAVED":
                 # GDB shows what a callee left in a register that callees need not keep.
                 self.counts["guessed"] += 1
+            elif had and not has and variable is not None and declared == ours["line"] and \
+                    (variable.get("reason") or "").startswith(LED_ASTRAY):
+                self.counts["not initialized"] += 1
             elif had and not has:
                 self.lost.append((place, variable and {
                     k: variable.get(k) for k in ("type", "status", "reason")}, gdb))

@@ -47,7 +47,7 @@ class CallerPlans {
   struct Entry {
     uint64_t id = 0;
     CallerPlan plan;
-    bool has_plan = false;  // false: `meaning.function` is all there is
+    bool has_plan = false;  // false: `meaning.function` is all there is, and hits know that
     std::unique_ptr<UnitArrays> arrays;
     decode::FrameMeaning meaning;
   };

@@ -314,7 +314,7 @@ class FrameCompilerImpl : public FrameCompiler {
     frame.inlined = source.inlined ? 1 : 0;
     frame.first_variable = static_cast<uint32_t>(unit_.variables.size());
     for (const LocalVariable& local : dwarf::VisibleLocals(scope, source.file, source.line)) {
-      if (local.later || (local.artificial && local.name != "this")) continue;
+      if (local.later || (local.artificial && dwarf::IsCompilersOwn(local.name))) continue;
       AddVariable(local, context);
     }
     frame.variable_count = static_cast<uint32_t>(unit_.variables.size()) - frame.first_variable;

@@ -139,6 +139,12 @@ bool HasPlace(Dwarf_Die die) {
 
 }  // namespace
 
+bool IsCompilersOwn(std::string_view artificial) {
+  if (artificial == "__closure") return false;
+  return artificial.starts_with("__") || artificial.find('.') != std::string_view::npos ||
+         artificial == "saved_stack";  // Clang, where a variable-length array is
+}
+
 std::vector<LocalVariable> VisibleLocals(const FunctionScope& scope, std::string_view file,
                                          uint32_t line) {
   LocalReader reader(file, line);

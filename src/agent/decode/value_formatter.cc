@@ -26,6 +26,12 @@ std::string_view UnicodePrefix(std::string_view type_name, uint32_t size_bytes) 
   return size_bytes == 1 ? "u8" : size_bytes == 2 ? "u" : "U";
 }
 
+// Depth is bounded by what was formatted.
+bool HasKnownPart(const Value& value) {
+  if (value.has_value) return true;
+  return std::any_of(value.children.begin(), value.children.end(), HasKnownPart);
+}
+
 }  // namespace
 
 Value Unavailable(std::string name, std::string type, Code reason) {
@@ -92,7 +98,12 @@ Value ValueFormatter::Format(std::string name, TypeId type, const Object& object
   --context_.values_left;
   if (node.view != 0 && node.view < unit_.views.size()) {
     fault_.clear();
-    if (FormatView(value, node, object, level)) return value;
+    if (FormatView(value, node, object, level)) {
+      if (value.status == ValueStatus::kUnavailable && !object.in_memory()) {
+        ShowKnownParts(value, node, object, level);
+      }
+      return value;
+    }
     // Its own fields contradict each other: show them raw and say so.
     value.children.clear();
     value.value.clear();
@@ -107,6 +118,19 @@ Value ValueFormatter::Format(std::string name, TypeId type, const Object& object
   }
   FormatKind(value, node, object, level);
   return value;
+}
+
+// A container of which registers hold some fields and nothing holds the others: what is known is
+// shown raw, unless that is nothing.
+void ValueFormatter::ShowKnownParts(Value& value, const TypeNode& node, const Object& object,
+                                    uint32_t level) {
+  Value raw = value;
+  raw.status = ValueStatus::kExact;
+  raw.children.clear();
+  FormatMembers(raw, node, object, level);
+  if (!HasKnownPart(raw)) return;
+  raw.status = ValueStatus::kTruncated;
+  value = std::move(raw);
 }
 
 void ValueFormatter::FormatKind(Value& value, const TypeNode& node, const Object& object,

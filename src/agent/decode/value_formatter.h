@@ -44,6 +44,7 @@ class ValueFormatter {
     if (level == 0 && collects_elements_) elements_.push_back(address);
   }
   // By kind; each fills value and children.
+  void ShowKnownParts(Value& value, const TypeNode& node, const Object& object, uint32_t level);
   void FormatKind(Value& value, const TypeNode& node, const Object& object, uint32_t level);
   void FormatScalar(Value& value, const TypeNode& node, std::span<const uint8_t> bytes);
   void FormatEnum(Value& value, const TypeNode& node, std::span<const uint8_t> bytes);
