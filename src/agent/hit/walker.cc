@@ -74,6 +74,16 @@ void Walker::AddObject(uint16_t frame, uint64_t address, TypeId type) {
   EnqueueObject(address, type, 0);
 }
 
+void Walker::AddElements(uint16_t frame, uint64_t address, uint64_t count, TypeId type) {
+  unit_ = record_.scratch().units[frame];
+  frame_ = frame;
+  if (IsText(Type(type))) {
+    const uint64_t most = limits_.string_bytes;
+    return Enqueue(address, count < most ? count : most, PendingKind::kRaw, kVoidType, 0, 0);
+  }
+  if (Expands(0)) EnqueueElements(address, count, type, 1);
+}
+
 void Walker::AddBytes(uint16_t frame, uint64_t address, uint32_t size_bytes) {
   frame_ = frame;
   Enqueue(address, size_bytes, PendingKind::kRaw, kVoidType, 0, 0);

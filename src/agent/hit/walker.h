@@ -40,6 +40,8 @@ class Walker {
 
   // An object of `type` in target memory at level 0.
   void AddObject(uint16_t frame, uint64_t address, TypeId type);
+  // `count` objects of `type` in a row, which are the elements of something at level 0.
+  void AddElements(uint16_t frame, uint64_t address, uint64_t count, TypeId type);
   // Bytes without meaning (a piece of a variable).
   void AddBytes(uint16_t frame, uint64_t address, uint32_t size_bytes);
   // An object at level 0 whose bytes are already in the slot at `data`.
