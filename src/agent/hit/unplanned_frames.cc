@@ -21,6 +21,8 @@ constexpr uint64_t kLowestAddress = 1 << 16;  // no mapping lies below (vm.mmap_
 // or a node behind them is small. Multiples of 8.
 constexpr uint32_t kStepBytes[] = {256, 128, 96};
 constexpr uint32_t kSteps = sizeof kStepBytes / sizeof kStepBytes[0];
+constexpr uint32_t kGuesses = 96;  // in a step
+constexpr uint32_t kMaxWrongGuesses = 24;
 // In the window of the unwinder, which is done. Never more than half full.
 constexpr uint32_t kSeenSlots = kWindowBytes / 8;
 constexpr uint32_t kMaxSeen = kSeenSlots / 2;
@@ -39,6 +41,7 @@ UnplannedFrames::UnplannedFrames(RecordWriter& record, const UnwindModules* modu
       seen_(reinterpret_cast<uint64_t*>(record.scratch().window)) {
   const uint32_t room = record.RoomBytes();
   bytes_left_ = room < kMaxBytes ? room : kMaxBytes;
+  guesses_left_ = kGuesses;
   for (uint32_t i = 0; i < kSeenSlots; ++i) static_cast<volatile uint64_t*>(seen_)[i] = 0;
 }
 
@@ -94,6 +97,8 @@ void UnplannedFrames::Run() {
     count_ = 0;
     record_.ReadPending(entries, count);
     if (step == kSteps) return;
+    for (uint32_t i = 0; i < count; ++i) wrong_guesses_ += entries[i].data == 0 ? 1 : 0;
+    guesses_left_ = wrong_guesses_ < kMaxWrongGuesses ? kGuesses : 0;
     for (uint32_t i = 0; i < count; ++i) {
       if (entries[i].data == 0) continue;
       const uint8_t* const bytes = record_.slot() + entries[i].data;

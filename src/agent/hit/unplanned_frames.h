@@ -41,8 +41,9 @@ class UnplannedFrames {
   uint64_t* seen_;
   uint32_t bytes_left_;
   uint32_t seen_count_ = 0;
-  // Of words that may be no addresses: each that is none costs a system call.
-  uint32_t guesses_left_ = 64;
+  // Words that may be no addresses: each that is none costs a system call.
+  uint32_t guesses_left_;  // of this step
+  uint32_t wrong_guesses_ = 0;
   uint32_t count_ = 0;
   uint8_t set_ = 0;
 };
