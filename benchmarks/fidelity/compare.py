@@ -6,7 +6,9 @@ SHOWN = ("EXACT", "RECOVERED", "TRUNCATED")
 MAX_EXAMPLES = 40
 # Of memory that a variable's own bytes lead to: on the line of its declaration they may be garbage.
 LED_ASTRAY = ("NOT_CAPTURED", "UNREADABLE", "IMPLAUSIBLE")
-MADE_BY_COMPILER = re.compile(r"__(for_)?(range|begin|end)\d*$")  # of a range-based for
+# Of a range-based for, a variable-length array, a coroutine.
+MADE_BY_COMPILER = re.compile(r"__(for_)?(range|begin|end)\d*$|__vla_expr\d+$|saved_stack$|"
+                              r"__coro_gro$|_Coro_|Is$|Fs$|(Yd|Aw)\d+$")
 
 
 def as_number(text):
@@ -64,6 +66,18 @@ def without_pointers(value):
     if isinstance(value, dict):
         return {k: without_pointers(v) if k != "pointer" else v != 0 for k, v in value.items()}
     return [without_pointers(v) for v in value] if isinstance(value, list) else value
+
+
+def without_template_arguments(name):
+    """As it is where an operator's name makes the brackets ambiguous."""
+    if re.search(r"\boperator\b\s*[<>-]", name):
+        return name
+    kept, depth = [], 0
+    for char in name:
+        depth += (char == "<") - (char == ">")
+        if depth == 0 and char != ">":
+            kept.append(char)
+    return "".join(kept)
 
 
 def bare_name(function):
@@ -150,7 +164,7 @@ class Comparison:
     # Frames -----------------------------------------------------------------------------------
 
     def snapshot(self, where, frames, oracle):
-        frames = self.aligned(frames, oracle[0])
+        frames = self.aligned(frames, oracle)
         for index, theirs in enumerate(oracle):
             self.counts["frames"] += 1
             if index >= len(frames) or not self.same_frame(frames[index], theirs):
@@ -161,26 +175,35 @@ class Comparison:
                 break  # what lies below is not comparable frame by frame
             self.frame(f"{where} #{index}", index, frames[index], theirs)
 
-    def aligned(self, frames, innermost):
+    def aligned(self, frames, oracle):
         """Where a breakpoint is an inlined call's first instruction, GDB stops before the call: it
         shows the caller, and we show both."""
         inlined = [frame["inlined"] for frame in frames]
         reachable = frames[:inlined.index(False) + 1] if False in inlined else frames
-        # Several may be an operator(): the one of the same full name first.
+        # Several may be an operator(), or a destructor inlined into the one that deletes: the one
+        # of the same full name first, and the one whose callers agree.
         for same in (self.same_name, self.same_frame):
-            for first, frame in enumerate(reachable):
-                if same(frame, innermost):
-                    return frames[first:]
+            starts = [i for i, frame in enumerate(reachable) if same(frame, oracle[0])]
+            if starts:
+                return frames[max(starts, key=lambda i: self.agreeing(frames[i:], oracle)):]
         return frames
+
+    def agreeing(self, frames, oracle):
+        count = 0
+        while count < min(len(frames), len(oracle)) and self.same_frame(frames[count], oracle[count]):
+            count += 1
+        return count
 
     @staticmethod
     def same_name(ours, theirs):
         """With parameters in ours, and a template's result type in front of it."""
-        wanted = theirs["function"]
-        if not wanted or ours["function"] == wanted:
+        wanted = without_template_arguments(theirs["function"] or "")
+        name = without_template_arguments(ours["function"])
+        if not wanted or name == wanted:
             return bool(wanted)
-        at = ours["function"].find(wanted + "(")
-        return at == 0 or at > 0 and ours["function"][at - 1] == " "
+        at = name.find(wanted + "(")
+        before = name[:max(at, 0)]  # a parameter's type may be a lambda's of the wanted function
+        return at == 0 or at > 0 and before[-1] in " :" and before.count("(") == before.count(")")
 
     @staticmethod
     def same_frame(ours, theirs):
@@ -200,8 +223,8 @@ class Comparison:
             if declared > ours["line"] or MADE_BY_COMPILER.match(name):
                 continue  # not declared yet at this line; made by the compiler
             variable = mine.get(name)
-            if variable is not None and variable["status"] == "REDACTED":
-                continue
+            if variable is not None and variable["status"] == "REDACTED" or "skipped" in gdb:
+                continue  # not to be shown; GDB's printer fails
             has, had = variable is not None and ours_has(variable), gdb_has(gdb)
             self.counts[f"pairs {level}"] += 1
             self.counts[f"ours {level}"] += has

@@ -140,7 +140,9 @@ bool HasPlace(Dwarf_Die die) {
 }  // namespace
 
 bool IsCompilersOwn(std::string_view artificial) {
-  if (artificial == "__closure") return false;
+  for (const std::string_view shown : {"__closure", "__promise", "__coro_frame"}) {
+    if (artificial == shown) return false;
+  }
   // Clang's, where a variable-length array is; GCC's of coroutines: awaiters and its own state.
   if (artificial == "saved_stack" || artificial == "Is" || artificial == "Fs") return true;
   const auto numbered = [artificial](std::string_view head) {

@@ -24,7 +24,8 @@ struct LocalVariable {
 };
 
 // An artificial variable that the source does not speak of: "__for_range", "__vtt_parm". Not so
-// `this`, and in GCC's lambdas the captures under their own names and the lambda, "__closure".
+// `this`, and in GCC's lambdas the captures under their own names and the lambda, "__closure"; nor
+// the promise and the frame of a coroutine of Clang's.
 bool IsCompilersOwn(std::string_view artificial);
 
 // Parameters and variables of the function and of its blocks that are open, innermost block first,
