@@ -94,6 +94,18 @@ void CallerPlans::Prepare(const LoadedModule& module, LinkAddress site, uint32_t
   }
 }
 
+void CallerPlans::Place(Table& table, uint64_t return_address, const Entry& entry) {
+  // The hash of hit/callers: see FindCaller.
+  uint32_t at = hit::CallerHash(return_address) & table.head.mask;
+  while (table.slots[at].return_address != 0) at = (at + 1) & table.head.mask;
+  table.slots[at] =
+      hit::CallerEntry{.return_address = return_address,
+                       .caller_plan_id = entry.id,
+                       .load_bias = entry.meaning.load_bias,
+                       .tls_module = entry.meaning.tls_module,
+                       .unit = entry.has_plan ? entry.arrays->view() : hit::UnitView{}};
+}
+
 void CallerPlans::Publish() {
   if (!changed_) return;
   changed_ = false;
@@ -102,19 +114,14 @@ void CallerPlans::Publish() {
   auto table = std::make_unique<Table>();
   table->slots.resize(TableSize(std::min(count, kMaxEntries)));
   table->head.mask = static_cast<uint32_t>(table->slots.size() - 1);
+  // Plans first: where there are too many, what has none is copied blindly at each hit, no more.
   size_t placed = 0;
-  for (const auto& [key, entry] : entries_) {
-    if (key.second || placed == kMaxEntries) continue;
-    // The hash of hit/callers: see FindCaller.
-    uint32_t at = hit::CallerHash(key.first) & table->head.mask;
-    while (table->slots[at].return_address != 0) at = (at + 1) & table->head.mask;
-    table->slots[at] =
-        hit::CallerEntry{.return_address = key.first,
-                         .caller_plan_id = entry->id,
-                         .load_bias = entry->meaning.load_bias,
-                         .tls_module = entry->meaning.tls_module,
-                         .unit = entry->has_plan ? entry->arrays->view() : hit::UnitView{}};
-    ++placed;
+  for (const bool planned : {true, false}) {
+    for (const auto& [key, entry] : entries_) {
+      if (key.second || entry->has_plan != planned || placed == kMaxEntries) continue;
+      Place(*table, key.first, *entry);
+      ++placed;
+    }
   }
   table->head.entries = table->slots.data();
   hit::PublishCallers(&table->head);

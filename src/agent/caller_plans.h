@@ -57,6 +57,7 @@ class CallerPlans {
   };
   Entry& Compile(RuntimeAddress pc, bool pc_is_exact, const LoadedModule* module);
   bool MayPrepare(int64_t now_ns);
+  static void Place(Table& table, uint64_t return_address, const Entry& entry);
 
   Symbolizer& symbolizer_;
   // Keyed by pc; exact pcs (signal frames) are looked up differently, hence the flag.
