@@ -4,7 +4,11 @@ import re
 
 SHOWN = ("EXACT", "RECOVERED", "TRUNCATED")
 MAX_EXAMPLES = 40
-MADE_BY_COMPILER = re.compile(r"__(for_)?(range|begin|end)\d*$")  # of a range-based for
+# Of memory that a variable's own bytes lead to: on the line of its declaration they may be garbage.
+LED_ASTRAY = ("NOT_CAPTURED", "UNREADABLE", "IMPLAUSIBLE")
+# Of a range-based for, a variable-length array, a coroutine.
+MADE_BY_COMPILER = re.compile(r"__(for_)?(range|begin|end)\d*$|__vla_expr\d+$|saved_stack$|"
+                              r"__coro_gro$|_Coro_|Is$|Fs$|(Yd|Aw)\d+$")
 
 
 def as_number(text):
@@ -32,9 +36,10 @@ def same_scalar(ours, gdb):
 
 def same_text(ours, gdb):
     """String literals; each side may stop early, and GDB repeats a fixed array's zero bytes."""
+    gdb, incomplete, _ = gdb.partition('", <incomplete sequence')  # GDB's of a multibyte character
     strip = lambda t: re.sub(r'(\\000)*"?(\.\.\.)?$', "", re.sub(r'^[uUL8]*"', "", t.strip()))
     a, b = strip(ours), strip(gdb)
-    return a == b or (len(b) > 180 and a.startswith(b[:180])) or (
+    return a == b or (incomplete and a.startswith(b)) or (len(b) > 180 and a.startswith(b[:180])) or (
         len(a) > 180 and b.startswith(a[:180]))
 
 
@@ -47,12 +52,13 @@ def gdb_has(value):
 
 
 def ours_has(value):
-    if value["status"] not in SHOWN:
-        return False
+    """Also a pointer to what could not be read, and the raw members of what is corrupt."""
+    if "value" in value:
+        return True
     children = value.get("children")
-    if children and "value" not in value:
+    if children:
         return any(ours_has(child) for child in children)
-    return True
+    return value["status"] in SHOWN
 
 
 def without_pointers(value):
@@ -60,6 +66,34 @@ def without_pointers(value):
     if isinstance(value, dict):
         return {k: without_pointers(v) if k != "pointer" else v != 0 for k, v in value.items()}
     return [without_pointers(v) for v in value] if isinstance(value, list) else value
+
+
+def without_template_arguments(name):
+    """As it is where an operator's name makes the brackets ambiguous."""
+    if re.search(r"\boperator\b\s*[<>-]", name):
+        return name
+    kept, depth = [], 0
+    for char in name:
+        depth += (char == "<") - (char == ">")
+        if depth == 0 and char != ">":
+            kept.append(char)
+    return "".join(kept)
+
+
+def bare_name(function):
+    """The last component of a function's name, without arguments of any kind and tags."""
+    name = function.replace("(anonymous namespace)", "")
+    operator = re.search(r"\boperator\b\s*([^\s\w(]+|\(\)|[^(]+)", name)
+    if operator:
+        return "operator" + operator.group(1)
+    kept, depth = [], 0
+    for char in name:
+        if char == "(" and depth == 0:
+            break
+        depth += (char == "<") - (char == ">")
+        if depth == 0 and char != ">":
+            kept.append(char)
+    return re.sub(r"\[.*?\]", "", "".join(kept)).split("::")[-1].split(" ")[-1].strip()
 
 
 def unexplained(value):
@@ -130,7 +164,7 @@ class Comparison:
     # Frames -----------------------------------------------------------------------------------
 
     def snapshot(self, where, frames, oracle):
-        frames = self.aligned(frames, oracle[0])
+        frames = self.aligned(frames, oracle)
         for index, theirs in enumerate(oracle):
             self.counts["frames"] += 1
             if index >= len(frames) or not self.same_frame(frames[index], theirs):
@@ -141,22 +175,42 @@ class Comparison:
                 break  # what lies below is not comparable frame by frame
             self.frame(f"{where} #{index}", index, frames[index], theirs)
 
-    def aligned(self, frames, innermost):
+    def aligned(self, frames, oracle):
         """Where a breakpoint is an inlined call's first instruction, GDB stops before the call: it
         shows the caller, and we show both."""
-        for first, frame in enumerate(frames):
-            if self.same_frame(frame, innermost):
-                return frames[first:]
-            if not frame["inlined"]:
-                break
+        inlined = [frame["inlined"] for frame in frames]
+        reachable = frames[:inlined.index(False) + 1] if False in inlined else frames
+        # Several may be an operator(), or a destructor inlined into the one that deletes: the one
+        # of the same full name first, and the one whose callers agree.
+        for same in (self.same_name, self.same_frame):
+            starts = [i for i, frame in enumerate(reachable) if same(frame, oracle[0])]
+            if starts:
+                return frames[max(starts, key=lambda i: self.agreeing(frames[i:], oracle)):]
         return frames
+
+    def agreeing(self, frames, oracle):
+        count = 0
+        while count < min(len(frames), len(oracle)) and self.same_frame(frames[count], oracle[count]):
+            count += 1
+        return count
+
+    @staticmethod
+    def same_name(ours, theirs):
+        """With parameters in ours, and a template's result type in front of it."""
+        wanted = without_template_arguments(theirs["function"] or "")
+        name = without_template_arguments(ours["function"])
+        if not wanted or name == wanted:
+            return bool(wanted)
+        at = name.find(wanted + "(")
+        before = name[:max(at, 0)]  # a parameter's type may be a lambda's of the wanted function
+        return at == 0 or at > 0 and before[-1] in " :" and before.count("(") == before.count(")")
 
     @staticmethod
     def same_frame(ours, theirs):
-        if not theirs["function"]:
-            return True
-        bare = re.sub(r"[<(\[].*", "", theirs["function"]).split("::")[-1].strip()
-        return ours["function"] == "" or bare in ours["function"]
+        if not theirs["function"] or theirs["function"].startswith("_Z"):
+            return True  # GDB knows no name, or not what it means
+        return (Comparison.same_name(ours, theirs) or ours["function"] == "" or
+                bare_name(ours["function"]) == bare_name(theirs["function"]))
 
     def frame(self, where, index, ours, theirs):
         mine = {}
@@ -169,8 +223,8 @@ class Comparison:
             if declared > ours["line"] or MADE_BY_COMPILER.match(name):
                 continue  # not declared yet at this line; made by the compiler
             variable = mine.get(name)
-            if variable is not None and variable["status"] == "REDACTED":
-                continue
+            if variable is not None and variable["status"] == "REDACTED" or "skipped" in gdb:
+                continue  # not to be shown; GDB's printer fails
             has, had = variable is not None and ours_has(variable), gdb_has(gdb)
             self.counts[f"pairs {level}"] += 1
             self.counts[f"ours {level}"] += has
@@ -180,6 +234,9 @@ class Comparison:
                     variable.get("reason") == "NOT_SAVED":
                 # GDB shows what a callee left in a register that callees need not keep.
                 self.counts["guessed"] += 1
+            elif had and not has and variable is not None and declared == ours["line"] and \
+                    (variable.get("reason") or "").startswith(LED_ASTRAY):
+                self.counts["not initialized"] += 1
             elif had and not has:
                 self.lost.append((place, variable and {
                     k: variable.get(k) for k in ("type", "status", "reason")}, gdb))

@@ -78,6 +78,8 @@ def dump(value, depth):
             return {"pointer": int(value)}
         if kind.code in (gdb.TYPE_CODE_STRUCT, gdb.TYPE_CODE_UNION):
             value.fetch_lazy()
+            if not kind.fields() and text_of(value) == "<incomplete type>":
+                return {"missing": "incomplete type"}
             try:
                 printer = gdb.default_visualizer(value)
                 if printer is not None:
@@ -162,7 +164,7 @@ def load_bias(path):
 
 def scribble():
     """Writes over the stack that `main` is going to use: what start-up left there is no value."""
-    gdb.Breakpoint("main", internal=True, temporary=True)
+    gdb.Breakpoint("*main", internal=True, temporary=True)  # its own frame is not made yet
     gdb.execute("continue", to_string=True)
     below = int(gdb.parse_and_eval("$rsp")) - 128 - SCRIBBLE_BYTES
     gdb.selected_inferior().write_memory(below, bytes([0xa5]) * SCRIBBLE_BYTES)

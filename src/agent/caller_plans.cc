@@ -27,6 +27,7 @@ CallerPlans::Entry& CallerPlans::Compile(RuntimeAddress pc, bool pc_is_exact,
                                          const LoadedModule* module) {
   auto& slot = entries_[{pc.value, pc_is_exact}];
   if (slot != nullptr) return *slot;
+  changed_ = true;
   slot = std::make_unique<Entry>();
   Entry& entry = *slot;
   entry.id = next_id_++;
@@ -53,7 +54,6 @@ CallerPlans::Entry& CallerPlans::Compile(RuntimeAddress pc, bool pc_is_exact,
   entry.arrays = std::make_unique<UnitArrays>(entry.plan.unit);
   entry.meaning.unit = &entry.plan.unit;
   entry.meaning.frame = 0;
-  changed_ = true;
   return entry;
 }
 
@@ -94,26 +94,34 @@ void CallerPlans::Prepare(const LoadedModule& module, LinkAddress site, uint32_t
   }
 }
 
+void CallerPlans::Place(Table& table, uint64_t return_address, const Entry& entry) {
+  // The hash of hit/callers: see FindCaller.
+  uint32_t at = hit::CallerHash(return_address) & table.head.mask;
+  while (table.slots[at].return_address != 0) at = (at + 1) & table.head.mask;
+  table.slots[at] =
+      hit::CallerEntry{.return_address = return_address,
+                       .caller_plan_id = entry.id,
+                       .load_bias = entry.meaning.load_bias,
+                       .tls_module = entry.meaning.tls_module,
+                       .unit = entry.has_plan ? entry.arrays->view() : hit::UnitView{}};
+}
+
 void CallerPlans::Publish() {
   if (!changed_) return;
   changed_ = false;
   size_t count = 0;
-  for (const auto& [key, entry] : entries_) count += entry->has_plan && !key.second;
+  for (const auto& [key, entry] : entries_) count += !key.second;
   auto table = std::make_unique<Table>();
   table->slots.resize(TableSize(std::min(count, kMaxEntries)));
   table->head.mask = static_cast<uint32_t>(table->slots.size() - 1);
+  // Plans first: where there are too many, what has none is copied blindly at each hit, no more.
   size_t placed = 0;
-  for (const auto& [key, entry] : entries_) {
-    if (!entry->has_plan || key.second || placed == kMaxEntries) continue;
-    // The hash of hit/callers: see FindCaller.
-    uint32_t at = hit::CallerHash(key.first) & table->head.mask;
-    while (table->slots[at].return_address != 0) at = (at + 1) & table->head.mask;
-    table->slots[at] = hit::CallerEntry{.return_address = key.first,
-                                        .caller_plan_id = entry->id,
-                                        .load_bias = entry->meaning.load_bias,
-                                        .tls_module = entry->meaning.tls_module,
-                                        .unit = entry->arrays->view()};
-    ++placed;
+  for (const bool planned : {true, false}) {
+    for (const auto& [key, entry] : entries_) {
+      if (key.second || entry->has_plan != planned || placed == kMaxEntries) continue;
+      Place(*table, key.first, *entry);
+      ++placed;
+    }
   }
   table->head.entries = table->slots.data();
   hit::PublishCallers(&table->head);

@@ -47,7 +47,7 @@ class CallerPlans {
   struct Entry {
     uint64_t id = 0;
     CallerPlan plan;
-    bool has_plan = false;  // false: `meaning.function` is all there is
+    bool has_plan = false;  // false: `meaning.function` is all there is, and hits know that
     std::unique_ptr<UnitArrays> arrays;
     decode::FrameMeaning meaning;
   };
@@ -57,6 +57,7 @@ class CallerPlans {
   };
   Entry& Compile(RuntimeAddress pc, bool pc_is_exact, const LoadedModule* module);
   bool MayPrepare(int64_t now_ns);
+  static void Place(Table& table, uint64_t return_address, const Entry& entry);
 
   Symbolizer& symbolizer_;
   // Keyed by pc; exact pcs (signal frames) are looked up differently, hence the flag.

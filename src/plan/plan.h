@@ -61,6 +61,8 @@ struct Variable {
   // Of a watch: of the elements only those are shown for which it yields not 0. It finds the
   // element's address in local 0.
   Program filter{};
+  // Of an array with kFlagCountedByVariable, which is in memory: yields how many elements it has.
+  Program elements{};
 };
 
 // A source-level frame. One machine frame is one or more of them: the inlined calls at its pc,

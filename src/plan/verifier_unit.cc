@@ -323,6 +323,13 @@ class UnitVerifier {
       SF_RETURN_IF_ERROR(
           VerifyProgram(unit_.code, variable.filter, unit_.strings.size(), kFilterLocals));
     }
+    if (!variable.elements.empty()) {
+      SF_RETURN_IF_ERROR(VerifyProgram(unit_.code, variable.elements, unit_.strings.size()));
+      if (location.kind != LocationKind::kMemory ||
+          unit_.types[variable.type].kind != TypeKind::kArray) {
+        return Corrupt("elements of what is no array in memory");
+      }
+    }
     if (location.kind > LocationKind::kPieces) return Corrupt("bad location kind");
     if (location.kind == LocationKind::kPieces &&
         !InTable(location.first_piece, location.piece_count, unit_.pieces.size())) {

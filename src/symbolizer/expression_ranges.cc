@@ -97,6 +97,9 @@ Result<Compiler::Cursor> Compiler::BitCursor(const Value& range, Cursor cursor) 
 }
 
 Result<Compiler::Cursor> Compiler::MakeCursor(const Value& range, uint32_t column) {
+  if (TypeOf(range).kind == TypeKind::kArray && TypeOf(range).count == 0) {
+    return BadExpression(column, "how many elements " + Quote(range.type) + " has is not known");
+  }
   Cursor cursor;
   cursor.column = column;
   for (uint8_t* local : {&cursor.left, &cursor.more, &cursor.at}) {

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "symbolizer/array_bounds.h"
 #include "symbolizer/call_site_reader.h"
 #include "symbolizer/dwarf_util.h"
 #include "symbolizer/frame_compiler_scope.h"
@@ -326,7 +327,7 @@ class FrameCompilerImpl : public FrameCompiler {
     frame.inlined = source.inlined ? 1 : 0;
     frame.first_variable = static_cast<uint32_t>(unit_.variables.size());
     for (const LocalVariable& local : dwarf::VisibleLocals(scope, source.file, source.line)) {
-      if (local.later || (local.artificial && local.name != "this")) continue;
+      if (local.later || (local.artificial && dwarf::IsCompilersOwn(local.name))) continue;
       AddVariable(local, context);
     }
     frame.variable_count = static_cast<uint32_t>(unit_.variables.size()) - frame.first_variable;
@@ -342,11 +343,29 @@ class FrameCompilerImpl : public FrameCompiler {
       variable.location = *implied;
       implied_.push_back(static_cast<uint32_t>(unit_.variables.size()));
     }
-    if (HasEntryValue(unit_, variable.location))
+    AddElementCount(variable, context);
+    if (HasEntryValue(unit_, variable.location) || HasEntryValue(unit_, variable.elements)) {
       variable.recovered = parts_.tables.Intern(kEntryValue);
+    }
     if (local.parameter) variable.flags |= kVariableParameter;
     if (local.artificial) variable.flags |= kVariableArtificial;
     unit_.variables.push_back(variable);
+  }
+
+  // How many elements a variable-length array has belongs to the frame, not to its type.
+  void AddElementCount(Variable& variable, const LocationContext& context) {
+    const Dwarf_Die* const array = parts_.types.DieOf(variable.type);
+    const bool counted =
+        (parts_.types.Node(variable.type).flags & kFlagCountedByVariable) != 0 && array != nullptr;
+    if (!counted || variable.location.kind == LocationKind::kUnavailable) return;
+    dwarf::ElementCount count =
+        dwarf::CompileElementCount(*array, context, parts_.locations, parts_.tables);
+    if (count.code == Code::kOk && variable.location.kind == LocationKind::kMemory) {
+      variable.elements = parts_.tables.AddProgram(count.program);
+      return;
+    }
+    variable.location = Location{};
+    variable.location.reason = count.code == Code::kOk ? Code::kUnsupportedLocation : count.code;
   }
 
   // The variable's location is that of what it points to: under the pointer's type it is shown as a
@@ -380,7 +399,10 @@ class FrameCompilerImpl : public FrameCompiler {
     for (uint32_t i = 0; i < frame.virtual_count; ++i) {
       const VirtualFrame& source = unit_.virtual_frames[frame.first_virtual + i];
       for (uint32_t j = 0; j < source.variable_count; ++j) {
-        if (HasEntryValue(unit_, unit_.variables[source.first_variable + j].location)) return true;
+        const Variable& variable = unit_.variables[source.first_variable + j];
+        if (HasEntryValue(unit_, variable.location) || HasEntryValue(unit_, variable.elements)) {
+          return true;
+        }
       }
     }
     for (uint32_t i = 0; i < frame.parameter_count; ++i) {

@@ -140,6 +140,20 @@ bool HasPlace(Dwarf_Die die) {
 
 }  // namespace
 
+bool IsCompilersOwn(std::string_view artificial) {
+  for (const std::string_view shown : {"__closure", "__promise", "__coro_frame"}) {
+    if (artificial == shown) return false;
+  }
+  // Clang's, where a variable-length array is; GCC's of coroutines: awaiters and its own state.
+  if (artificial == "saved_stack" || artificial == "Is" || artificial == "Fs") return true;
+  const auto numbered = [artificial](std::string_view head) {
+    return artificial.starts_with(head) && artificial.size() > head.size() &&
+           artificial.find_first_not_of("0123456789", head.size()) == std::string_view::npos;
+  };
+  return artificial.starts_with("__") || artificial.starts_with("_Coro_") || numbered("Yd") ||
+         numbered("Aw") || artificial.find('.') != std::string_view::npos;
+}
+
 std::vector<LocalVariable> VisibleLocals(const FunctionScope& scope, std::string_view file,
                                          uint32_t line) {
   LocalReader reader(file, line);

@@ -23,6 +23,11 @@ struct LocalVariable {
   bool later = false;  // declared after the frame's line in its file: not in scope yet
 };
 
+// An artificial variable that the source does not speak of: "__for_range", "__vtt_parm". Not so
+// `this`, and in GCC's lambdas the captures under their own names and the lambda, "__closure"; nor
+// the promise and the frame of a coroutine of Clang's.
+bool IsCompilersOwn(std::string_view artificial);
+
 // Parameters and variables of the function and of its blocks that are open, innermost block first,
 // in the order of their declaration; a name that is hidden by an inner one is left out.
 std::vector<LocalVariable> VisibleLocals(const FunctionScope& scope, std::string_view file,

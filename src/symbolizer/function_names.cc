@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "symbolizer/symbol_table.h"
+
 namespace stillframe {
 namespace {
 
@@ -138,6 +140,30 @@ std::string_view LastComponent(std::string_view wanted) {
   const std::string_view last = wanted.substr(begin, end - begin);
   const size_t first = std::min(last.find_first_not_of(' '), last.size());
   return last.substr(first, last.find_last_not_of(' ') + 1 - first);
+}
+
+std::string NameCoroutinePart(std::string_view function, std::string_view symbol) {
+  constexpr struct {
+    std::string_view clone;
+    std::string_view said;
+  } kParts[] = {{" [clone .actor]", " [resumed]"},
+                {" [clone .resume]", " [resumed]"},
+                {" [clone .destroy]", " [destroyed]"},
+                {" [clone .cleanup]", " [cleaned up]"}};
+  for (const auto& part : kParts) {
+    if (!symbol.ends_with(part.clone)) continue;
+    // GCC: "f(f(int)::_Z1fi.Frame*) [clone .actor]".
+    constexpr std::string_view kFrame = ".Frame*)";
+    symbol.remove_suffix(part.clone.size());
+    const size_t begin = symbol.rfind("::_Z");
+    if (symbol.ends_with(kFrame) && begin != std::string_view::npos) {
+      symbol.remove_suffix(kFrame.size());
+      return Demangle(std::string(symbol.substr(begin + 2))) + std::string(part.said);
+    }
+    if (part.clone == " [clone .actor]") continue;  // somebody else's
+    return std::string(function) + std::string(part.said);
+  }
+  return std::string(function);
 }
 
 bool IsSplitPart(std::string_view demangled) {

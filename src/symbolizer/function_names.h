@@ -15,6 +15,11 @@ std::string PlainFunctionName(std::string_view demangled);
 bool IsFunctionNamed(std::string_view plain_name, std::string_view wanted);
 // The last component without template arguments: "Max"; "operator<" of operators.
 std::string_view LastComponent(std::string_view wanted);
+// Coroutines are cut into parts, which the debug information calls by the coroutine's name (Clang)
+// or by the name of their own argument (GCC); `symbol` is the demangled one. "f(int) [resumed]":
+// what runs when it is resumed; [destroyed]; [cleaned up], destroyed without giving back its
+// memory. `function` itself when it is no such part.
+std::string NameCoroutinePart(std::string_view function, std::string_view symbol);
 // A part that the compiler split off, not the function's beginning.
 bool IsSplitPart(std::string_view demangled);
 

@@ -188,6 +188,13 @@ Piece LocationCompiler::CompileSimple(Dwarf_Attribute& attribute, std::span<cons
   if (ops[0].atom == DW_OP_implicit_pointer || ops[0].atom == DW_OP_GNU_implicit_pointer) {
     return MissingPiece(Code::kOptimizedOut);
   }
+  // "deref_size 16, stack_value" is a spilled vector register (Clang): wider than a cell, but its
+  // first bytes are those in memory.
+  const size_t last = ops.size() - 1;
+  if (last >= 2 && ops[last].atom == DW_OP_stack_value && ops[last - 1].atom == DW_OP_deref_size &&
+      ops[last - 1].number > 8 && size_bytes <= ops[last - 1].number) {
+    ops = ops.first(last - 1);
+  }
   ExpressionCompiler compiler(context);
   const Code code = compiler.Run(attribute, ops);
   if (code != Code::kOk) return MissingPiece(code);

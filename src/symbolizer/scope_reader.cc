@@ -178,21 +178,26 @@ void FindFunctionBelow(const Dwarf_Die& parent, LinkAddress pc, bool prune, int 
 }
 
 // One step down from `scope`: opens the block or inlined call that covers pc. Blocks without pcs
-// are transparent, as GDB treats them: their children belong to the scope around them.
+// are transparent, as GDB treats them: their children belong to the scope around them. GCC may
+// write a tree of blocks twice, first without pcs and locations, so such a block does not end the
+// search.
 class ScopeWalk {
  public:
   ScopeWalk(LinkAddress pc, ScopeChain& chain) : pc_(pc), chain_(chain) {}
 
-  void Descend(const Dwarf_Die& scope, int depth) {
-    if (depth > kMaxDepth) return;
+  // Whether something that covers pc was opened.
+  bool Descend(const Dwarf_Die& scope, int depth) {
     bool entered = false;
+    if (depth > kMaxDepth) return entered;
     ForEachChild(scope, [&](Dwarf_Die child) {
       if (child.addr <= last_) return false;  // damage: see UnitIndex::last_
       last_ = child.addr;
       const int tag = dwarf_tag(&child);
       if (!IsBlockTag(tag) && tag != DW_TAG_inlined_subroutine) return true;
       if (!HasPcs(child)) {
-        if (IsBlockTag(tag)) entered = DescendTransparent(child, depth);
+        if (!IsBlockTag(tag)) return true;
+        Enter(child, false);  // its variables are visible in the scope around it
+        entered = Descend(child, depth + 1);
       } else if (dwarf_haspc(&child, pc_.value) == 1) {
         Enter(child, tag == DW_TAG_inlined_subroutine);
         Descend(child, depth + 1);
@@ -200,19 +205,10 @@ class ScopeWalk {
       }
       return !entered;
     });
+    return entered;
   }
 
  private:
-  bool DescendTransparent(const Dwarf_Die& block, int depth) {
-    const size_t functions = chain_.functions.size();
-    const size_t blocks = chain_.functions.front().blocks.size();
-    // Its variables are visible in the scope around it.
-    Enter(block, false);
-    Descend(block, depth + 1);
-    return chain_.functions.size() != functions ||
-           chain_.functions.front().blocks.size() != blocks + 1;
-  }
-
   void Enter(const Dwarf_Die& die, bool inlined) {
     if (inlined) {
       chain_.functions.insert(chain_.functions.begin(), FunctionScope{die, {}, true});

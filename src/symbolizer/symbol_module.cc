@@ -15,6 +15,7 @@
 #include "symbolizer/expression.h"
 #include "symbolizer/expression_check.h"
 #include "symbolizer/frame_compiler.h"
+#include "symbolizer/function_names.h"
 #include "symbolizer/function_sites.h"
 #include "symbolizer/inline_chain_lines.h"
 #include "symbolizer/line_sites.h"
@@ -87,6 +88,8 @@ class DwarfModule : public SymbolModule {
   const SymbolTable& Symbols();
   // What only the module as a whole tells about a frame that wants entry values, or passes them.
   void CompleteFrame(ModuleDebug& debug, FramePlan& frame);
+  // Gives the machine function its name among a coroutine's parts.
+  void NameParts(PlanUnit& unit, const FramePlan& frame);
   // What the direct call that returns to frame.pc calls.
   void ReadCallee(FramePlan& frame);
   // A plan with the symbol's name and nothing else.
@@ -240,7 +243,16 @@ Result<ProbePlan> DwarfModule::CompileAnew(const PlanRequest& request) {
   plan.build_id = build_id();
   plan.limits = request.limits;
   SF_RETURN_IF_ERROR(BuildSites(*debug, sites, request, options_.redaction, plan));
-  for (FramePlan& frame : plan.unit.frames) CompleteFrame(*debug, frame);
+  for (FramePlan& frame : plan.unit.frames) {
+    CompleteFrame(*debug, frame);
+    NameParts(plan.unit, frame);
+  }
+  for (SitePlan& site : plan.sites) {
+    const FramePlan& frame = plan.unit.frames[site.frame];
+    if (frame.virtual_count != 0) {
+      site.function = plan.unit.virtual_frames[frame.first_virtual].function;
+    }
+  }
   SF_RETURN_IF_ERROR(VerifyPlan(plan).WithContext("plan for " + path_));
   return plan;
 }
@@ -266,6 +278,17 @@ Result<std::vector<CheckedExpression>> DwarfModule::Check(const PlanRequest& req
   SF_ASSIGN_OR_RETURN(const std::vector<LineSite> sites, FindSites(*debug, place));
   SF_RETURN_IF_ERROR(CheckCount(sites.size(), place));
   return CheckSites(*debug, sites, expression, options_.redaction);
+}
+
+void DwarfModule::NameParts(PlanUnit& unit, const FramePlan& frame) {
+  if (frame.virtual_count == 0 || frame.function_entry.value == 0) return;
+  const auto symbol = Symbols().Find(frame.function_entry);
+  if (!symbol || symbol->offset != 0) return;
+  VirtualFrame& function = unit.virtual_frames[frame.first_virtual + frame.virtual_count - 1];
+  std::string name = NameCoroutinePart(unit.strings[function.function], symbol->name);
+  if (name == unit.strings[function.function]) return;
+  function.function = static_cast<StringId>(unit.strings.size());
+  unit.strings.push_back(std::move(name));
 }
 
 void DwarfModule::CompleteFrame(ModuleDebug& debug, FramePlan& frame) {
@@ -378,6 +401,7 @@ Result<CallerPlan> DwarfModule::CompileCaller(LinkAddress return_address, bool p
   const auto frame = frames->AddFrame(unit, return_address, lookup, false);
   if (!frame.ok()) return PlanFromSymbol(return_address, lookup);
   CompleteFrame(**debug, plan.unit.frames[*frame]);
+  NameParts(plan.unit, plan.unit.frames[*frame]);
   if (!pc_is_exact) ReadCallee(plan.unit.frames[*frame]);
   GiveBackPages();
   SF_RETURN_IF_ERROR(VerifyUnit(plan.unit).WithContext("caller plan for " + path_));
@@ -395,6 +419,12 @@ std::vector<SourceFrame> DwarfModule::Symbolize(LinkAddress pc) {
   if (const auto debug = Debug(); debug.ok()) {
     Dwarf_Die* unit = (*debug)->units.FindByAddress(pc);
     if (unit != nullptr) frames = InlineChain(unit, pc);
+    const FunctionEntry* const function =
+        unit == nullptr ? nullptr : (*debug)->units.FindFunction(unit, pc);
+    const auto symbol = function == nullptr ? std::nullopt : Symbols().Find(function->entry);
+    if (symbol && symbol->offset == 0 && !frames.empty()) {
+      frames.back().function = NameCoroutinePart(frames.back().function, symbol->name);
+    }
   }
   if (frames.empty()) frames.emplace_back();
   if (frames.back().function.empty()) {

@@ -2,6 +2,7 @@
 #include <array>
 #include <limits>
 
+#include "symbolizer/array_bounds.h"
 #include "symbolizer/dwarf_util.h"
 #include "symbolizer/type_builder.h"
 #include "symbolizer/type_builder_simplify.h"
@@ -216,15 +217,16 @@ void TypeBuilder::ExpandEnum(TypeId id, const Dwarf_Die& die) {
 void TypeBuilder::ExpandArray(TypeId id, const Dwarf_Die& die) {
   std::vector<uint64_t> counts;
   bool dynamic = Unsigned(die, DW_AT_byte_stride).has_value();
+  bool counted_by_variable = false;
   ForEachChild(die, [&](Dwarf_Die child) {
     if (Tag(child) != DW_TAG_subrange_type) return true;
     std::optional<uint64_t> count = Unsigned(child, DW_AT_count);
     const std::optional<uint64_t> upper = Unsigned(child, DW_AT_upper_bound);
     if (!count && upper) count = *upper + 1;
-    // A bound that is there but no constant is computed at run time: a VLA.
-    if (!count && (dwarf_hasattr(&child, DW_AT_count) != 0 ||
-                   dwarf_hasattr(&child, DW_AT_upper_bound) != 0)) {
-      dynamic = true;
+    if (IsComputedBound(child)) {
+      // A VLA. How large its elements are must be known.
+      dynamic = dynamic || !counts.empty();
+      counted_by_variable = true;
     }
     counts.push_back(count.value_or(0));
     return counts.size() < 16;
@@ -256,6 +258,7 @@ void TypeBuilder::ExpandArray(TypeId id, const Dwarf_Die& die) {
     }
     node.name = Node(id).name;
     node.flags = Node(id).flags;
+    if (counted_by_variable) node.flags |= kFlagCountedByVariable;
     Mutable(id) = node;
   }
 }

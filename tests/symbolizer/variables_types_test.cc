@@ -115,7 +115,8 @@ TEST_P(VariableTypes, KindsAndSizes) {
   EXPECT_EQ(show_.TypeOf("method").kind, TypeKind::kMemberPointer);
   EXPECT_EQ(show_.TypeOf("method").size_bytes, 16u);
   EXPECT_EQ(show_.TypeOf("unused").size_bytes, 8u);
-  EXPECT_EQ(show_.TypeOf("runtime").kind, TypeKind::kUnsupported);  // a VLA
+  EXPECT_EQ(show_.TypeOf("runtime").kind, TypeKind::kArray);  // a VLA
+  EXPECT_NE(show_.TypeOf("runtime").flags & kFlagCountedByVariable, 0);
   const TypeNode& grid = show_.TypeOf("grid");
   EXPECT_EQ(grid.count, 2u);
   EXPECT_EQ(show_.unit.types[grid.target].count, 3u);

@@ -35,9 +35,27 @@ class FrameReader {
     if (!object.ok()) {
       return Unavailable(std::move(name), std::move(type_name), object.status().code());
     }
+    if (!variable.elements.empty()) return ShowElements(std::move(name), variable, *object);
     model::Value value = variable.filter.empty()
                              ? formatter_.Format(std::move(name), variable.type, *object, 0)
                              : Filtered(std::move(name), variable, *object);
+    return Labelled(std::move(value), variable);
+  }
+
+ private:
+  model::Value ShowElements(std::string name, const Variable& variable, const Object& object) {
+    const auto count = reader_.Run(variable.elements);
+    if (!count.ok()) {
+      return Unavailable(std::move(name), unit_.strings[unit_.types[variable.type].name],
+                         count.status().code());
+    }
+    // A count below zero is that of none.
+    const uint64_t elements = *count >> 63 != 0 ? 0 : *count;
+    return Labelled(formatter_.FormatElements(std::move(name), variable.type, object, elements),
+                    variable);
+  }
+
+  model::Value Labelled(model::Value value, const Variable& variable) const {
     if (variable.recovered != 0 && value.status == model::ValueStatus::kExact) {
       value.status = model::ValueStatus::kRecovered;
       value.reason = unit_.strings[variable.recovered];
@@ -45,7 +63,6 @@ class FrameReader {
     return value;
   }
 
- private:
   model::Value Filtered(std::string name, const Variable& variable, const Object& object) {
     const auto wanted = [&](uint64_t address) {
       const auto holds = reader_.RunFilter(variable.filter, address);

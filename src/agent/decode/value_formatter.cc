@@ -13,6 +13,7 @@ using model::Value;
 using model::ValueStatus;
 
 constexpr uint64_t kMaxScalarBytes = 16;
+constexpr uint64_t kLargestStack = uint64_t{1} << 30;  // bytes: of a variable-length array
 
 void Fail(Value& value, Code reason) {
   value.status = reason == Code::kUnreadable ? ValueStatus::kUnreadable : ValueStatus::kUnavailable;
@@ -24,6 +25,12 @@ void Fail(Value& value, Code reason) {
 std::string_view UnicodePrefix(std::string_view type_name, uint32_t size_bytes) {
   if (type_name.find("wchar_t") != std::string_view::npos) return "L";
   return size_bytes == 1 ? "u8" : size_bytes == 2 ? "u" : "U";
+}
+
+// Depth is bounded by what was formatted.
+bool HasKnownPart(const Value& value) {
+  if (value.has_value) return true;
+  return std::any_of(value.children.begin(), value.children.end(), HasKnownPart);
 }
 
 }  // namespace
@@ -92,7 +99,12 @@ Value ValueFormatter::Format(std::string name, TypeId type, const Object& object
   --context_.values_left;
   if (node.view != 0 && node.view < unit_.views.size()) {
     fault_.clear();
-    if (FormatView(value, node, object, level)) return value;
+    if (FormatView(value, node, object, level)) {
+      if (value.status == ValueStatus::kUnavailable && !object.in_memory()) {
+        ShowKnownParts(value, node, object, level);
+      }
+      return value;
+    }
     // Its own fields contradict each other: show them raw and say so.
     value.children.clear();
     value.value.clear();
@@ -107,6 +119,19 @@ Value ValueFormatter::Format(std::string name, TypeId type, const Object& object
   }
   FormatKind(value, node, object, level);
   return value;
+}
+
+// A container of which registers hold some fields and nothing holds the others: what is known is
+// shown raw, unless that is nothing.
+void ValueFormatter::ShowKnownParts(Value& value, const TypeNode& node, const Object& object,
+                                    uint32_t level) {
+  Value raw = value;
+  raw.status = ValueStatus::kExact;
+  raw.children.clear();
+  FormatMembers(raw, node, object, level);
+  if (!HasKnownPart(raw)) return;
+  raw.status = ValueStatus::kTruncated;
+  value = std::move(raw);
 }
 
 void ValueFormatter::FormatKind(Value& value, const TypeNode& node, const Object& object,
@@ -323,9 +348,37 @@ Value ValueFormatter::FormatFiltered(std::string name, TypeId type, const Object
   return value;
 }
 
+Value ValueFormatter::FormatElements(std::string name, TypeId type, const Object& object,
+                                     uint64_t count) {
+  TypeNode array = Node(type);
+  const uint64_t size = Node(array.target).size_bytes;
+  if ((array.flags & kFlagRedacted) != 0 || array.kind != TypeKind::kArray || size == 0) {
+    return Format(std::move(name), type, object, 0);
+  }
+  if (count > kLargestStack / size) {
+    Value value = Unavailable(std::move(name), Text(array.name), Code::kImplausible);
+    value.status = ValueStatus::kUnreadable;
+    value.reason += ": its size is " + std::to_string(count);
+    return value;
+  }
+  Value value;
+  value.name = std::move(name);
+  value.type = Text(array.name);
+  if (context_.values_left == 0) {
+    Fail(value, Code::kLimit);
+    return value;
+  }
+  --context_.values_left;
+  array.count = count;
+  array.flags &= static_cast<uint8_t>(~kFlagCountedByVariable);
+  FormatArray(value, array, object, 0);
+  return value;
+}
+
 void ValueFormatter::FormatArray(Value& value, const TypeNode& node, const Object& object,
                                  uint32_t level) {
   const TypeNode& element = Node(node.target);
+  if ((node.flags & kFlagCountedByVariable) != 0) return Fail(value, Code::kUnsupportedType);
   if (element.size_bytes == 0) return Fail(value, Code::kUnsupportedType);
   if (element.kind != TypeKind::kChar) {
     Set(value, "size=" + std::to_string(node.count));

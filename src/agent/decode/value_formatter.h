@@ -32,8 +32,10 @@ class ValueFormatter {
       : unit_(unit), context_(context), load_bias_(load_bias) {}
 
   model::Value Format(std::string name, TypeId type, const Object& object, uint32_t level);
-  // The same on level 0, of the elements only those for whose address `wanted` is kOk: kNotFound
-  // leaves one out, anything else says why it is not known whether it belongs there.
+  // An array on level 0 that has so many elements, which its type does not say.
+  model::Value FormatElements(std::string name, TypeId type, const Object& object, uint64_t count);
+  // The same as Format on level 0, of the elements only those for whose address `wanted` is kOk:
+  // kNotFound leaves one out, anything else says why it is not known whether it belongs there.
   model::Value FormatFiltered(std::string name, TypeId type, const Object& object,
                               const std::function<Code(uint64_t address)>& wanted);
 
@@ -44,6 +46,7 @@ class ValueFormatter {
     if (level == 0 && collects_elements_) elements_.push_back(address);
   }
   // By kind; each fills value and children.
+  void ShowKnownParts(Value& value, const TypeNode& node, const Object& object, uint32_t level);
   void FormatKind(Value& value, const TypeNode& node, const Object& object, uint32_t level);
   void FormatScalar(Value& value, const TypeNode& node, std::span<const uint8_t> bytes);
   void FormatEnum(Value& value, const TypeNode& node, std::span<const uint8_t> bytes);

@@ -11,6 +11,7 @@
 #include "agent/hit/process_state.h"
 #include "agent/hit/record_writer.h"
 #include "agent/hit/thread_state.h"
+#include "agent/hit/unplanned_frames.h"
 #include "agent/hit/unwinder.h"
 #include "agent/hit/walker.h"
 #include "agent/ring/hit_path.h"
@@ -110,6 +111,7 @@ class PlannedFrames {
     if (frame.pc_is_exact != 0) return;
     const CallerEntry* const caller = FindCaller(callers_, frame.pc);
     if (caller == nullptr) return;
+    if (caller->unit.frames == nullptr) return;
     frame.caller_plan_id = caller->caller_plan_id;
     out.unit = &caller->unit;
     out.plan = &caller->unit.frames[0];
@@ -146,11 +148,12 @@ class PlannedFrames {
   const CallerTable* callers_;
 };
 
-// What frame `index` + 1 passes to frame `index`, if it is certain that it calls that one.
-void FillEntryValues(PlannedFrames& frames, uint32_t index, Locals& locals, EntryValues& out) {
+// What frame `index` + 1 passes to frame `index`, if it is certain that it calls that one. `frame`:
+// room for both.
+void FillEntryValues(PlannedFrames& frames, uint32_t index, Locals& locals, PlannedFrame& frame,
+                     EntryValues& out) {
   out.valid = 0;
   out.absent = Code::kOk;
-  PlannedFrame frame;
   frames.Get(index, frame);
   if (frame.unit == nullptr || frame.plan->uses_entry_values == 0 ||
       frame.plan->may_tail_call_itself != 0) {
@@ -180,8 +183,8 @@ void AddLocals(const CaptureRequest& request, uint32_t local_frames, RecordWrite
   PlannedFrames frames(request, record);
   EntryValues* const entries = record.scratch().entries;
   // From the outermost in: what a frame passes on may be what it was given itself.
-  for (uint32_t i = local_frames; i-- != 0;) FillEntryValues(frames, i, locals, entries[i]);
   PlannedFrame frame;
+  for (uint32_t i = local_frames; i-- != 0;) FillEntryValues(frames, i, locals, frame, entries[i]);
   for (uint32_t i = 0; i < local_frames; ++i) {
     frames.Get(i, frame);
     if (frame.unit == nullptr) continue;
@@ -194,6 +197,28 @@ void AddLocals(const CaptureRequest& request, uint32_t local_frames, RecordWrite
     locals.AddFrame(static_cast<uint16_t>(i), *frame.unit, frame.context,
                     static_cast<uint32_t>(frame.plan - frame.unit->frames));
   }
+}
+
+// Of callers that were never looked at: the table knows those that cannot have a plan, too.
+__attribute__((noinline)) void AddUnplanned(uint32_t local_frames, RecordWriter& record,
+                                            uint64_t deadline) {
+  const CallerTable* const callers = g_process.callers.load(std::memory_order_acquire);
+  UnplannedFrames unplanned(record, g_process.modules.load(std::memory_order_acquire), deadline);
+  for (uint32_t i = 1; i < local_frames; ++i) {
+    const FrameRecord& frame = record.frames()[i];
+    if (frame.pc_is_exact != 0 || FindCaller(callers, frame.pc) == nullptr) unplanned.Add(frame);
+  }
+  unplanned.Run();
+}
+
+// What the plans name. A stack frame of its own.
+__attribute__((noinline)) void AddPlanned(const CaptureRequest& request, uint32_t local_frames,
+                                          FastReader& reader, RecordWriter& record,
+                                          uint64_t deadline) {
+  Walker walker(record, reader, request.probe->limits, deadline);
+  Locals locals(record, walker, reader, request.cells);
+  AddLocals(request, local_frames, record, walker, locals);
+  walker.Run();
 }
 
 // Copies the stack, unwinds it and makes the copy the record's first chunk.
@@ -230,12 +255,10 @@ void Capture(const CaptureRequest& request, FastReader& reader, const ring::Slot
   // is not running.
   const uint64_t deadline =
       request.start_ticks + g_process.ticks_per_second.load(std::memory_order_relaxed) / 50;
-  Walker walker(record, reader, limits, deadline);
-  Locals locals(record, walker, reader, request.cells);
-  AddLocals(request,
-            Clamp(record.header().frame_count, 1, Clamp(limits.local_frames, 1, kMaxLocalFrames)),
-            record, walker, locals);
-  walker.Run();
+  const uint32_t local_frames =
+      Clamp(record.header().frame_count, 1, Clamp(limits.local_frames, 1, kMaxLocalFrames));
+  AddPlanned(request, local_frames, reader, record, deadline);
+  AddUnplanned(local_frames, record, deadline);
   record.Finish();
   record.header().end_ticks = stillframe_read_ticks();
 }

@@ -164,7 +164,7 @@ struct CallerEntry {
   uint64_t caller_plan_id;  // goes into FrameRecord
   uint64_t load_bias;
   uint64_t tls_module;  // FrameContext
-  UnitView unit;        // frames[0] is the plan
+  UnitView unit;        // frames[0] is the plan; without frames there is nothing to show
 };
 // Where a key's search begins (linear probing from there).
 inline uint32_t CallerHash(uint64_t return_address) {

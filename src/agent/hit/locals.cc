@@ -78,6 +78,11 @@ void Locals::AddVariable(const Variable& variable) {
   if (location.kind == LocationKind::kMemory) {
     uint64_t address = 0;
     if (!Run(location.program, address)) return;
+    if (variable.elements.count != 0) {
+      uint64_t count = 0;
+      if (Run(variable.elements, count)) walker_.AddElements(frame_, address, count, type.target);
+      return;
+    }
     if (address != 0) return walker_.AddObject(frame_, address, variable.type);
     record_.AppendUnreadable(0, type.size_bytes);  // a null pointer was followed
     return;

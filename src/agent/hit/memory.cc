@@ -23,6 +23,7 @@ namespace {
 
 constexpr uint64_t kPageBytes = 4096;
 constexpr uint64_t kRedZoneBytes = 128;
+constexpr uint64_t kNearBytes = uint64_t{1} << 30;  // of what is mapped, new memory is mapped there
 
 uint64_t AsArgument(const void* pointer) { return reinterpret_cast<uint64_t>(pointer); }
 
@@ -140,11 +141,8 @@ SF_HIT_INLINE bool GuardIsUsable() {
 
 // ---- ranges ----
 
-// Makes it range 0 of the thread.
-__attribute__((noinline)) bool FindRange(uint64_t address) {
-  ThreadState& thread = t_thread;
-  const ReadableRanges* const table = g_process.ranges.load(std::memory_order_acquire);
-  if (table == nullptr) return false;
+// The first range that ends above the address; the table's count when none does.
+SF_HIT_INLINE uint32_t SearchRanges(const ReadableRanges* table, uint64_t address) {
   uint32_t low = 0, high = table->count;
   while (low < high) {
     const uint32_t middle = (low + high) / 2;
@@ -154,13 +152,22 @@ __attribute__((noinline)) bool FindRange(uint64_t address) {
       high = middle;
     }
   }
-  if (low == table->count || table->ranges[low].start > address) {
+  return low;
+}
+
+// Makes it range 0 of the thread.
+__attribute__((noinline)) bool FindRange(uint64_t address) {
+  ThreadState& thread = t_thread;
+  const ReadableRanges* const table = g_process.ranges.load(std::memory_order_acquire);
+  if (table == nullptr) return false;
+  const uint32_t found = SearchRanges(table, address);
+  if (found == table->count || table->ranges[found].start > address) {
     g_process.range_misses.fetch_add(1, std::memory_order_relaxed);
     return false;
   }
   // Probe code in a signal handler may read any of these between two of the stores: a limit of 0
   // lets it read the first 8 bytes of a start, which both hold.
-  const ReadableRange& range = table->ranges[low];
+  const ReadableRange& range = table->ranges[found];
   thread.range_limit[1] = 0;
   std::atomic_signal_fence(std::memory_order_seq_cst);
   thread.range_start[1] = thread.range_start[0];
@@ -215,6 +222,22 @@ uint32_t ClipToRange(uint64_t address, uint32_t size_bytes) {
   const uint32_t range = SelectRange(address);
   if (range == kNoRange) return size_bytes;
   const uint64_t left = LeftInRange(range, address);
+  return left < size_bytes ? static_cast<uint32_t>(left) : size_bytes;
+}
+
+uint32_t LikelyReadable(uint64_t address, uint32_t size_bytes, bool& is_known) {
+  is_known = false;
+  const ReadableRanges* const table = g_process.ranges.load(std::memory_order_acquire);
+  if (table == nullptr) return 0;
+  const uint32_t above = SearchRanges(table, address);
+  if (above == table->count || table->ranges[above].start > address) {
+    const bool near_below = above != 0 && address - table->ranges[above - 1].end < kNearBytes;
+    const bool near_above =
+        above != table->count && table->ranges[above].start - address < kNearBytes;
+    return near_below || near_above ? size_bytes : 0;
+  }
+  is_known = true;
+  const uint64_t left = table->ranges[above].end - address;
   return left < size_bytes ? static_cast<uint32_t>(left) : size_bytes;
 }
 

@@ -50,6 +50,11 @@ void ReadBatch(ReadRequest* requests, uint32_t count, IoVec* iovecs);
 // when no range does. A hint, to ask for no more than is there.
 uint32_t ClipToRange(uint64_t address, uint32_t size_bytes);
 
+// How many of size_bytes at address a read may give, by the last look; 0 when the address is in no
+// range and not near one, or nobody looked. `is_known`: it is in one; else it may have been mapped
+// since (the heap grows). Costs no read, and a miss is no reason for another look.
+uint32_t LikelyReadable(uint64_t address, uint32_t size_bytes, bool& is_known);
+
 // Bytes readable from the start, 0..size_bytes.
 uint32_t ReadSome(uint64_t address, void* out, uint32_t size_bytes);
 

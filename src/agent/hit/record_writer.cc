@@ -25,6 +25,7 @@ RecordWriter::RecordWriter(uint8_t* slot, uint32_t limit_bytes)
   header().flags = 0;
   header().chunk_count = 0;
   header().frame_count = 0;
+  for (KnownChunk& known : scratch().known) known = {};
 }
 
 void RecordWriter::EndFrames(uint32_t count) {
@@ -51,16 +52,16 @@ void RecordWriter::Remember(uint64_t address, uint32_t size_bytes, uint32_t data
     stack_ = {address, size_bytes, data};
     return;
   }
-  known_[known_next_++ % kKnownCount] = {address, size_bytes, data};
+  scratch().known[known_next_++ % kKnownCount] = {address, size_bytes, data};
 }
 
 uint32_t RecordWriter::Find(uint64_t address, uint32_t size_bytes) const {
-  const auto holds = [&](const Known& known) {
+  const auto holds = [&](const KnownChunk& known) {
     const uint64_t offset = address - known.address;
     return offset < known.size_bytes && size_bytes <= known.size_bytes - offset;
   };
   if (holds(stack_)) return stack_.data + static_cast<uint32_t>(address - stack_.address);
-  for (const Known& known : known_) {
+  for (const KnownChunk& known : scratch().known) {
     if (holds(known)) return known.data + static_cast<uint32_t>(address - known.address);
   }
   return 0;

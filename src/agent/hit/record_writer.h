@@ -15,6 +15,8 @@ namespace stillframe::hit {
 
 SF_HIT_PATH_BEGIN
 
+struct UnitView;
+
 inline constexpr uint32_t kMaxRecordBytes = 64 * 1024;
 inline constexpr uint32_t kMaxFrames = 128;
 inline constexpr uint32_t kMaxLocalFrames = 16;  // of which variables are captured
@@ -56,10 +58,20 @@ struct Cursor {
   uint8_t pad;
 };
 
+// Target memory that a chunk holds.
+struct KnownChunk {
+  uint64_t address;
+  uint32_t size_bytes;
+  uint32_t data;  // offset of the bytes in the slot
+};
+inline constexpr uint32_t kKnownCount = 8;
+
 // Large working memory of one capture: in the slot, not on the application's stack.
 struct Scratch {
   EntryValues entries[kMaxLocalFrames];
-  uint8_t value[kValueBytes];  // a variable that is not in memory
+  const UnitView* units[kMaxLocalFrames];  // of the frames whose variables are captured
+  uint64_t biases[kMaxLocalFrames];        // and where their modules are
+  uint8_t value[kValueBytes];              // a variable that is not in memory
   uint8_t slice[kSliceBytes];
   uint8_t window[kWindowBytes];
   IoVec iovecs[2 * kMaxBatch];
@@ -67,7 +79,8 @@ struct Scratch {
   uint16_t request_owner[kMaxBatch];
   Cursor cursors[kMaxNesting];
   Pending pending[2][kMaxPending];
-  Pending large[kMaxLarge];  // put off until everything small is there
+  KnownChunk known[kKnownCount];  // the last chunks
+  Pending large[kMaxLarge];       // put off until everything small is there
 };
 static_assert(kMaxRecordBytes + sizeof(Scratch) <= ring::kSlotBytes);
 
@@ -78,10 +91,18 @@ class RecordWriter {
   uint8_t* slot() { return slot_; }
   RecordHeader& header() { return *reinterpret_cast<RecordHeader*>(slot_); }
   FrameRecord* frames() { return reinterpret_cast<FrameRecord*>(slot_ + sizeof(RecordHeader)); }
-  Scratch& scratch() { return *reinterpret_cast<Scratch*>(slot_ + kMaxRecordBytes); }
+  Scratch& scratch() const { return *reinterpret_cast<Scratch*>(slot_ + kMaxRecordBytes); }
   // Frames are complete; chunks follow them.
   void EndFrames(uint32_t count);
 
+  // What a chunk of that many bytes takes, and how much of that there is room for.
+  static uint32_t ChunkBytes(uint32_t size_bytes) {
+    return static_cast<uint32_t>(sizeof(ChunkHeader)) + ((size_bytes + 7) & ~7u);
+  }
+  uint32_t RoomBytes() const { return limit_bytes_ - used_bytes_; }
+  // The stack slice, once it is there; else 0 bytes.
+  uint64_t stack_address() const { return stack_.address; }
+  uint32_t stack_bytes() const { return stack_.size_bytes; }
   // Room for a chunk of that size now?
   bool Fits(uint32_t size_bytes) const;
   void MarkTruncated() { header().flags |= kRecordTruncated; }
@@ -105,19 +126,11 @@ class RecordWriter {
   void PutHeader(uint64_t address, uint32_t size_bytes, ChunkStatus status);
   void Remember(uint64_t address, uint32_t size_bytes, uint32_t data);
 
-  struct Known {
-    uint64_t address;
-    uint32_t size_bytes;
-    uint32_t data;
-  };
-  static constexpr uint32_t kKnownCount = 8;
-
   uint8_t* slot_;
   uint32_t limit_bytes_;
   uint32_t used_bytes_;
   uint32_t known_next_ = 0;
-  Known stack_{};               // the stack slice: never forgotten
-  Known known_[kKnownCount]{};  // the last chunks
+  KnownChunk stack_{};  // the stack slice: never forgotten
 };
 
 SF_HIT_PATH_END

@@ -185,6 +185,10 @@ const UnwindRule* FindRule(const UnwindModules* modules, uint64_t pc) {
   return rule->cfa_kind == CfaKind::kUndefined ? nullptr : rule;
 }
 
+bool IsText(const UnwindModules* modules, uint64_t address) {
+  return FindModule(modules, address) != nullptr;
+}
+
 bool SiteCfa(const UnwindRule& rule, const RegisterFile& registers, const MemoryReader& read,
              uint64_t& cfa) {
   if (rule.cfa_kind == CfaKind::kPlt) {

@@ -31,6 +31,9 @@ struct StackCopy {
 // nullptr: no module, no row or an undefined one.
 const UnwindRule* FindRule(const UnwindModules* modules, uint64_t pc);
 
+// Code of a module, where no variable lies.
+bool IsText(const UnwindModules* modules, uint64_t address);
+
 // CFA of the site's frame from a rule that needs no memory or little: kRegisterOffset, kPlt and, by
 // `read`, kDerefOffset. false = unknown.
 bool SiteCfa(const UnwindRule& rule, const RegisterFile& registers, const MemoryReader& read,

@@ -69,9 +69,19 @@ void Walker::EnqueueText(uint64_t address) {
 }
 
 void Walker::AddObject(uint16_t frame, uint64_t address, TypeId type) {
-  unit_ = units_[frame];
+  unit_ = record_.scratch().units[frame];
   frame_ = frame;
   EnqueueObject(address, type, 0);
+}
+
+void Walker::AddElements(uint16_t frame, uint64_t address, uint64_t count, TypeId type) {
+  unit_ = record_.scratch().units[frame];
+  frame_ = frame;
+  if (IsText(Type(type))) {
+    const uint64_t most = limits_.string_bytes;
+    return Enqueue(address, count < most ? count : most, PendingKind::kRaw, kVoidType, 0, 0);
+  }
+  if (Expands(0)) EnqueueElements(address, count, type, 1);
 }
 
 void Walker::AddBytes(uint16_t frame, uint64_t address, uint32_t size_bytes) {
@@ -80,7 +90,7 @@ void Walker::AddBytes(uint16_t frame, uint64_t address, uint32_t size_bytes) {
 }
 
 void Walker::AddValue(uint16_t frame, uint32_t data, uint32_t size_bytes, TypeId type) {
-  unit_ = units_[frame];
+  unit_ = record_.scratch().units[frame];
   frame_ = frame;
   end_ = data + size_bytes;
   VisitTree(data, type, 0);
@@ -109,7 +119,7 @@ void Walker::Run() {
 
 void Walker::VisitPending(const Pending& entry) {
   if (entry.kind == PendingKind::kRaw) return;
-  unit_ = units_[entry.frame];
+  unit_ = record_.scratch().units[entry.frame];
   frame_ = entry.frame;
   end_ = entry.data + entry.size_bytes;
   nesting_ = 0;
@@ -216,7 +226,7 @@ void Walker::FollowPointer(uint64_t address, TypeId target, uint8_t level) {
 
 // Ranges of one type are sorted and do not overlap.
 const Derived* Walker::FindDerived(const TypeNode& type, uint64_t runtime_address) const {
-  const uint64_t address = runtime_address - biases_[frame_];
+  const uint64_t address = runtime_address - record_.scratch().biases[frame_];
   uint32_t low = type.first_derived;
   uint32_t high = low + type.derived_count;
   while (low != high) {

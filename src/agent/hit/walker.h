@@ -34,12 +34,14 @@ class Walker {
 
   // The unit whose types frame `frame` (< kMaxLocalFrames) uses. Before anything of that frame.
   void SetUnit(uint16_t frame, const UnitView* unit, uint64_t load_bias) {
-    units_[frame] = unit;
-    biases_[frame] = load_bias;
+    record_.scratch().units[frame] = unit;
+    record_.scratch().biases[frame] = load_bias;
   }
 
   // An object of `type` in target memory at level 0.
   void AddObject(uint16_t frame, uint64_t address, TypeId type);
+  // `count` objects of `type` in a row, which are the elements of something at level 0.
+  void AddElements(uint16_t frame, uint64_t address, uint64_t count, TypeId type);
   // Bytes without meaning (a piece of a variable).
   void AddBytes(uint16_t frame, uint64_t address, uint32_t size_bytes);
   // An object at level 0 whose bytes are already in the slot at `data`.
@@ -106,8 +108,6 @@ class Walker {
   FastReader& reader_;
   const CaptureLimits& limits_;
   uint64_t deadline_ticks_;
-  const UnitView* units_[kMaxLocalFrames] = {};
-  uint64_t biases_[kMaxLocalFrames] = {};
   const UnitView* unit_ = nullptr;  // of the frame being visited
   uint16_t frame_ = 0;
   uint8_t set_ = 0;  // which pending array is being filled

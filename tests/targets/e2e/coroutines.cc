@@ -36,6 +36,30 @@ Task Count(int first, std::string label) {
   }
 }
 
+struct Counter {
+  int base;
+  std::string name;
+
+  Task Serve(int count) {
+    int twice = count * 2;
+    co_yield twice;
+    twice += base;
+    std::printf("serve %d\n", twice);
+    Hold(&twice);  // mark-member
+    co_yield twice;
+  }
+};
+
+__attribute__((noinline)) int Serve() {
+  Counter counter{7, "a counter with a long name"};
+  Task task = counter.Serve(5);
+  task.handle.resume();
+  task.handle.resume();
+  const int served = task.handle.promise().current;
+  task.handle.destroy();
+  return served;
+}
+
 __attribute__((noinline)) int Run() {
   Task task = Count(4, "a label that is long enough for the heap");
   task.handle.resume();
@@ -50,5 +74,6 @@ __attribute__((noinline)) int Run() {
 
 int main() {
   std::printf("%d\n", shop::Run());
+  std::printf("%d\n", shop::Serve());
   return 0;
 }

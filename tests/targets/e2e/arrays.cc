@@ -1,0 +1,42 @@
+// Variable-length arrays: their sizes are known at run time only.
+#include <cstdio>
+#include <cstring>
+#include <string>
+
+namespace shop {
+
+__attribute__((noinline)) void Hold(const void* object) {
+  asm volatile("" : : "r"(object) : "memory");
+}
+
+struct Item {
+  const char* name;
+  int count;
+};
+
+__attribute__((noinline)) int Fill(int n, int room) {
+  int squares[n];
+  char text[room];
+  double grid[n][3];
+  Item items[n];
+  for (int i = 0; i < n; ++i) {
+    squares[i] = i * i;
+    items[i] = {i % 2 == 0 ? "even" : "odd", i};
+    for (int j = 0; j < 3; ++j) grid[i][j] = i + j / 10.0;
+  }
+  std::memset(text, 0, static_cast<size_t>(room));
+  std::strcpy(text, "hello");
+  Hold(squares);
+  Hold(text);
+  Hold(grid);
+  Hold(items);  // mark-arrays
+  std::printf("%d %s %g %s\n", squares[n - 1], text, grid[1][2], items[1].name);
+  return squares[n - 1];
+}
+
+}  // namespace shop
+
+int main(int argc, char**) {
+  std::printf("%d\n", shop::Fill(argc + 4, 40));
+  return 0;
+}
