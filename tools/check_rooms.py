@@ -18,10 +18,10 @@ MAY_USE = {
     "src/server": {"src/base", "src/model", "src/server"},
     "src/cli": {"src/base", "src/model", "src/plan", "src/symbolizer", "src/cli",
                 "src/agent/probe", "src/agent/next_instruction.h"},
-    # The hit path: status.h and address.h hold no code that it could call.
+    # The hit path: these hold no code that would call anything else.
     "src/agent/ring": {"src/plan", "src/agent/ring", "src/base/status.h"},
     "src/agent/hit": {"src/plan", "src/agent/ring", "src/agent/hit", "src/base/status.h",
-                      "src/base/address.h", "src/agent/probe/arch"},
+                      "src/base/address.h", "src/base/name_list.h", "src/agent/probe/arch"},
     "src/agent/probe/arch": {"src/base", "src/plan", "src/agent/probe", "src/agent/probe/arch",
                              "src/agent/hit", "src/agent/ring"},
     "src/agent/probe": {"src/base", "src/plan", "src/agent/probe", "src/agent/hit",

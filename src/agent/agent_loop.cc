@@ -174,6 +174,7 @@ uint32_t AgentLoop::WaitMs() const {
 void AgentLoop::Turn() {
   ApplyPolicy();
   ApplyDesired();
+  if (store_ != nullptr) store_->SetSilence(link_->silence());
   AnswerQueries();
   if (store_ != nullptr) {
     if (collector_->Drain(kDrainAtOnce) > 0) {

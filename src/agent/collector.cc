@@ -6,6 +6,7 @@
 
 #include "agent/decode/light_builder.h"
 #include "agent/decode/snapshot_builder.h"
+#include "agent/hit/capture.h"
 #include "agent/hit/hit.h"
 #include "agent/identity.h"
 #include "agent/ring/ring.h"
@@ -38,6 +39,7 @@ uint32_t Collector::Drain(uint32_t max_records) {
     } catch (const std::bad_alloc&) {
       LoseForMemory(header.probe_id);
     }
+    hit::WipeRecord(slot);
     ring::Release(slot);
   }
   count += hit::TakeLightRecords(
@@ -101,7 +103,7 @@ void Collector::Decode(std::span<const uint8_t> record, uint64_t sequence) {
     outbox_.Lost(id, "undecodable");
     return;
   }
-  if (probe->log()) MakeLogEvent(*probe->log(), *snapshot);
+  if (probe->log()) MakeLogEvent(*probe->log(), *snapshot, redaction_);
   if (probe->plan().hides_site_frame) NameThrown(*snapshot);
   if (probe->runtime().action == hit::Action::kEndSpan) {
     snapshot->kind = model::Kind::kSpan;
@@ -148,6 +150,7 @@ void Collector::DecodeLight(std::span<const uint8_t> record) {
   input.record = record;
   input.plan = &probe->plan();
   input.sites = probe->light().sites();
+  input.redaction = redaction_;
   input.symbol_name = [this](uint64_t address) { return SymbolName(address); };
   auto snapshot = decode::BuildLightSnapshot(input);
   if (!snapshot.ok()) {
@@ -156,7 +159,7 @@ void Collector::DecodeLight(std::span<const uint8_t> record) {
     outbox_.Lost(id, "undecodable");
     return;
   }
-  if (probe->log()) MakeLogEvent(*probe->log(), *snapshot);
+  if (probe->log()) MakeLogEvent(*probe->log(), *snapshot, redaction_);
   Describe(*snapshot, id, kFirstLightSequence + ++light_sequence_, header->ticks);
   outbox_.Add(std::move(*snapshot));
 }

@@ -94,7 +94,7 @@ bool LightPlan::Make(const ProbePlan& plan) {
     const uint32_t fixed =
         kHead + static_cast<uint32_t>(sizeof(LightValue)) * site.expression_count;
     const uint32_t share = texts == 0 ? 0 : ((kMaxLightBytes - fixed) / texts) & ~7u;
-    const uint32_t capacity = std::min((plan.limits.string_bytes + 7) & ~7u, share);
+    const uint32_t capacity = std::min((CheckedTextBytes(plan.limits) + 7) & ~7u, share);
     uint32_t at = kHead;
     for (size_t i = first; i < fields_.size(); ++i) {
       fields_[i].offset = at;

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "agent/options.h"
@@ -21,6 +22,8 @@ class Link {
   virtual std::optional<model::DesiredSet> TakeDesired() = 0;
   // True once the first desired set is known (or known to be unreachable for good).
   virtual bool knows_desired() const = 0;
+  // Why nothing may go on: the server has not been heard of for too long. nullopt: it has.
+  virtual std::optional<std::string> silence() const { return std::nullopt; }
   // Queries of the server since the last call, and their answers.
   virtual std::vector<model::Query> TakeQueries() { return {}; }
   virtual void Answer(model::Answer answer) = 0;

@@ -58,11 +58,15 @@ Status NameLogMessage(const Status& status, const model::LogTemplate& log) {
   return status;
 }
 
-void MakeLogEvent(const model::LogTemplate& log, model::Snapshot& snapshot) {
+void MakeLogEvent(const model::LogTemplate& log, model::Snapshot& snapshot,
+                  const RedactionPolicy* redaction) {
   snapshot.kind = model::Kind::kLog;
   std::vector<model::Value>& values = snapshot.expressions;
   const size_t count = std::min(log.expressions.size(), values.size());
-  snapshot.message = model::FormatLog(log, {values.data(), count});
+  const auto is_secret = [&](std::string_view text) {
+    return redaction != nullptr && redaction->RedactsValue(text, false);
+  };
+  snapshot.message = model::FormatLog(log, {values.data(), count}, is_secret);
   values.erase(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(count));
   if (snapshot.frames.empty()) return;
   snapshot.frames.resize(1);

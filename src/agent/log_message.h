@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "model/log_template.h"
 #include "model/tracepoint.h"
+#include "symbolizer/symbolizer.h"
 
 namespace stillframe::agent {
 
@@ -25,8 +26,10 @@ std::vector<std::string> ExpressionsOf(const model::LogTemplate& log,
 Status NameLogMessage(const Status& status, const model::LogTemplate& log);
 
 // Turns a snapshot whose expressions are ExpressionsOf() into the event of a LOG: the message, the
-// site's place, and the tracepoint's own expressions.
-void MakeLogEvent(const model::LogTemplate& log, model::Snapshot& snapshot);
+// site's place, and the tracepoint's own expressions. `redaction`: of values; nullptr: the built-in
+// patterns alone.
+void MakeLogEvent(const model::LogTemplate& log, model::Snapshot& snapshot,
+                  const RedactionPolicy* redaction = nullptr);
 
 // At most so many events a second, a second's worth at once. Not safe for several threads.
 class RateGate {

@@ -45,6 +45,9 @@ Result<Pairs> ReadPairs(const char* name, std::string_view text) {
   return pairs;
 }
 
+// Below that, an ordinary delay would count.
+constexpr uint64_t kMinSilenceMs = 2'000;
+
 Status ReadLimits(std::string_view text, ProcessLimitOptions& limits) {
   constexpr const char* kName = "STILLFRAME_LIMITS";
   SF_ASSIGN_OR_RETURN(const Pairs pairs, ReadPairs(kName, text));
@@ -215,6 +218,14 @@ Result<Options> ReadOptions(const Environment& environment, const std::string& p
       return Bad("STILLFRAME_START_WAIT", wait, "a duration such as 5s, at most 600s");
     }
     options.start_wait_ms = static_cast<uint32_t>(*ms);
+  }
+  const std::string silence = Get(environment, "STILLFRAME_MAX_SILENCE");
+  if (!silence.empty()) {
+    const auto ms = model::ParseDurationMs(silence);
+    if (!ms || *ms > 86'400'000 || (*ms != 0 && *ms < kMinSilenceMs)) {
+      return Bad("STILLFRAME_MAX_SILENCE", silence, "0s, or a duration from 2s to 86400s");
+    }
+    options.max_silence_ms = static_cast<uint32_t>(*ms);
   }
   SF_RETURN_IF_ERROR(ReadLimits(Get(environment, "STILLFRAME_LIMITS"), options.limits));
   return options;

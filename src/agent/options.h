@@ -31,6 +31,8 @@ struct Options {
   std::string tracepoints_file, output_file;  // file mode
   std::string policy_file;                    // the operator's rules; "" = none
   uint32_t start_wait_ms = 0;
+  // So long without a word of the server, everything is taken out until it is back; 0 = never.
+  uint32_t max_silence_ms = 600'000;
   ProcessLimitOptions limits;
   LogLevel log_level = LogLevel::kError;
 };

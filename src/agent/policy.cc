@@ -1,11 +1,14 @@
 #include "agent/policy.h"
 
 #include <algorithm>
+#include <cctype>
 #include <nlohmann/json.hpp>
 
 #include "base/log.h"
+#include "base/name_list.h"
 #include "base/process_maps.h"
 #include "model/json_reader.h"
+#include "model/redaction.h"
 
 namespace stillframe::agent {
 namespace {
@@ -13,6 +16,7 @@ namespace {
 constexpr uint64_t kMaxFileBytes = 1u << 20;
 constexpr size_t kMaxPatterns = 1'000;
 constexpr size_t kMaxPatternBytes = 4'096;
+constexpr size_t kMaxValuePatterns = 100;
 
 // Linear in the text for each '*': only the last one is ever gone back to.
 bool MatchesGlob(std::string_view pattern, std::string_view text) {
@@ -117,6 +121,40 @@ void ReadKinds(model::ObjectReader& reader, Policy& out) {
   }
 }
 
+// Anywhere in a text: kept as patterns of the whole.
+void ReadValues(model::ObjectReader& reader, Policy& out) {
+  if (!reader.Strings("values", out.values, kMaxValuePatterns, kMaxPatternBytes)) return;
+  for (std::string& pattern : out.values) {
+    if (pattern.find_first_not_of('*') == std::string::npos) {
+      return reader.Fail("INVALID_ARGUMENT", "values", "has a pattern that matches everything");
+    }
+    pattern = "*" + pattern + "*";
+  }
+}
+
+void ReadShown(model::ObjectReader& parent, Policy& out, std::optional<model::FieldError>& error) {
+  const auto* json = parent.Child("shown");
+  if (json == nullptr) return;
+  model::ObjectReader reader(*json, parent.PathOf("shown"), error);
+  reader.Strings("names", out.shown_names, kMaxPatterns, kMaxPatternBytes);
+  reader.Strings("types", out.shown_types, kMaxPatterns, kMaxPatternBytes);
+  reader.Finish();
+}
+
+// Names are lines of one list.
+void CheckNames(model::ObjectReader& reader, const Policy& policy) {
+  for (const auto* names : {&policy.names, &policy.shown_names}) {
+    for (const std::string& name : *names) {
+      const bool says = std::any_of(name.begin(), name.end(), [](unsigned char c) {
+        return std::isalnum(c) != 0 || c == '*' || c == '?';
+      });
+      if (!says || name.find('\n') != std::string::npos) {
+        return reader.Fail("INVALID_ARGUMENT", "names", "has '" + name + "', which is no name");
+      }
+    }
+  }
+}
+
 }  // namespace
 
 bool Policy::AllowsKind(model::Kind kind) const {
@@ -128,17 +166,43 @@ Status Policy::CheckPlace(std::string_view file, std::string_view function) cons
   return CheckRules(functions, {function, Before(function, '(')}, "::", "function");
 }
 
+void Policy::MakeNameList() {
+  name_list_ = model::SecretNames();
+  const auto lower = [](std::string text) {
+    for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    return text;
+  };
+  for (const std::string& name : names) {
+    const bool pattern = name.find_first_of("*?") != std::string::npos;
+    std::string line = lower(name);
+    // Words are compared by their letters alone.
+    if (!pattern)
+      std::erase_if(line, [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); });
+    name_list_ += (pattern ? "*" : "=") + line + "\n";
+  }
+  for (const std::string& name : shown_names) name_list_ += "!" + lower(name) + "\n";
+}
+
 bool Policy::RedactsName(std::string_view name) const {
-  return FindMatch(names, {name}, "\n") != nullptr;  // a name has no parts
+  return IsOnNameList(name_list_.data(), name_list_.size(), name.data(), name.size());
 }
 
 bool Policy::RedactsType(std::string_view type) const {
+  const std::string_view bare = BareType(type);
+  const auto spellings = {bare, Before(bare, '<')};
+  if (model::RedactsType(type) && FindMatch(shown_types, spellings, "::") == nullptr) return true;
   if (types.allow.empty() && types.deny.empty()) return false;
-  type = BareType(type);
-  if (types.deny.empty() && IsBuiltIn(type)) return false;
-  if (FindMatch(types.deny, {type, Before(type, '<')}, "::") != nullptr) return true;
-  return !types.allow.empty() && !IsBuiltIn(type) &&
-         FindMatch(types.allow, {type, Before(type, '<')}, "::") == nullptr;
+  if (types.deny.empty() && IsBuiltIn(bare)) return false;
+  if (FindMatch(types.deny, spellings, "::") != nullptr) return true;
+  return !types.allow.empty() && !IsBuiltIn(bare) &&
+         FindMatch(types.allow, spellings, "::") == nullptr;
+}
+
+bool Policy::RedactsValue(std::string_view text) const {
+  for (const std::string& pattern : values) {
+    if (MatchesGlob(pattern, text)) return true;
+  }
+  return false;
 }
 
 Result<Policy> ParsePolicy(std::string_view text) {
@@ -148,14 +212,19 @@ Result<Policy> ParsePolicy(std::string_view text) {
   if (!error) {
     model::ObjectReader reader(json, "", error);
     reader.Bool("stopped", policy.stopped);
+    reader.Bool("rawMemory", policy.raw_memory);
     ReadKinds(reader, policy);
     ReadRules(reader, "files", policy.files, error);
     ReadRules(reader, "functions", policy.functions, error);
     ReadRules(reader, "types", policy.types, error);
     reader.Strings("names", policy.names, kMaxPatterns, kMaxPatternBytes);
+    ReadValues(reader, policy);
+    ReadShown(reader, policy, error);
+    CheckNames(reader, policy);
     reader.Finish();
   }
   if (error) return Status(Code::kInvalidArgument, error->message);
+  policy.MakeNameList();
   return policy;
 }
 

@@ -28,14 +28,28 @@ struct Policy {
   // Redacted as if they were on the built-in lists. With `types.allow`, so is every class that it
   // does not name.
   PolicyRules types;
-  std::vector<std::string> names;
+  // Words as on the built-in list, or patterns, of variables, members and keys; and of those that
+  // the built-in lists hide and that may be shown.
+  std::vector<std::string> names, shown_names, shown_types;
+  bool raw_memory = true;           // whether expressions may compute pointers
+  std::vector<std::string> values;  // patterns of what is secret anywhere in a text
 
   bool AllowsKind(model::Kind kind) const;
   // Whether code there may be looked at: `file` as in the debug information, `function` with or
   // without its parameters. The message says which rule forbids it.
   Status CheckPlace(std::string_view file, std::string_view function) const;
+  // With the built-in lists, from which `shown_*` takes away.
   bool RedactsName(std::string_view name) const;
   bool RedactsType(std::string_view type) const;
+  bool RedactsValue(std::string_view text) const;
+  // Of base/name_list.h, the built-in ones included.
+  const std::string& name_list() const { return name_list_; }
+
+  Policy() { MakeNameList(); }
+  void MakeNameList();  // after a change of the names
+
+ private:
+  std::string name_list_;
 };
 
 // kInvalidArgument names the field.

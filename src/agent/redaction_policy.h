@@ -12,11 +12,16 @@ class NameRedaction final : public RedactionPolicy {
  public:
   explicit NameRedaction(const PolicyFile& policy) : policy_(policy) {}
   bool RedactsName(std::string_view name) const override {
-    return model::RedactsName(name) || policy_.policy().RedactsName(name);
+    return policy_.policy().RedactsName(name);
   }
   bool RedactsType(std::string_view type) const override {
-    return model::RedactsType(type) || policy_.policy().RedactsType(type);
+    return policy_.policy().RedactsType(type);
   }
+  bool RedactsValue(std::string_view text, bool cut) const override {
+    return model::RedactsValue(text, cut) || policy_.policy().RedactsValue(text);
+  }
+  bool AllowsRawMemory() const override { return policy_.policy().raw_memory; }
+  std::string_view NameList() const override { return policy_.policy().name_list(); }
 
  private:
   const PolicyFile& policy_;

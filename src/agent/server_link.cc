@@ -43,8 +43,16 @@ class Retry {
 class ServerLink final : public Link {
  public:
   ServerLink(std::unique_ptr<transport::Connection> connection,
-             const model::AgentIdentity& identity)
-      : connection_(std::move(connection)), identity_(identity) {}
+             const model::AgentIdentity& identity, uint32_t max_silence_ms)
+      : connection_(std::move(connection)), identity_(identity), max_silence_ms_(max_silence_ms) {}
+
+  std::optional<std::string> silence() const override {
+    if (max_silence_ms_ == 0 || MonotonicNanos() - heard_ns_ <= int64_t{max_silence_ms_} * 1'000'000) {
+      return std::nullopt;
+    }
+    return "because the server was not heard of for " + std::to_string(max_silence_ms_ / 1'000) +
+           " s (STILLFRAME_MAX_SILENCE)";
+  }
 
   std::optional<model::DesiredSet> TakeDesired() override {
     TakePoll();
@@ -114,9 +122,11 @@ class ServerLink final : public Link {
     if (connection_->poll_running() || desired_ || !poll_retry_.due()) return;
     // The first poll is answered at once, so that a start can wait for the set.
     const bool live = std::any_of(reports_.begin(), reports_.end(), Live);
-    const uint32_t hold_ms = !polled_ || again_ ? 0 : live ? kActiveHoldMs : kHoldMs;
+    uint32_t hold_ms = !polled_ || again_ ? 0 : live ? kActiveHoldMs : kHoldMs;
+    // A server that only holds a poll is not silent: it answers before that counts.
+    if (max_silence_ms_ != 0) hold_ms = std::min(hold_ms, max_silence_ms_ / 2);
     again_ = false;
-    held_long_ = hold_ms == kHoldMs;
+    held_long_ = hold_ms > kActiveHoldMs;
     sent_answers_ = answers_.size();
     connection_->StartPoll(MakePoll(hold_ms));
   }
@@ -141,6 +151,7 @@ class ServerLink final : public Link {
     }
     if (poll_retry_.failing()) LogInfo("the server answers again");
     poll_retry_.Succeeded();
+    heard_ns_ = MonotonicNanos();
     answers_.erase(answers_.begin(), answers_.begin() + static_cast<std::ptrdiff_t>(std::min(
                                                             sent_answers_, answers_.size())));
     sent_answers_ = 0;
@@ -173,6 +184,8 @@ class ServerLink final : public Link {
   std::unique_ptr<transport::Connection> connection_;
   const model::AgentIdentity& identity_;
   Retry poll_retry_, publish_retry_;
+  const uint32_t max_silence_ms_;
+  int64_t heard_ns_ = MonotonicNanos();
   uint64_t revision_ = 0;
   bool polled_ = false, again_ = false, knows_desired_ = false, held_long_ = false;
   std::optional<model::DesiredSet> desired_;
@@ -190,7 +203,8 @@ Result<std::unique_ptr<Link>> MakeServerLink(const Options& options,
                                              const model::AgentIdentity& identity) {
   SF_ASSIGN_OR_RETURN(auto connection, transport::Connection::Create(transport::Endpoint{
                                            .server = options.server, .api_key = options.api_key}));
-  return std::unique_ptr<Link>(std::make_unique<ServerLink>(std::move(connection), identity));
+  return std::unique_ptr<Link>(std::make_unique<ServerLink>(
+      std::move(connection), identity, options.max_silence_ms));
 }
 
 }  // namespace stillframe::agent

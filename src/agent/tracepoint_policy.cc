@@ -1,5 +1,6 @@
 // Of the store: what the operator's policy forbids.
 #include "agent/tracepoint_store.h"
+#include "base/log.h"
 
 namespace stillframe::agent {
 
@@ -7,7 +8,8 @@ std::optional<std::string> TracepointStore::Stop() const {
   if (options_.policy != nullptr) {
     if (auto stop = options_.policy->stop()) return stop;
   }
-  return stop_;
+  if (stop_) return stop_;
+  return silence_;
 }
 
 Status TracepointStore::CheckPolicy(const model::TracepointSpec& spec, const Plans& plans) const {
@@ -40,10 +42,23 @@ bool TracepointStore::MayShow(const model::Frame& frame) const {
 }
 
 void TracepointStore::PolicyChanged() {
-  using model::State;
   // Plans were made under the old rules, those of callers as well.
   callers_.Forget(RuntimeAddress(0), RuntimeAddress(~uint64_t{0}));
   symbolizer_->ReleaseMemory();
+  StopOrArmAll();
+}
+
+void TracepointStore::SetSilence(std::optional<std::string> why) {
+  if (why.has_value() == silence_.has_value()) return;
+  if (why) LogError("everything is taken out " + *why);
+  if (!why) LogInfo("the server is back: everything is armed again");
+  if (!active_.empty() && module_generation_ != ModuleGeneration()) RefreshModules();
+  silence_ = std::move(why);
+  StopOrArmAll();
+}
+
+void TracepointStore::StopOrArmAll() {
+  using model::State;
   for (auto& [id, active] : active_) {
     if (active.state == State::kCompleted || active.state == State::kExpired) continue;
     TakeOut(active);

@@ -42,6 +42,9 @@ class TracepointStore {
   void SetDesired(const model::DesiredSet& set);
   // The operator has other rules now: everything is armed anew under them.
   void PolicyChanged();
+  // The server has not been heard of for too long, and why that ends everything; nullopt: it has,
+  // and what it wants goes on.
+  void SetSilence(std::optional<std::string> why);
   // Whether the operator lets what a frame holds be shown.
   bool MayShow(const model::Frame& frame) const;
   // Looks at loaded modules (retrying what is PENDING), expiry and hit limits. Cheap when nothing
@@ -152,7 +155,8 @@ class TracepointStore {
   void Accept(Active& active, const model::DesiredTracepoint& tracepoint, bool is_new);
   void Begin(Active& active, const model::DesiredTracepoint& tracepoint, bool is_new);
   void Block(Active& active);
-  std::optional<std::string> Stop() const;  // the server's or the operator's
+  std::optional<std::string> Stop() const;  // the server's or the operator's, or for want of one
+  void StopOrArmAll();
   Status CheckPolicy(const model::TracepointSpec& spec, const Plans& plans) const;
   void TickOne(Active& active, int64_t now_ns, bool modules_changed);
   void TickArmed(Active& active, int64_t now_ns);
@@ -189,7 +193,8 @@ class TracepointStore {
   int64_t budget_checked_ns_ = 0;
   int64_t looked_at_ns_ = 0;
   int64_t slots_freed_ns_ = 0;
-  std::optional<std::string> stop_;  // the kill switch is on, and why
+  std::optional<std::string> stop_;     // the kill switch is on, and why
+  std::optional<std::string> silence_;  // the server is not there, and nothing goes on without it
   std::map<std::string, Active> active_;
   std::vector<std::unique_ptr<ModuleProbe>> retired_;
   std::map<uint64_t, const ModuleProbe*> by_id_;

@@ -15,6 +15,10 @@ class Redaction final : public RedactionPolicy {
  public:
   bool RedactsName(std::string_view name) const override { return model::RedactsName(name); }
   bool RedactsType(std::string_view type) const override { return model::RedactsType(type); }
+  bool RedactsValue(std::string_view text, bool cut) const override {
+    return model::RedactsValue(text, cut);
+  }
+  std::string_view NameList() const override { return model::SecretNames(); }
 };
 
 struct Opened {

@@ -239,22 +239,31 @@ std::string Join(const LogTemplate& log, std::span<const std::string> values) {
 
 }  // namespace
 
-std::string FormatLog(const LogTemplate& log, std::span<const Value> values) {
+std::string FormatLog(const LogTemplate& log, std::span<const Value> values,
+                      const std::function<bool(std::string_view)>& is_secret) {
+  const auto redacts = [&](std::string_view text, bool cut) {
+    return RedactsValue(text, cut) || (is_secret && is_secret(text));
+  };
   std::vector<std::string> texts;
   for (size_t i = 0; i < log.expressions.size(); ++i) {
     std::string text = i < values.size() ? ValueText(values[i]) : "<unavailable: NOT_CAPTURED>";
     // Before it is cut: half a secret is one, too.
-    if (i < values.size() && (RedactsValue(text) || RedactsValue(values[i].value))) {
+    if (i < values.size() && (redacts(text, false) || redacts(values[i].value, false))) {
+      WipeText(text);
       text = kRedactedText;
     }
     texts.push_back(std::move(text));
   }
   std::string message = Join(log, texts);
-  if (!RedactsValue(message)) return message;
+  if (!redacts(message, false)) return message;
   // Only together do they look like a secret: nothing of it may stay.
-  for (std::string& text : texts) text = kRedactedText;
+  WipeText(message);
+  for (std::string& text : texts) {
+    WipeText(text);
+    text = kRedactedText;
+  }
   message = Join(log, texts);
-  return RedactsValue(message) ? std::string(kRedactedText) : message;
+  return redacts(message, false) ? std::string(kRedactedText) : message;
 }
 
 }  // namespace stillframe::model

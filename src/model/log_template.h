@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -49,8 +50,9 @@ std::optional<LogTemplateError> ParseLogTemplate(std::string_view text, LogTempl
 // control characters, bytes that are not UTF-8 and marks that reorder or hide text become visible
 // escapes. `values` are the template's expressions in order; what is missing there is shown as
 // unavailable. Values that look secret (RedactsValue, also when only the message as a whole does)
-// become <redacted>.
-std::string FormatLog(const LogTemplate& log, std::span<const Value> values);
+// become <redacted>, and those of which `is_secret`, when given, says so.
+std::string FormatLog(const LogTemplate& log, std::span<const Value> values,
+                      const std::function<bool(std::string_view)>& is_secret = {});
 
 }  // namespace stillframe::model
 

@@ -162,6 +162,10 @@ struct SitePlan {
   uint32_t part = 0;
 };
 
+// Of a text, so much is copied even when less is shown: what is cut short must not hide that it is
+// a secret.
+inline constexpr uint32_t kCheckedTextBytes = 256;
+
 struct CaptureLimits {
   uint32_t frames = 32;
   uint32_t local_frames = 5;
@@ -172,6 +176,11 @@ struct CaptureLimits {
 
   bool operator==(const CaptureLimits&) const = default;
 };
+
+// How much of a text is copied.
+constexpr uint32_t CheckedTextBytes(const CaptureLimits& limits) {
+  return limits.string_bytes < kCheckedTextBytes ? kCheckedTextBytes : limits.string_bytes;
+}
 
 // A site of the line that is left out because the condition cannot be evaluated there.
 struct RefusedSite {

@@ -111,6 +111,8 @@ enum class Op : uint8_t {
   kTextLength,  // pop address; push the number of bytes before the first NUL, of at most imm bytes.
                 // None among them: imm when b != 0 (an array), else kLimit
   kTreeNext,    // pop node; push the next in order, with links at a (left), b (right), imm (parent)
+  kNameTest,    // pop length, address; push whether that text is on the list of names strings[imm]
+                // (base/name_list.h); of a long one the beginning; kLimit
 };
 
 enum class Fact : uint8_t {

@@ -74,7 +74,7 @@ Effect EffectOf(const Insn& insn) {
     case Op::kTreeNext:
       return {1, 1};
     default:
-      return {2, 1};  // the binary operators and kStringEq
+      return {2, 1};  // the binary operators, kStringEq and kNameTest
   }
 }
 
@@ -84,7 +84,7 @@ bool IsKnownCode(uint8_t value) {
 
 // Operands that do not depend on the stack. nullptr when they are legal, else what is wrong.
 const char* OperandFault(const Insn& insn, size_t string_count) {
-  if (insn.op > Op::kTreeNext) return "unknown operation";
+  if (insn.op > Op::kNameTest) return "unknown operation";
   switch (insn.op) {
     case Op::kFail:
       return IsKnownCode(insn.a) ? nullptr : "not an error code";
@@ -100,6 +100,7 @@ const char* OperandFault(const Insn& insn, size_t string_count) {
       return IsAccessSize(insn.a) ? nullptr : "bad size";
     case Op::kStringEq:
     case Op::kCStringEq:
+    case Op::kNameTest:
       return insn.imm >= 0 && static_cast<uint64_t>(insn.imm) < string_count ? nullptr
                                                                              : "no such string";
     case Op::kGetLocal:

@@ -22,7 +22,9 @@ bool LeaseBook::Report(const std::string& instance, const model::LeaseReport& re
   bool news = entry.wants;
   // The answer to what it was told last, not to something older.
   if (entry.target < entry.granted && report.version == entry.version) {
-    entry.granted = entry.target = std::max(report.granted, entry.used);
+    // Never more than it had, whatever it says.
+    const uint64_t least = std::max(entry.target, entry.used);
+    entry.granted = entry.target = std::clamp(report.granted, least, entry.granted);
     news = true;
   }
   return news;
@@ -42,9 +44,9 @@ void LeaseBook::Lose(const std::string& instance) {
 }
 
 uint64_t LeaseBook::Free() const {
-  uint64_t held = spent_;
-  for (const auto& [instance, entry] : entries_) held += entry.granted;
-  return max_hits_ - std::min(max_hits_, held);
+  uint64_t left = max_hits_ - std::min(max_hits_, spent_);
+  for (const auto& [instance, entry] : entries_) left -= std::min(left, entry.granted);
+  return left;
 }
 
 void LeaseBook::Give(Entry& entry, uint64_t count) {
@@ -109,9 +111,9 @@ std::vector<std::string> LeaseBook::instances() const {
 }
 
 bool LeaseBook::IsOver() const {
-  uint64_t used = spent_;
-  for (const auto& [instance, entry] : entries_) used += entry.used;
-  return used >= max_hits_;
+  uint64_t left = max_hits_ - std::min(max_hits_, spent_);
+  for (const auto& [instance, entry] : entries_) left -= std::min(left, entry.used);
+  return left == 0;
 }
 
 std::string LeaseBook::ToJson() const {
@@ -124,7 +126,10 @@ std::string LeaseBook::ToJson() const {
 
 void LeaseBook::FromJson(const std::string& text) {
   const auto json = nlohmann::json::parse(text, nullptr, false);
-  if (!json.is_object()) return;
+  if (!json.is_object()) {
+    if (!text.empty()) spent_ = max_hits_;  // damaged, see below
+    return;
+  }
   try {
     spent_ = json.value("spent", uint64_t{0});
     lost_ = json.value("lost", std::set<std::string>());

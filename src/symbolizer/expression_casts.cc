@@ -132,6 +132,7 @@ Result<Value> Compiler::CastPointer(const Value& value, TypeId type, const std::
     if (!integer || !(any || value.zero_literal)) {
       return BadExpression(column, "cannot cast " + Quote(value.type) + " to " + Quote(type));
     }
+    if (!value.zero_literal) SF_RETURN_IF_ERROR(CheckRawMemory(column));
     SF_ASSIGN_OR_RETURN(Value cell, Load(value));
     return Cell(type, std::move(cell.code), column);
   }
@@ -141,7 +142,9 @@ Result<Value> Compiler::CastPointer(const Value& value, TypeId type, const std::
   const bool is_void = from == kVoidType || to == kVoidType ||
                        unit_.types[from].kind == TypeKind::kVoid ||
                        TypeOf(value).kind == TypeKind::kNullptr;
-  if (style == "reinterpret_cast" || is_void || IsSameClass(unit_, from, to)) {
+  if (!is_void && IsSameClass(unit_, from, to)) return Cell(type, std::move(code), column);
+  if (style == "reinterpret_cast" || is_void) {
+    SF_RETURN_IF_ERROR(CheckRawMemory(column));
     return Cell(type, std::move(code), column);
   }
   const auto up = BaseOffset(from, to, 0);
@@ -150,6 +153,8 @@ Result<Value> Compiler::CastPointer(const Value& value, TypeId type, const std::
     return BadExpression(column, "cannot cast " + Quote(value.type) + " to " + Quote(type));
   }
   const uint64_t delta = up ? *up : down ? uint64_t{0} - *down : 0;
+  if (!up && !down) SF_RETURN_IF_ERROR(CheckRawMemory(column));
+  if (down) SF_RETURN_IF_ERROR(CheckRawMemory(column));
   if (delta != 0) {  // null stays null ([conv.ptr])
     code.Emit(Op::kDup);
     code.Emit(Op::kJumpIfZero, 0, 0, 2);

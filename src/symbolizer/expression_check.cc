@@ -33,6 +33,8 @@ class RecordingScope : public Scope {
   }
   std::optional<TypeId> FindType(std::string_view name) override { return scope_.FindType(name); }
   bool RedactsName(std::string_view name) override { return scope_.RedactsName(name); }
+  std::string_view NameList() override { return scope_.NameList(); }
+  bool AllowsRawMemory() override { return scope_.AllowsRawMemory(); }
   std::vector<std::string> VisibleNames() override { return scope_.VisibleNames(); }
 
   // Without a trace when there is no such variable.

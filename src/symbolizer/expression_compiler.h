@@ -149,6 +149,17 @@ class Compiler {
   Result<Fragment> NodeKey(const Search& search);
   void SearchEnd(Search& search, Fragment& code);
 
+  // ---- what a hit finds to be secret (expression_secrets.cc) ----
+  // The member behind checks that no key beside it names a secret: kRedacted in the hit.
+  Result<Value> GuardByKey(const Value& object, std::string_view name, Value member);
+  // Fails with kRedacted when the key, a text or an enumerator, names a secret.
+  Result<Fragment> CheckKey(const Value& key);
+  // [address length] of a text, or [number] of an enumerator -> nothing.
+  void FailIfSecretText(Fragment& code);
+  void FailIfSecretEnumerator(Fragment& code, uint8_t cell, TypeId type);
+  // The operator may have forbidden to compute pointers.
+  Status CheckRawMemory(uint32_t column) const;
+
   // ---- ranges (expression_ranges.cc) ----
   struct Cursor;
   // `function`: any, all or count, whatever the node says.

@@ -120,6 +120,7 @@ Result<Value> Compiler::Index(const Value& wrapped, const Value& index, uint32_t
   }
   const bool unbounded = TypeOf(object).kind == TypeKind::kArray && TypeOf(object).count == 0;
   if (TypeOf(object).kind == TypeKind::kPointer || unbounded) {
+    SF_RETURN_IF_ERROR(CheckRawMemory(column));
     SF_ASSIGN_OR_RETURN(Value pointer, Load(object));
     const uint32_t size = unit_.types[TypeOf(pointer).target].size_bytes;
     if (size == 0) return BadExpression(column, Quote(pointer.type) + " cannot be indexed");

@@ -215,6 +215,13 @@ Result<Value> Compiler::Lookup(const Value& object, const Value& key, bool only_
   code.Set(search.node);
   if (search.key.is_text && !search.key.literal) code.Set(search.key_length);
   if (!search.key.literal) code.Set(search.key_cell);
+  if (!only_whether) {
+    if (search.key.is_text && !search.key.literal && !scope_.NameList().empty()) {
+      PushBoth(code, search.key_cell, search.key_length);
+      FailIfSecretText(code);
+    }
+    if (!search.key.is_text) FailIfSecretEnumerator(code, search.key_cell, search.key.type);
+  }
   if (!ordered) {
     code.Get(search.node);
     code.AddImm(view.b);

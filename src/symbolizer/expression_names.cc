@@ -215,7 +215,7 @@ Result<Value> Compiler::SelectMember(const Value& object, const FoundMember& fou
   if (found.member.bit_size == 0) {
     SF_ASSIGN_OR_RETURN(Value part, Part(object, found.offset, found.member.type));
     part.column = column;
-    return part;
+    return GuardByKey(object, name, std::move(part));
   }
   Value field = object;
   field.variable.reset();

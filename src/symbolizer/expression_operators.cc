@@ -312,6 +312,7 @@ Result<Value> Compiler::Arithmetic(const Node& node, const Value& left, const Va
 }
 
 Result<Value> Compiler::PointerArithmetic(const Node& node, Value left, Value right) {
+  SF_RETURN_IF_ERROR(CheckRawMemory(node.column));
   const auto loaded = [this](Value value) -> Result<Value> { return Load(value); };
   SF_ASSIGN_OR_RETURN(left, loaded(std::move(left)));
   SF_ASSIGN_OR_RETURN(right, loaded(std::move(right)));

@@ -182,6 +182,16 @@ class ScopeImpl : public Scope {
     return parts_.types.RedactsVariable(name, kVoidType);
   }
 
+  std::string_view NameList() override {
+    const RedactionPolicy* const policy = parts_.types.redaction();
+    return policy == nullptr ? std::string_view() : policy->NameList();
+  }
+
+  bool AllowsRawMemory() override {
+    const RedactionPolicy* const policy = parts_.types.redaction();
+    return policy == nullptr || policy->AllowsRawMemory();
+  }
+
   std::vector<std::string> VisibleNames() override {
     constexpr size_t kMaxGlobals = 1'000;
     std::vector<std::string> names;

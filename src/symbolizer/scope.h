@@ -39,6 +39,10 @@ class Scope {
   }
   // Whether what has that name, or stands under that key, is never shown.
   virtual bool RedactsName(std::string_view /*name*/) { return false; }
+  // The same as a list of base/name_list.h, for names that only a hit meets.
+  virtual std::string_view NameList() { return {}; }
+  // Whether pointers may be computed: arithmetic, [] of pointers, casts to unrelated ones.
+  virtual bool AllowsRawMemory() { return true; }
   // All names visible here, for "did you mean".
   virtual std::vector<std::string> VisibleNames() = 0;
 };

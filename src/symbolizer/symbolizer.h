@@ -28,6 +28,12 @@ class RedactionPolicy {
   virtual ~RedactionPolicy() = default;
   virtual bool RedactsName(std::string_view name) const = 0;  // variable or member
   virtual bool RedactsType(std::string_view type_name) const = 0;
+  // A text that looks like a secret, or with `cut` like the beginning of one.
+  virtual bool RedactsValue(std::string_view text, bool cut) const = 0;
+  // What RedactsName knows, as a list of base/name_list.h, for names that only a hit meets.
+  virtual std::string_view NameList() const = 0;
+  // Whether expressions may compute pointers, with which all memory can be read.
+  virtual bool AllowsRawMemory() const { return true; }
 };
 
 struct SymbolizerOptions {

@@ -103,6 +103,11 @@ void TypeBuilder::ExpandStruct(TypeId id, Dwarf_Die die) {
     return sound && members.size() < kMaxMembers;
   });
   if (!sound || unit().members.size() + members.size() > kMaxMembers) return;
+  // The same bytes under another name are as secret.
+  const auto redacted = [](const Member& member) { return (member.flags & kMemberRedacted) != 0; };
+  if (Tag(die) == DW_TAG_union_type && std::any_of(members.begin(), members.end(), redacted)) {
+    for (Member& member : members) member.flags |= kMemberRedacted;
+  }
   TypeNode& node = Mutable(id);
   node.kind = Tag(die) == DW_TAG_union_type ? TypeKind::kUnion : TypeKind::kStruct;
   node.size_bytes = static_cast<uint32_t>(*size);

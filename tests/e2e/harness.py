@@ -106,6 +106,37 @@ def flush_library():
     return _flush_library
 
 
+OUTCOMES = ("conditionFalse", "conditionError", "rateLimited", "budgetStopped", "reentrant",
+            "ringFull", "unsafeContext", "captured")
+# What the agent says at the level `info`, which tests that do not ask for it need not see.
+INFO_LINES = re.compile(
+    r"stillframe: (tracepoint \S+: (final \{|\d+ hits|(RECEIVED|ARMED|EMITTING|COMPLETED|THROTTLED|"
+    r"EXPIRED)\b)|conditions over the heap are slow|no (memory for an )?unwind table|"
+    r"descriptors are shared|the program's main thread ends|the reading method|the server )")
+
+
+def check_accounting(tracepoint, status):
+    """Every hit and every capture is accounted for: ARCHITECTURE, "Every hit is accounted for"."""
+    counters = status["counters"]
+    where = f"tracepoint {tracepoint} of {status.get('instance')}: {counters}"
+    if counters["hits"] != sum(counters[name] for name in OUTCOMES):
+        raise AssertionError(f"hits are not accounted for: {where}")
+    known = counters["acked"] + counters["inFlight"] + sum(counters["dropped"].values())
+    if counters["captured"] != known:
+        raise AssertionError(f"captures are not accounted for: {where}")
+    nanos = status["hitNanos"]
+    if nanos["p50"] > nanos["p99"] or (counters["hits"] == 0) and nanos["p99"] != 0:
+        raise AssertionError(f"hitNanos are impossible: {nanos}: {where}")
+
+
+def check_final_accounting(stderr):
+    """Of what a program's agent said at its end; returns how many tracepoints that were."""
+    found = re.findall(r"^stillframe: tracepoint (\S+): final (\{.*\})$", stderr, re.M)
+    for tracepoint, status in found:
+        check_accounting(tracepoint, json.loads(status))
+    return len(found)
+
+
 def run_with_file(program, tracepoints, args=(), timeout=60, check=True, env=None, stdin=None,
                   flush=True):
     """Runs a program in file mode; returns (completed process, snapshots). With `flush` none of them
@@ -114,12 +145,17 @@ def run_with_file(program, tracepoints, args=(), timeout=60, check=True, env=Non
         wanted = pathlib.Path(folder) / "tracepoints.json"
         output = pathlib.Path(folder) / "snapshots.jsonl"
         wanted.write_text(json.dumps({"tracepoints": tracepoints}))
+        settings = {"STILLFRAME_LOG": "info", **(env or {})}
         full = agent_env(STILLFRAME_TRACEPOINTS=wanted, STILLFRAME_OUTPUT=output,
-                         STILLFRAME_START_WAIT="20s", **(env or {}))
+                         STILLFRAME_START_WAIT="20s", **settings)
         if flush:
             full["LD_PRELOAD"] = f"{flush_library()}:{full['LD_PRELOAD']}"
         done = subprocess.run([str(program), *args], env=full, capture_output=True, text=True,
                               timeout=timeout, stdin=stdin)
+        check_final_accounting(done.stderr)
+        if "STILLFRAME_LOG" not in (env or {}):
+            done.stderr = "".join(line for line in done.stderr.splitlines(True)
+                                  if not INFO_LINES.match(line))
         if check and done.returncode != 0:
             raise AssertionError(f"{program} ended with {done.returncode}: {done.stderr[-2000:]}")
         lines = output.read_text().splitlines() if output.exists() else []
@@ -183,11 +219,33 @@ class Server:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
+    def check_accounting(self):
+        """Of every tracepoint and process that the server has heard of; returns how many."""
+        status, body = self.call("GET", "/v1/services")
+        assert status == 200, body
+        checked = 0
+        for service in body["services"]:
+            _, found = self.call("GET", f"/v1/services/{service['name']}/tracepoints")
+            for tracepoint in found["tracepoints"]:
+                for agent in tracepoint.get("agents", []):
+                    check_accounting(tracepoint["id"], agent)
+                    checked += 1
+        return checked
+
     def stop(self):
+        if self.process.poll() is None:
+            try:
+                if self.admin_key:
+                    self.check_accounting()
+            finally:
+                self.end()
+                shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def end(self):
         if self.process.poll() is None:
             self.process.terminate()
             assert self.process.wait(timeout=20) == 0, "the server did not end with 0"
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def key(self, role, *scope):
         done = subprocess.run([str(SERVER), "keys", "create", "--store", self.store, "--role", role,

@@ -10,6 +10,8 @@ TEST(Redaction, NamesInEverySpelling) {
                            "API_KEY",         "x-api-key",    "kApiKey",    "apiKey",
                            "g_access_token",  "accessTokens", "sessionId",  "HTTPCookie",
                            "x_forwarded_for", "databaseURL",  "card_pin",   "2fa",
+                           "password1",       "dbpassword",   "tokens",     "jtis",
+                           "v2token",         "myApiKeys2",   "pwd_",       "session-id",
                            "clientSecret",    "$jwt",         "ip_address", "ccNumber"}) {
     EXPECT_TRUE(RedactsName(name)) << name;
   }
@@ -43,6 +45,46 @@ TEST(Redaction, Values) {
   EXPECT_FALSE(RedactsValue("0000000000000000"));
   EXPECT_FALSE(RedactsValue("41111111111111111111111111"));
   EXPECT_FALSE(RedactsValue(""));
+  EXPECT_TRUE(RedactsValue("Authorization: bearer abcdefghijklmnop"));
+  EXPECT_TRUE(RedactsValue("ASIAIOSFODNN7EXAMPLE"));
+  EXPECT_TRUE(RedactsValue("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0"));
+  EXPECT_FALSE(RedactsValue("bearer of bad news"));
+}
+
+TEST(Redaction, NamesWithTheirValue) {
+  EXPECT_TRUE(RedactsValue("host=db password=hunter2"));
+  EXPECT_TRUE(RedactsValue("{\"apiKey\": \"x\"}"));
+  EXPECT_TRUE(RedactsValue("{\\\"token\\\":\\\"x\\\"}"));
+  EXPECT_TRUE(RedactsValue("GET / HTTP/1.1\r\nCookie: id=7"));
+  EXPECT_TRUE(RedactsValue("/login?access_token=abc&x=1"));
+  EXPECT_FALSE(RedactsValue("password="));
+  EXPECT_FALSE(RedactsValue("password=, user=bob"));
+  EXPECT_FALSE(RedactsValue("if (token == other)"));
+  EXPECT_FALSE(RedactsValue("unexpected token: ';'"));
+  EXPECT_FALSE(RedactsValue("session: started"));
+  EXPECT_FALSE(RedactsValue("{\"token\": null}"));
+}
+
+TEST(Redaction, WhatIsCutMayBeTheBeginningOfASecret) {
+  for (const char* text : {"eyJh", "AKIAIOS", "x AKI", "-----BEG", "card 4111 1111", "x bearer ab",
+                           "postgres://bob:hun"}) {
+    EXPECT_TRUE(RedactsValue(text, true)) << text;
+    EXPECT_FALSE(RedactsValue(text, false)) << text;
+  }
+  for (const char* text : {"http://host:80", "order 4711", "", "an ordinary text"}) {
+    EXPECT_FALSE(RedactsValue(text, true)) << text;
+  }
+}
+
+TEST(Redaction, NumbersOfCards) {
+  for (const uint64_t number : {4111111111111111ull, 5500005555555559ull, 378282246310005ull}) {
+    EXPECT_TRUE(RedactsNumber(number)) << number;
+  }
+  // A wrong digit, no card's beginning, times in nanoseconds, and the ends of the range.
+  for (const uint64_t number : {4111111111111112ull, 9111111111111111ull, 1767315845678901234ull,
+                                uint64_t{0}, ~uint64_t{0}}) {
+    EXPECT_FALSE(RedactsNumber(number)) << number;
+  }
 }
 
 }  // namespace

@@ -35,7 +35,7 @@ TEST(VerifyProgram, AcceptsWellFormedPrograms) {
 }
 
 TEST(VerifyProgram, RefusesEachViolation) {
-  const auto bad_op = static_cast<Op>(static_cast<uint8_t>(Op::kTreeNext) + 1);
+  const auto bad_op = static_cast<Op>(static_cast<uint8_t>(Op::kNameTest) + 1);
   const struct {
     std::vector<Insn> code;
     const char* what;

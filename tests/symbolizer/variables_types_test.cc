@@ -18,6 +18,8 @@ class TestPolicy : public RedactionPolicy {
   bool RedactsType(std::string_view name) const override {
     return name.find("Hidden") != std::string_view::npos;
   }
+  bool RedactsValue(std::string_view, bool) const override { return false; }
+  std::string_view NameList() const override { return "~password\n=apikey\n"; }
 };
 
 // One frame of a program, compiled at the line that holds `mark` in a comment.

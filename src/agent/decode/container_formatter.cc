@@ -92,18 +92,18 @@ bool ValueFormatter::FormatString(Value& value, const View& view, const Object& 
     value.reason = CodeName(code);
     return true;
   }
+  if (IsSecretText(text, static_cast<uint32_t>(unit), data, size * unit)) {
+    model::WipeText(text);
+    Redact(value);
+    return true;
+  }
   SetText(value, character, std::move(text), shown < size * unit);
   return true;
 }
 
-// A literal of the text; redacted when it looks like a secret.
+// A literal of the text.
 void ValueFormatter::SetText(Value& value, const TypeNode& character, std::string text, bool cut) {
   const uint64_t unit = std::max<uint64_t>(character.size_bytes, 1);
-  if (unit == 1 && model::RedactsValue(text)) {
-    value.status = ValueStatus::kRedacted;
-    value.reason = CodeName(Code::kRedacted);
-    return;
-  }
   const std::string_view name = Text(character.name);
   std::string literal;
   if (unit == 1) {
@@ -163,12 +163,18 @@ Value ValueFormatter::FormatEntry(const View& view, uint64_t index, uint64_t add
   if (view.key_value == 0 || second_at == 0) return Format(position, view.element, entry, level);
   const Member& first = unit_.members[first_at];
   const Member& second = unit_.members[second_at];
+  // Whether the key is secret or names a secret is asked of more of it than may be shown.
+  const uint32_t string_bytes = context_.limits.string_bytes;
+  context_.limits.string_bytes = std::max(string_bytes, kCheckedTextBytes);
   Value key = Format("key", first.type, entry.At(first.offset_bytes), level);
-  if (!key.has_value) return Format(position, view.element, entry, level);
-  // A key may tell what the value is ("password" -> …): it inherits the names' redaction.
-  std::string_view key_text = key.value;
-  if (model::RedactsName(key_text)) {
-    return Value{"[" + key.value + "]",
+  context_.limits.string_bytes = string_bytes;
+  const bool secret = NamesSecret(key);
+  if (string_bytes < kCheckedTextBytes) {
+    key = Format("key", first.type, entry.At(first.offset_bytes), level);
+  }
+  if (!key.has_value && !secret) return Format(position, view.element, entry, level);
+  if (secret) {
+    return Value{key.has_value ? "[" + key.value + "]" : position,
                  Text(Node(second.type).name),
                  "",
                  false,

@@ -1,5 +1,7 @@
 #include "agent/decode/light_builder.h"
 
+#include <string.h>  // explicit_bzero
+
 #include <algorithm>
 #include <cstring>
 #include <vector>
@@ -33,6 +35,19 @@ std::vector<uint8_t> RecordOfText(std::span<const uint8_t> text) {
   }
   return bytes;
 }
+
+// A text may turn out to be a secret: nothing of it stays behind in our heap.
+class WipedBytes {
+ public:
+  explicit WipedBytes(std::vector<uint8_t> bytes) : bytes_(std::move(bytes)) {}
+  WipedBytes(const WipedBytes&) = delete;
+  WipedBytes& operator=(const WipedBytes&) = delete;
+  ~WipedBytes() { explicit_bzero(bytes_.data(), bytes_.size()); }
+  std::span<const uint8_t> span() const { return bytes_; }
+
+ private:
+  std::vector<uint8_t> bytes_;
+};
 
 class LightReader {
  public:
@@ -94,12 +109,13 @@ class LightReader {
 
   Result<model::Value> Format(std::string name, TypeId type, std::vector<uint8_t> object,
                               std::span<const uint8_t> text, const CaptureLimits& limits) {
-    const std::vector<uint8_t> bytes = RecordOfText(text);
-    SF_ASSIGN_OR_RETURN(const RecordView record, RecordView::Parse(bytes));
+    const WipedBytes bytes(RecordOfText(text));
+    SF_ASSIGN_OR_RETURN(const RecordView record, RecordView::Parse(bytes.span()));
     FormatContext context;
     context.record = &record;
     context.limits = limits;
     context.symbol_name = input_.symbol_name;
+    context.redaction = input_.redaction;
     std::vector<Code> reasons(object.size(), Code::kOk);
     ValueFormatter formatter(unit_, context);
     return formatter.Format(std::move(name), type,

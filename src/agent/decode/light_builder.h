@@ -11,13 +11,15 @@
 #include "model/snapshot.h"
 #include "plan/light_record.h"
 #include "plan/plan.h"
+#include "symbolizer/symbolizer.h"
 
 namespace stillframe::decode {
 
 struct LightInput {
   std::span<const uint8_t> record;
   const ProbePlan* plan = nullptr;
-  std::span<const LightSite> sites;  // as the hit had them
+  std::span<const LightSite> sites;            // as the hit had them
+  const RedactionPolicy* redaction = nullptr;  // as BuildInput has it
   std::function<std::string(uint64_t address)> symbol_name;
 };
 

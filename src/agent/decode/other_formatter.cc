@@ -108,6 +108,12 @@ bool ValueFormatter::FormatShortString(Value& value, const View& view, const Obj
     value = Unavailable(value.name, value.type, code);
     return true;
   }
+  if (IsSecretText(text, static_cast<uint32_t>(unit),
+                   object.in_memory() ? object.address() + view.c : 0, size * unit)) {
+    model::WipeText(text);
+    Redact(value);
+    return true;
+  }
   SetText(value, character, std::move(text), shown < size * unit);
   return true;
 }

@@ -32,6 +32,15 @@ class FrameReader {
               {}};
     }
     auto object = reader_.Resolve(variable.location, type.size_bytes);
+    if (object.status().code() == Code::kRedacted) {
+      return {std::move(name),
+              std::move(type_name),
+              "",
+              false,
+              model::ValueStatus::kRedacted,
+              "REDACTED",
+              {}};
+    }
     if (!object.ok()) {
       return Unavailable(std::move(name), std::move(type_name), object.status().code());
     }
@@ -189,6 +198,7 @@ Result<model::Snapshot> BuildSnapshot(const BuildInput& input) {
   context.record = &record;
   context.limits = input.limits;
   context.symbol_name = input.symbol_name;
+  context.redaction = input.redaction;
   model::Snapshot snapshot;
   snapshot.thread_id = header.thread_id;
   snapshot.truncated = record.truncated();

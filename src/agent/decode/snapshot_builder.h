@@ -31,7 +31,7 @@ struct BuildInput {
   uint64_t load_bias = 0;   // of the plan's module
   uint64_t tls_module = 0;  // its number with the dynamic loader
   CaptureLimits limits;
-  const RedactionPolicy* redaction = nullptr;  // value patterns are model::RedactsValue's
+  const RedactionPolicy* redaction = nullptr;  // of values and keys; nullptr: the built-in lists
   // Meaning of the frame at `pc` (runtime). Called for frames after the first.
   std::function<FrameMeaning(uint64_t pc, bool pc_is_exact)> resolve_frame;
   // "<symbol+off>" of a runtime address; "" when none.

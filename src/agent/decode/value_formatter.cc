@@ -103,6 +103,7 @@ Value ValueFormatter::Format(std::string name, TypeId type, const Object& object
       if (value.status == ValueStatus::kUnavailable && !object.in_memory()) {
         ShowKnownParts(value, node, object, level);
       }
+      HideSecretCharacters(value);
       return value;
     }
     // Its own fields contradict each other: show them raw and say so.
@@ -118,6 +119,7 @@ Value ValueFormatter::Format(std::string name, TypeId type, const Object& object
     return value;
   }
   FormatKind(value, node, object, level);
+  if (node.kind == TypeKind::kArray) HideSecretCharacters(value);
   return value;
 }
 
@@ -178,9 +180,12 @@ void ValueFormatter::FormatScalar(Value& value, const TypeNode& node,
       return Set(value, number == 0 ? "false" : number == 1 ? "true" : std::to_string(number));
     }
     case TypeKind::kSigned:
-      return Set(value, DecimalText(ReadSigned(bytes)));
     case TypeKind::kUnsigned:
-      return Set(value, UnsignedText(ReadUnsigned(bytes)));
+      if (bytes.size() == 8 && model::RedactsNumber(static_cast<uint64_t>(ReadUnsigned(bytes)))) {
+        return Redact(value);
+      }
+      return Set(value, node.kind == TypeKind::kSigned ? DecimalText(ReadSigned(bytes))
+                                                       : UnsignedText(ReadUnsigned(bytes)));
     case TypeKind::kChar: {
       const bool is_unsigned = (node.flags & kFlagUnsigned) != 0;
       const auto number = static_cast<int64_t>(
@@ -249,7 +254,8 @@ void ValueFormatter::FormatEnum(Value& value, const TypeNode& node,
 void ValueFormatter::AddCString(Value& value, const TypeNode& character, uint64_t address) {
   std::string text;
   const uint64_t limit = context_.limits.string_bytes;
-  const uint64_t have = context_.record->Available(address, limit + 1);
+  const uint64_t have =
+      context_.record->Available(address, std::max<uint64_t>(limit, kCheckedTextBytes) + 1);
   if (have == 0) {
     char probe;
     const Code code = context_.record->Read(address, &probe, 1);
@@ -259,14 +265,15 @@ void ValueFormatter::AddCString(Value& value, const TypeNode& character, uint64_
   }
   text.resize(have);
   (void)context_.record->Read(address, text.data(), have);
-  const size_t end = text.find('\0');
-  const bool cut = end == std::string::npos;
-  text.resize(std::min<size_t>(cut ? have : end, limit));
-  if (model::RedactsValue(text)) {
-    value.status = ValueStatus::kRedacted;
-    value.reason = CodeName(Code::kRedacted);
-    return;
+  size_t end = text.find('\0');
+  const bool unending = end == std::string::npos;
+  if (unending) end = have;
+  if (LooksSecret(std::string_view(text).substr(0, end), unending)) {
+    model::WipeText(text);
+    return Redact(value);
   }
+  const bool cut = unending || end > limit;
+  text.resize(std::min<size_t>(end, limit));
   value.value += " " + std::string(character.kind == TypeKind::kUnicode ? "u8" : "") +
                  StringText(text) + (cut ? "..." : "");
   if (cut) Truncate(value);
@@ -385,17 +392,18 @@ void ValueFormatter::FormatArray(Value& value, const TypeNode& node, const Objec
     return AddElements(value, node.target, object, node.count, level);
   }
   const uint64_t limit = std::min<uint64_t>(node.count, context_.limits.string_bytes);
-  std::string text(limit, '\0');
-  const Code code = object.Read(0, text.data(), limit);
+  std::string text(std::min<uint64_t>(node.count, std::max<uint64_t>(limit, kCheckedTextBytes)),
+                   '\0');
+  if (object.Read(0, text.data(), text.size()) != Code::kOk) text.resize(limit);
+  const Code code = object.Read(0, text.data(), text.size());
   if (code != Code::kOk) return Fail(value, code);
+  const bool secret = LooksSecret(text, text.size() < node.count && text.back() != '\0');
+  if (secret) model::WipeText(text);
+  if (secret) return Redact(value);
+  text.resize(limit);
   // As GDB: all of it but for the zeros at the end. Bytes after a first zero may be data.
   const bool cut = limit < node.count && text.find('\0') == std::string::npos;
   text.resize(text.find_last_not_of('\0') + 1);
-  if (model::RedactsValue(text)) {
-    value.status = ValueStatus::kRedacted;
-    value.reason = CodeName(Code::kRedacted);
-    return;
-  }
   Set(value, StringText(text) + (cut ? "..." : ""));
   if (cut) Truncate(value);
 }
@@ -431,7 +439,7 @@ void ValueFormatter::FormatMembers(Value& value, const TypeNode& node, const Obj
     const std::string& type = Text(Node(member.type).name);
     const bool is_base = (member.flags & kMemberBase) != 0;
     std::string name = is_base ? "<" + type + ">" : Text(member.name);
-    if ((member.flags & kMemberRedacted) != 0) {
+    if ((member.flags & kMemberRedacted) != 0 || IsNamedBySibling(node, member, object)) {
       Value hidden{std::move(name), type, "", false, ValueStatus::kRedacted, "REDACTED", {}};
       value.children.push_back(std::move(hidden));
     } else if ((member.flags & kMemberVirtualBase) != 0) {

@@ -9,6 +9,7 @@
 #include "agent/decode/object.h"
 #include "model/snapshot.h"
 #include "plan/plan.h"
+#include "symbolizer/symbolizer.h"
 
 namespace stillframe::decode {
 
@@ -16,7 +17,8 @@ struct FormatContext {
   const RecordView* record = nullptr;
   CaptureLimits limits;
   std::function<std::string(uint64_t address)> symbol_name;
-  uint32_t values_left = 5000;  // of the whole snapshot, shared by its formatters
+  uint32_t values_left = 5000;                 // of the whole snapshot, shared by its formatters
+  const RedactionPolicy* redaction = nullptr;  // nullptr: the built-in lists alone
 };
 
 // A Value that says why there is none.
@@ -63,6 +65,19 @@ class ValueFormatter {
   void FormatMembers(Value& value, const TypeNode& node, const Object& object, uint32_t level);
   void FormatBitField(Value& value, const Member& member, const Object& object);
   void AddPointee(Value& value, TypeId target, uint64_t address, uint32_t level);
+  // ---- what looks like a secret (secret_values.cc) ----
+  bool LooksSecret(std::string_view text, bool cut) const;
+  // `text` is what is shown of a text of `size_bytes` at `address`; more of it is looked at where
+  // the record has more.
+  bool IsSecretText(const std::string& text, uint32_t unit_bytes, uint64_t address,
+                    uint64_t size_bytes) const;
+  // Elements that are characters are looked at as the text that they are.
+  void HideSecretCharacters(Value& value) const;
+  // A key that tells what stands under it ("password" -> ...).
+  bool NamesSecret(const Value& key) const;
+  bool IsNamedBySibling(const TypeNode& node, const Member& member, const Object& object);
+  static void Redact(Value& value);
+
   void AddCString(Value& value, const TypeNode& character, uint64_t address);
   void AddElements(Value& value, TypeId element, const Object& first, uint64_t count,
                    uint32_t level);

@@ -231,12 +231,14 @@ void AddFrames(const CaptureRequest& request, RecordWriter& record) {
   const uint32_t wanted =
       ClipToRange(stack.slice_address, Clamp(limits.bytes / 4, 512, kSliceBytes));
   stack.slice_bytes = ReadSome(stack.slice_address, scratch.slice, wanted);
+  scratch.slice_bytes = wanted;
   stack.window = scratch.window;
   stack.window_capacity = kWindowBytes;
   stack.refills_left = kMaxWindowRefills;
   const UnwindModules* const modules = g_process.modules.load(std::memory_order_acquire);
   const UnwindResult result = Unwind(modules, *request.registers, stack, record.frames(),
                                      Clamp(limits.frames, 1, kMaxFrames));
+  if (stack.refills_left != kMaxWindowRefills) scratch.window_bytes = kWindowBytes;
   if (result.stopped) record.header().flags |= kRecordUnwindStopped;
   record.EndFrames(result.frame_count);
   if (stack.slice_bytes != 0) {

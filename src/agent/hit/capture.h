@@ -24,6 +24,10 @@ struct CaptureRequest {
 // Fills the slot's record completely but for `sequence`.
 void Capture(const CaptureRequest& request, FastReader& reader, const ring::Slot& slot);
 
+// Overwrites what a capture left in a slot, before it is released: memory was copied whole, with
+// secrets in it that the decoder leaves out. Agent thread.
+void WipeRecord(const ring::Slot& slot);
+
 SF_HIT_PATH_END
 
 }  // namespace stillframe::hit

@@ -10,6 +10,7 @@
 #include <bit>
 #include <cerrno>
 #include <cstddef>
+#include <cstring>
 #include <string>
 
 #include "agent/hit/arch.h"
@@ -141,6 +142,7 @@ uint32_t TakeLightRecords(uint32_t max, LightSink sink, void* self, uint64_t& ab
       }
       ++count;
       sink(self, {copy, size_bytes});
+      std::memset(copy, 0, size_bytes);  // a text in it may be a secret that the sink left out
     }
   }
   return count;

@@ -197,6 +197,13 @@ __attribute__((noinline)) Code RunSide(uint64_t* cells, uint64_t* top, const Ins
       return ReadFact(frame, insn.a, top[1]);
     case Op::kTextTest:
       return RunTextTest(cells, top, insn, memory, strings);
+    case Op::kNameTest: {
+      SideWork& work = SideOf(cells);
+      const StringRef& list = strings[insn.imm];
+      work.one = {top[-1], nullptr, *top};
+      work.other = {0, list.data, list.size_bytes};
+      return TestName(memory, work, top[-1]);
+    }
     case Op::kTextLength:
       return MeasureText(memory, SideOf(cells), static_cast<uint64_t>(insn.imm), insn.b != 0, *top);
     default:
@@ -434,11 +441,13 @@ EvalResult EvaluateWithStack(uint64_t* cells, const Insn* code, uint32_t count,
       case Op::kFact:
       case Op::kTextTest:
       case Op::kTextLength:
+      case Op::kNameTest:
       case Op::kTreeNext: {
         const Code code_or_ok = RunSide(cells, top, *insn, frame, memory, strings);
         if (code_or_ok != Code::kOk) return {0, code_or_ok};
         if (insn->op == Op::kFact) ++top;
         if (insn->op == Op::kTextTest) top -= insn->imm < 0 ? 3 : 1;
+        if (insn->op == Op::kNameTest) --top;
         break;
       }
     }

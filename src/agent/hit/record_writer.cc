@@ -22,6 +22,8 @@ RecordWriter::RecordWriter(uint8_t* slot, uint32_t limit_bytes)
       used_bytes_(sizeof(RecordHeader)) {
   // The limit bounds what is copied; registers and frames always have room.
   if (limit_bytes_ < kMinRecordBytes) limit_bytes_ = kMinRecordBytes;
+  scratch().slice_bytes = 0;
+  scratch().window_bytes = 0;
   header().flags = 0;
   header().chunk_count = 0;
   header().frame_count = 0;
@@ -94,6 +96,7 @@ uint32_t RecordWriter::AppendRead(uint64_t address, uint32_t size_bytes) {
     return 0;
   }
   const uint32_t data = used_bytes_ + static_cast<uint32_t>(sizeof(ChunkHeader));
+  Touch(data + size_bytes);
   if (ReadSome(address, slot_ + data, size_bytes) != size_bytes) {
     AppendUnreadable(address, size_bytes);
     return 0;
@@ -149,6 +152,7 @@ uint32_t RecordWriter::ReadPendingBatch(Pending* entries, uint32_t first, uint32
     owners[requested++] = static_cast<uint16_t>(i);
     position += needed;
   }
+  Touch(position);
   if (requested != 0) ReadBatch(requests, requested, scratch().iovecs);
   for (uint32_t r = 0; r < requested; ++r) PlaceChunk(requests[r], entries[owners[r]]);
   return i;
@@ -158,7 +162,11 @@ void RecordWriter::ReadPending(Pending* entries, uint32_t count) {
   for (uint32_t next = 0; next < count;) next = ReadPendingBatch(entries, next, count);
 }
 
-void RecordWriter::Finish() { header().size_bytes = used_bytes_; }
+void RecordWriter::Finish() {
+  Touch(used_bytes_);
+  scratch().used_bytes = touched_bytes_;
+  header().size_bytes = used_bytes_;
+}
 
 SF_HIT_PATH_END
 }  // namespace stillframe::hit

@@ -68,6 +68,8 @@ inline constexpr uint32_t kKnownCount = 8;
 
 // Large working memory of one capture: in the slot, not on the application's stack.
 struct Scratch {
+  // How much was written to, for who wipes it: of the record, of `slice` and of `window`.
+  uint32_t used_bytes, slice_bytes, window_bytes;
   EntryValues entries[kMaxLocalFrames];
   const UnitView* units[kMaxLocalFrames];  // of the frames whose variables are captured
   uint64_t biases[kMaxLocalFrames];        // and where their modules are
@@ -125,10 +127,14 @@ class RecordWriter {
   void PlaceChunk(const ReadRequest& request, Pending& entry);
   void PutHeader(uint64_t address, uint32_t size_bytes, ChunkStatus status);
   void Remember(uint64_t address, uint32_t size_bytes, uint32_t data);
+  void Touch(uint32_t end) {
+    if (end > touched_bytes_) touched_bytes_ = end;
+  }
 
   uint8_t* slot_;
   uint32_t limit_bytes_;
   uint32_t used_bytes_;
+  uint32_t touched_bytes_ = 0;  // behind what was read and then moved down, or thrown away
   uint32_t known_next_ = 0;
   KnownChunk stack_{};  // the stack slice: never forgotten
 };

@@ -115,6 +115,23 @@ Code TestTexts(const MemoryReader& memory, SideWork& work, TextTest test, uint64
   return code;
 }
 
+Code TestName(const MemoryReader& memory, SideWork& work, uint64_t& result) {
+  const uint64_t size = Min(work.one.size_bytes, sizeof work.window);
+  // Each of its bytes may be compared with each line of the list.
+  if (!Spend(work, size * kStepWork)) return Code::kLimit;
+  for (uint64_t done = 0; done < size;) {
+    const uint64_t step = Min(size - done, ToPageEnd(work.one.address + done));
+    if (!memory.read(memory.self, work.one.address + done, work.window + done,
+                     static_cast<uint32_t>(step))) {
+      return Code::kUnreadable;
+    }
+    done += step;
+  }
+  const auto* const name = reinterpret_cast<const char*>(work.window);
+  result = IsOnNameList(work.other.literal, work.other.size_bytes, name, size) ? 1 : 0;
+  return Code::kOk;
+}
+
 Code MeasureText(const MemoryReader& memory, SideWork& work, uint64_t max_bytes, bool is_array,
                  uint64_t& address) {
   for (uint64_t at = 0; at < max_bytes;) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "agent/hit/interpreter.h"
+#include "base/name_list.h"
 #include "plan/program.h"
 
 namespace stillframe::hit {
@@ -22,7 +23,7 @@ struct SideWork {
   uint64_t left;  // work that may still be done
   // Texts are read in pieces that never cross a page, so that a short one at the end of a mapping
   // is not taken for unreadable.
-  uint8_t window[64];
+  uint8_t window[kMaxListedNameBytes];
   uint8_t pieces[2][32];
   Text one;
   Text other;
@@ -36,6 +37,8 @@ inline SideWork& SideOf(uint64_t* cells) {
 
 // work.one and work.other are given. kOk, kUnreadable or kLimit.
 Code TestTexts(const MemoryReader& memory, SideWork& work, TextTest test, uint64_t& result);
+// Whether the name work.one is on the list work.other. The same results.
+Code TestName(const MemoryReader& memory, SideWork& work, uint64_t& result);
 // `address` becomes the length. The same results.
 Code MeasureText(const MemoryReader& memory, SideWork& work, uint64_t max_bytes, bool is_array,
                  uint64_t& address);

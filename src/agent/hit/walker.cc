@@ -57,7 +57,7 @@ void Walker::EnqueueObject(uint64_t address, TypeId type, uint8_t level) {
 
 // Text of unknown length: in pieces that do not cross a page, because the next may be unreadable.
 void Walker::EnqueueText(uint64_t address) {
-  uint64_t left = uint64_t{limits_.string_bytes} + 1;
+  uint64_t left = uint64_t{CheckedTextBytes(limits_)} + 1;
   if (left > kMaxObjectBytes) left = kMaxObjectBytes;
   while (left != 0) {
     const uint64_t to_page_end = kPageBytes - (address & (kPageBytes - 1));

@@ -66,7 +66,7 @@ void Walker::FollowString(const View& view, uint32_t data) {
   const uint64_t address = Word(data + view.a);
   const uint64_t size = Word(data + view.b);
   if ((Type(view.element).flags & kFlagRedacted) != 0) return;
-  const uint64_t limit = uint64_t{limits_.string_bytes} + 1;
+  const uint64_t limit = uint64_t{CheckedTextBytes(limits_)} + 1;
   const uint64_t unit = Type(view.element).size_bytes == 0 ? 1 : Type(view.element).size_bytes;
   const uint64_t bytes = size > limit ? limit : size * unit;
   Enqueue(address, bytes > limit ? limit : bytes, PendingKind::kRaw, kVoidType, 0, 0);

@@ -55,13 +55,14 @@ TEST_F(CaptureTest, StringsOnTheHeapAndVectorsOfThem) {
 TEST_F(CaptureTest, ItemsAndStringBytesAreLimits) {
   limits_.items = 3;
   limits_.string_bytes = 10;
-  auto texts = std::make_unique<std::vector<std::string>>(8, kLong);
+  auto texts = std::make_unique<std::vector<std::string>>(8, std::string(600, 'x'));
   plan_.AddObject(plan_.AddVector(plan_.AddString()), texts.get());
   const TestRecord record = Capture();
   EXPECT_TRUE(record.Has((*texts)[2]));
   EXPECT_FALSE(record.Has((*texts)[3]));
-  EXPECT_TRUE(record.HasBytes((*texts)[2].data(), 11));
-  EXPECT_EQ(record.Find((*texts)[2].data(), 12), nullptr);
+  // Of a text more than is shown, to tell whether it is a secret.
+  EXPECT_TRUE(record.HasBytes((*texts)[2].data(), kCheckedTextBytes + 1));
+  EXPECT_EQ(record.Find((*texts)[2].data(), kCheckedTextBytes + 2), nullptr);
 }
 
 struct Node {
