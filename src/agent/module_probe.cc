@@ -7,6 +7,21 @@
 #include "base/log.h"
 
 namespace stillframe::agent {
+namespace {
+
+bool UsesX87(const PlanUnit& unit) {
+  const auto is_x87 = [](LocationKind kind, uint8_t reg) {
+    return kind == LocationKind::kXmm && reg >= kX87Result;
+  };
+  return std::any_of(unit.variables.begin(), unit.variables.end(),
+                     [&](const Variable& variable) {
+                       return is_x87(variable.location.kind, variable.location.reg);
+                     }) ||
+         std::any_of(unit.pieces.begin(), unit.pieces.end(),
+                     [&](const Piece& piece) { return is_x87(piece.kind, piece.reg); });
+}
+
+}  // namespace
 
 ModuleProbe::ModuleProbe(std::string tracepoint_id, uint64_t probe_id, ProbePlan plan,
                          std::vector<hit::MeasureSite> measure, const SpanRole& span,
@@ -24,6 +39,7 @@ ModuleProbe::ModuleProbe(std::string tracepoint_id, uint64_t probe_id, ProbePlan
   runtime_.tls_module = module_.tls_module;
   runtime_.uses_facts = std::any_of(plan_.unit.code.begin(), plan_.unit.code.end(),
                                     [](const Insn& insn) { return insn.op == Op::kFact; });
+  runtime_.uses_x87 = UsesX87(plan_.unit);
   runtime_.limits = plan_.limits;
   const model::Limits& limits = spec.limits;
   allow_trap_ = spec.allow_trap;

@@ -3,6 +3,7 @@
 #include <new>
 #include <set>
 
+#include "agent/function_exits.h"
 #include "agent/line_executions.h"
 #include "agent/log_message.h"
 #include "agent/measure_plan.h"
@@ -51,6 +52,7 @@ PlanRequest MakeRequest(const model::TracepointSpec& spec, const model::LogTempl
           spec.location.address ? std::optional(LinkAddress(*spec.location.address)) : std::nullopt,
       .thrown = {},
       .line_addresses = {},
+      .returns = {},
       .own_code_only = false,
       .condition = spec.condition,
       .expressions = ExpressionsOf(log, spec),
@@ -61,6 +63,25 @@ PlanRequest MakeRequest(const model::TracepointSpec& spec, const model::LogTempl
                  .string_bytes = capture.string_bytes,
                  .bytes = std::min(capture.bytes, bytes_per_snapshot)},
   };
+}
+
+// The plan of the places where the function is left. The request then has them.
+Result<ProbePlan> CompileReturns(SymbolModule& module, const LoadBias& bias, PlanRequest& request) {
+  if (request.returns.empty()) {
+    PlanRequest entries = request;
+    entries.own_code_only = true;
+    entries.condition.clear();
+    entries.expressions.clear();
+    SF_ASSIGN_OR_RETURN(const ProbePlan plan, module.Compile(entries));
+    const auto has_frame_pointer = [&bias](LinkAddress address) {
+      constexpr uint8_t kRbp = 6;
+      uint8_t reg = 0;
+      int32_t offset = 0;
+      return hit::SimpleCfaAt(bias.ToRuntime(address).value, reg, offset) && reg == kRbp;
+    };
+    SF_ASSIGN_OR_RETURN(request.returns, FunctionReturns(module, plan, has_frame_pointer));
+  }
+  return module.Compile(request);
 }
 
 bool IsMeant(const model::Location& location, const LoadedModule& module, bool is_executable) {
@@ -74,6 +95,16 @@ int Weight(Code code, bool is_executable) {
   if (code == Code::kFileNotFound || code == Code::kFunctionNotFound) return 1;
   if (code == Code::kNoDebugInfo || code == Code::kBuildMismatch) return is_executable ? 2 : 0;
   return 3;
+}
+
+// The place to probe instead of the return at `address`, one of `from`.
+void AddNext(SymbolModule& module, LinkAddress address, const std::vector<ReturnSite>& from,
+             std::vector<ReturnSite>& out) {
+  const auto found = std::find_if(from.begin(), from.end(), [address](const ReturnSite& site) {
+    return site.address == address;
+  });
+  if (found == from.end()) return;
+  if (const auto next = NextOfReturn(module, *found)) out.push_back(*next);
 }
 
 // Where the condition of a span is decided: it may ask how long the span was.
@@ -133,7 +164,13 @@ Result<TracepointStore::ModulePlan> TracepointStore::CompileIn(const model::Trac
                                                                const LoadedModule& module) {
   ModulePlan compiled;
   compiled.module = &module;
-  SF_ASSIGN_OR_RETURN(compiled.plan, opened.Compile(request));
+  if (spec.location.at_return) {
+    PlanRequest returns = request;
+    SF_ASSIGN_OR_RETURN(compiled.plan, CompileReturns(opened, module.bias, returns));
+    compiled.returns = std::move(returns.returns);
+  } else {
+    SF_ASSIGN_OR_RETURN(compiled.plan, opened.Compile(request));
+  }
   // A span's ends pair by frame, whichever part of the line comes first.
   const bool is_line = spec.location.line != 0 && request.line_addresses.empty();
   if (is_line && spec.kind != model::Kind::kSpan) {
@@ -326,6 +363,7 @@ void TracepointStore::ArmNear(Active& active, ModulePlan plan, const SpanRole& s
   const model::TracepointSpec& spec = active.desired.spec;
   const LoadedModule& module = *plan.module;
   const std::vector<LinkAddress> passed_over = std::move(plan.passed_over);
+  std::vector<ReturnSite> returns = std::move(plan.returns);
   const ModuleProbe* probe = &ArmIn(active, std::move(plan), span);
   if (spec.location.address) return;  // an address is meant exactly
   auto opened = symbolizer_->OpenModule(module.path, module.build_id);
@@ -336,7 +374,7 @@ void TracepointStore::ArmNear(Active& active, ModulePlan plan, const SpanRole& s
   const bool is_span = spec.kind == model::Kind::kSpan;
   if (is_span && span.ends != IsDecidedAtEnd(spec)) request.condition.clear();
   const auto arm_at = [&](std::vector<LinkAddress> addresses) {
-    if (addresses.empty()) return false;
+    if (addresses.empty() && request.returns.empty()) return false;
     request.line_addresses = std::move(addresses);
     auto moved = CompileIn(spec, request, **opened, module);
     if (!moved.ok()) return false;
@@ -348,12 +386,18 @@ void TracepointStore::ArmNear(Active& active, ModulePlan plan, const SpanRole& s
     std::vector<LinkAddress> near;
     for (const model::SiteStatus& site : probe->sites()) {
       if (!site.reason.starts_with(CodeName(Code::kUnsafeSite))) continue;
+      if (spec.location.at_return) {
+        AddNext(**opened, LinkAddress(site.address), returns, request.returns);
+        continue;
+      }
       if (const auto next = step(**opened, LinkAddress(site.address))) near.push_back(*next);
     }
     if (!arm_at(std::move(near))) break;
     armed += probe->armed_sites();
+    returns = std::move(request.returns);
+    request.returns.clear();
   }
-  if (armed == 0) arm_at(passed_over);
+  if (armed == 0 && !passed_over.empty()) arm_at(passed_over);
 }
 
 }  // namespace stillframe::agent

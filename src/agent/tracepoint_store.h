@@ -110,6 +110,7 @@ class TracepointStore {
     const LoadedModule* module = nullptr;
     ProbePlan plan;
     std::vector<hit::MeasureSite> measure;  // of a DISTRIBUTION, by site
+    std::vector<ReturnSite> returns;        // when it is meant where a function is left
     std::vector<LinkAddress> passed_over;   // sites of the line that begin no execution of it
   };
   using Plans = std::vector<ModulePlan>;

@@ -28,6 +28,8 @@ Json LocationJson(const Location& location) {
     json["line"] = location.line;
   }
   if (!location.function.empty()) json["function"] = location.function;
+  if (location.at_return) json["at"] = "return";
+  if (!location.fatal.empty()) json["fatal"] = location.fatal;
   if (!location.exception.empty()) json["exception"] = location.exception;
   if (location.address) json["address"] = Hex(*location.address);
   if (!location.module.empty()) json["module"] = location.module;

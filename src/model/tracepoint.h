@@ -18,15 +18,20 @@ std::string_view KindName(Kind kind);  // "SNAPSHOT"
 std::optional<Kind> KindFromName(std::string_view name);
 
 struct Location {
-  std::string file;  // file and line, function, exception or address: exactly one form
+  std::string file;  // file and line, function, exception, fatal or address: one form
   uint32_t line = 0;
   std::string function;
+  // "terminate", "signal" (any fatal one) or the name of one: where the program ends by it.
+  std::string fatal;
+  bool at_return = false;  // of a function: where it is left; else where it begins
   std::string exception;
   std::optional<uint64_t> address;  // as in the ELF file of `module`
   std::string module;  // only there: a suffix of its path, or a build-id; "" = any (for an address
                        // the executable)
 
-  bool empty() const { return file.empty() && function.empty() && exception.empty() && !address; }
+  bool empty() const {
+    return file.empty() && function.empty() && exception.empty() && fatal.empty() && !address;
+  }
 };
 
 // Where and for whom a tracepoint is active; "" and no labels = any.

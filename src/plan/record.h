@@ -51,9 +51,9 @@ struct RecordHeader {
   uint64_t thread_pointer;
   TraceContextRecord trace;
   RegisterFile registers;
-  uint8_t xmm[kXmmCount][16];
-  uint64_t span_ticks;  // of a SPAN: how long it was; else 0
-  uint64_t hits;        // facts, where an expression asks for them; else 0
+  uint8_t xmm[kVectorCount][16];  // the last two only where the probe asks for them
+  uint64_t span_ticks;            // of a SPAN: how long it was; else 0
+  uint64_t hits;                  // facts, where an expression asks for them; else 0
   uint64_t duration_ns;
 };
 

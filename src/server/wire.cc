@@ -154,6 +154,8 @@ void Fill(const model::Location& in, v1::Location& out) {
   out.set_exception(in.exception);
   if (in.address) out.set_address(*in.address);
   out.set_module(in.module);
+  out.set_at_return(in.at_return);
+  out.set_fatal(in.fatal);
 }
 
 void Fill(const model::TracepointSpec& in, v1::TracepointSpec& out) {

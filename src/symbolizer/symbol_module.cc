@@ -20,6 +20,7 @@
 #include "symbolizer/line_sites.h"
 #include "symbolizer/module_debug.h"
 #include "symbolizer/plan_builder.h"
+#include "symbolizer/return_sites.h"
 #include "symbolizer/symbol_table.h"
 #include "symbolizer/tail_calls.h"
 #include "symbolizer/throw_plan.h"
@@ -188,6 +189,7 @@ Result<std::vector<LineSite>> ChosenSites(ModuleDebug& debug, const PlanRequest&
 Result<std::vector<LineSite>> DwarfModule::FindSites(ModuleDebug& debug,
                                                      const PlanRequest& request) {
   if (!request.line_addresses.empty()) return ChosenSites(debug, request);
+  if (!request.returns.empty()) return FindReturnSites(debug, DebugElf(), request.returns);
   if (request.address) return FindAddressSite(debug, *elf_, *request.address);
   if (!request.function.empty()) {
     return FindFunctionSites(debug, *elf_, Symbols(), request.function, request.own_code_only);

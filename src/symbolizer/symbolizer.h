@@ -37,6 +37,16 @@ struct SymbolizerOptions {
   uint32_t max_sites = 1000;                   // more statement addresses than that: kTooManySites
 };
 
+// One place where a function is left, as its code tells (agent/probe/plain_code.h).
+struct ReturnSite {
+  LinkAddress address;
+  bool is_tail_call = false;
+  bool frame_is_intact = false;
+  bool sets_integer = false, sets_float = false;
+
+  bool operator==(const ReturnSite&) const = default;
+};
+
 struct PlanRequest {
   // One of the three: a line, every place where a function begins, one address.
   std::string file;  // any component-aligned suffix of the path in the debug information
@@ -47,6 +57,8 @@ struct PlanRequest {
   std::vector<std::string> thrown;
   // Instead of the line's own addresses: these, which belong to it.
   std::vector<LinkAddress> line_addresses;
+  // Instead of where the function begins: where it is left, with $return.
+  std::vector<ReturnSite> returns;
   // Of a function: no copies inlined into others.
   bool own_code_only = false;
   std::string condition;                 // "" = always

@@ -108,6 +108,7 @@ struct ProbeRuntime {
   const MeasureSite* measure = nullptr;       // kMeasure: by site index
   DistributionShard* distribution = nullptr;  // kMeasure: kShardCount
   bool uses_facts = false;                    // some program of the unit has Op::kFact
+  bool uses_x87 = false;                      // some location is in st(0) or st(1)
   bool compiled = false;           // some site has code that decides hits alone; agent thread only
   CounterShard* shards = nullptr;  // kShardCount
 };
