@@ -1,5 +1,6 @@
 // Of the store: from a tracepoint to plans, and from plans to probes in force.
 #include <algorithm>
+#include <array>
 #include <new>
 #include <set>
 
@@ -33,8 +34,13 @@ Status CheckSupported(const model::TracepointSpec& spec) {
     if (spec.kind != model::Kind::kSnapshot && spec.kind != model::Kind::kCounter) {
       return refuse("throws can only be SNAPSHOT or COUNTER; other kinds are");
     }
+  }
+  if (!spec.location.fatal.empty()) {
+    if (spec.kind != model::Kind::kSnapshot && spec.kind != model::Kind::kCounter) {
+      return refuse("the end of a program can only be SNAPSHOT or COUNTER; other kinds are");
+    }
     if (!spec.condition.empty() || !spec.expressions.empty()) {
-      return refuse("conditions and expressions over a thrown object are");
+      return refuse("conditions and expressions at the end of a program are");
     }
   }
   return Status();
@@ -51,6 +57,8 @@ PlanRequest MakeRequest(const model::TracepointSpec& spec, const model::LogTempl
       .address =
           spec.location.address ? std::optional(LinkAddress(*spec.location.address)) : std::nullopt,
       .thrown = {},
+      .thrown_as_is = false,
+      .terminate = spec.location.fatal == "terminate",
       .line_addresses = {},
       .returns = {},
       .own_code_only = false,
@@ -82,6 +90,39 @@ Result<ProbePlan> CompileReturns(SymbolModule& module, const LoadBias& bias, Pla
     SF_ASSIGN_OR_RETURN(request.returns, FunctionReturns(module, plan, has_frame_pointer));
   }
   return module.Compile(request);
+}
+
+// Bit i is the i-th of hit.h's signals.
+uint32_t FatalSignals(const std::string& fatal) {
+  constexpr std::array<std::string_view, hit::kFatalSignals> kNames{"SIGSEGV", "SIGBUS", "SIGFPE",
+                                                                    "SIGILL", "SIGABRT"};
+  if (fatal == "signal") return (uint32_t{1} << kNames.size()) - 1;
+  uint32_t signals = 0;
+  for (size_t i = 0; i < kNames.size(); ++i) {
+    if (fatal == kNames[i]) signals |= uint32_t{1} << i;
+  }
+  return signals;
+}
+
+// A plan without a place: which one it is tells the signal.
+ProbePlan PlanOfSignals(const std::string& fatal, const LoadedModule& program,
+                        const CaptureLimits& limits) {
+  ProbePlan plan;
+  plan.module_path = program.path;
+  plan.build_id = program.build_id;
+  plan.limits = limits;
+  plan.fatal_signals = FatalSignals(fatal);
+  plan.unit.strings.push_back(fatal);
+  VirtualFrame frame;
+  frame.function = 1;
+  plan.unit.virtual_frames.push_back(frame);
+  FramePlan machine;
+  machine.virtual_count = 1;
+  plan.unit.frames.push_back(machine);
+  SitePlan site;
+  site.function = 1;
+  plan.sites.push_back(site);
+  return plan;
 }
 
 bool IsMeant(const model::Location& location, const LoadedModule& module, bool is_executable) {
@@ -129,6 +170,18 @@ Status TracepointStore::CompileEverywhere(const Active& active, bool name_near_f
   request.own_code_only = active.desired.spec.kind == model::Kind::kSpan;
   if (!active.desired.spec.location.exception.empty()) {
     request.thrown = ThrownTypes(active.desired.spec.location.exception);
+    request.thrown_as_is = !request.condition.empty() || !request.expressions.empty();
+    request.condition.clear();  // AddThrown has both
+    request.expressions.clear();
+  }
+  if (FatalSignals(active.desired.spec.location.fatal) != 0) {
+    ModulePlan plan;
+    plan.module = &modules_.front();
+    plan.plan = PlanOfSignals(active.desired.spec.location.fatal, modules_.front(), request.limits);
+    plans.push_back(std::move(plan));
+    return Status();
+  }
+  if (!request.thrown.empty() || request.terminate) {
     ++request.limits.frames;  // the runtime's own is not shown
     ++request.limits.local_frames;
   }
@@ -142,6 +195,10 @@ Status TracepointStore::CompileEverywhere(const Active& active, bool name_near_f
     if (opened.ok()) {
       auto plan = CompileIn(active.desired.spec, request, **opened, module);
       status = NameLogMessage(plan.status(), log);
+      if (plan.ok() && request.thrown_as_is) {
+        status = AddThrown(active.desired.spec, plan->plan);
+        if (!status.ok()) return status;
+      }
       if (plan.ok()) plans.push_back(std::move(*plan));
     }
     if (!status.ok()) LogDebug(module.path + ": " + status.ToString());
@@ -196,6 +253,23 @@ std::vector<std::string> TracepointStore::ThrownTypes(const std::string& type) {
   // No symbol and no plain name: nothing matches.
   if (names.empty()) names.insert(type);
   return {names.begin(), names.end()};
+}
+
+// The type may be defined in any module.
+Status TracepointStore::AddThrown(const model::TracepointSpec& spec, ProbePlan& plan) {
+  const ThrownRequest request{.type = spec.location.exception,
+                              .condition = spec.condition,
+                              .expressions = spec.expressions,
+                              .items = spec.capture.items};
+  for (const LoadedModule& module : modules_) {
+    if (module.is_agent || module.is_vdso) continue;
+    auto opened = symbolizer_->OpenModule(module.path, module.build_id);
+    if (!opened.ok() || !(*opened)->debug_status().ok()) continue;
+    Status status = (*opened)->AddThrown(request, plan);
+    if (status.code() != Code::kNotFound) return status;
+  }
+  return Status(Code::kUnknownVariable, "no debug information describes '" + request.type +
+                                            "': there is no $exception to ask about");
 }
 
 // Who throws, so that the first hit has their values too.
@@ -262,10 +336,10 @@ void TracepointStore::CompileAndArm(Active& active) {
 // So that the first hit has the values of these frames too.
 void TracepointStore::PrepareCallers(const model::TracepointSpec& spec, const Plans& plans) {
   for (const ModulePlan& plan : plans) {
-    if (plan.plan.sites.empty()) continue;
+    if (plan.plan.sites.empty() || plan.plan.fatal_signals != 0) continue;
     callers_.Prepare(*plan.module, plan.plan.sites[0].address, kCallerLevels, kMaxPreparedCallers);
   }
-  if (!spec.location.exception.empty()) PrepareThrowers();
+  if (!spec.location.exception.empty() || spec.location.fatal == "terminate") PrepareThrowers();
   callers_.Publish();
 }
 
@@ -365,7 +439,8 @@ void TracepointStore::ArmNear(Active& active, ModulePlan plan, const SpanRole& s
   const std::vector<LinkAddress> passed_over = std::move(plan.passed_over);
   std::vector<ReturnSite> returns = std::move(plan.returns);
   const ModuleProbe* probe = &ArmIn(active, std::move(plan), span);
-  if (spec.location.address) return;  // an address is meant exactly
+  // An address is meant exactly, and a signal has none.
+  if (spec.location.address || !spec.location.fatal.empty()) return;
   auto opened = symbolizer_->OpenModule(module.path, module.build_id);
   const auto log = ReadLogTemplate(spec);
   if (!opened.ok() || !log.ok()) return;

@@ -137,6 +137,13 @@ std::string Quantile(const Json& distribution, double quantile) {
   return "-";
 }
 
+void PrintThrows(const Json& agent) {
+  for (const Json& kind : agent.value("throws", Json::array())) {
+    std::printf("    throw %s  %s times\n", Text(kind, "fingerprint").c_str(),
+                Text(kind, "count").c_str());
+  }
+}
+
 void PrintDistribution(const Json& agent) {
   const Json distribution = agent.value("distribution", Json());
   if (!distribution.is_object()) return;
@@ -199,6 +206,7 @@ void PrintTracepoint(const GlobalOptions& global, const Json& tracepoint) {
   for (const Json& agent : tracepoint.value("agents", Json::array())) {
     PrintAgentStatus(global, agent);
     PrintDistribution(agent);
+    PrintThrows(agent);
     PrintProjection(agent);
   }
 }

@@ -128,6 +128,12 @@ Json AgentJson(const AgentStatus& status) {
                           {"capturesPerSecond", status.projection->captures_per_second},
                           {"cpuPercent", status.projection->cpu_percent}};
   }
+  if (!status.throws.empty()) {
+    Json& throws = json["throws"] = Json::array();
+    for (const ThrowCount& kind : status.throws) {
+      throws.push_back({{"fingerprint", kind.fingerprint}, {"count", kind.count}});
+    }
+  }
   if (status.lease) {
     json["lease"] = {{"granted", status.lease->granted}, {"used", status.lease->used}};
   }
@@ -196,6 +202,7 @@ std::string SnapshotToJson(const Snapshot& snapshot) {
                {"time", FormatTime(snapshot.time_unix_nanos)}};
   if (snapshot.kind == Kind::kLog) json["message"] = snapshot.message;
   if (snapshot.kind == Kind::kSpan) json["durationNanos"] = snapshot.duration_nanos;
+  if (!snapshot.fingerprint.empty()) json["fingerprint"] = snapshot.fingerprint;
   json["thread"] = {{"id", snapshot.thread_id}, {"name", snapshot.thread_name}};
   if (!snapshot.trace.trace_id.empty()) {
     json["trace"] = {{"traceId", snapshot.trace.trace_id},

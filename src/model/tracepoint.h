@@ -127,6 +127,12 @@ struct Projection {
   double cpu_percent = 0;  // of one core
 };
 
+// Throws of one kind in one process: what was thrown from where.
+struct ThrowCount {
+  std::string fingerprint;  // 16 hexadecimal digits, as in its snapshot
+  uint64_t count = 0;
+};
+
 // An agent's part of the fleet's maxHits.
 struct LeaseReport {
   uint64_t granted = 0, used = 0;
@@ -145,7 +151,8 @@ struct AgentStatus {  // of one tracepoint in one process
   std::optional<Distribution> distribution;
   std::optional<Projection> projection;
   std::optional<LeaseReport> lease;
-  uint64_t revision = 0;  // of the tracepoint that this speaks of
+  std::vector<ThrowCount> throws;  // of a tracepoint on an exception
+  uint64_t revision = 0;           // of the tracepoint that this speaks of
 };
 
 // How far a canary is.

@@ -24,6 +24,7 @@
 #include "symbolizer/symbol_table.h"
 #include "symbolizer/tail_calls.h"
 #include "symbolizer/throw_plan.h"
+#include "symbolizer/thrown_object.h"
 
 namespace stillframe {
 namespace {
@@ -44,6 +45,7 @@ class DwarfModule : public SymbolModule {
   const std::string& debug_file() const override { return Located().path; }
 
   Result<ProbePlan> Compile(const PlanRequest& request) override;
+  Status AddThrown(const ThrownRequest& request, ProbePlan& plan) override;
   Result<std::vector<CheckedExpression>> Check(const PlanRequest& request,
                                                std::string_view expression) override;
   Result<CallerPlan> CompileCaller(LinkAddress return_address, bool pc_is_exact,
@@ -76,6 +78,7 @@ class DwarfModule : public SymbolModule {
   const ElfFile& DebugElf() const { return Located().separate ? *Located().separate : *elf_; }
   Result<ProbePlan> CompileAnew(const PlanRequest& request);
   Result<ProbePlan> CompileThrows(const PlanRequest& request);
+  Result<ProbePlan> CompileEnd(const PlanRequest& request);
   Status CheckCount(size_t sites, const PlanRequest& request) const;
   Result<std::vector<LineSite>> FindSites(ModuleDebug& debug, const PlanRequest& request);
   Result<ModuleDebug*> Debug();
@@ -202,10 +205,27 @@ Result<ProbePlan> DwarfModule::CompileThrows(const PlanRequest& request) {
   SF_ASSIGN_OR_RETURN(
       ProbePlan plan,
       CompileThrow(*elf_, Symbols(), any ? std::vector<std::string>() : request.thrown,
-                   request.limits));
+                   request.thrown_as_is, request.limits));
   plan.module_path = path_;
   SF_RETURN_IF_ERROR(VerifyPlan(plan).WithContext("plan for " + path_));
   return plan;
+}
+
+Result<ProbePlan> DwarfModule::CompileEnd(const PlanRequest& request) {
+  const auto read = [this](LinkAddress at, uint32_t bytes) { return ReadCode(at, bytes); };
+  SF_ASSIGN_OR_RETURN(ProbePlan plan, CompileTerminate(*elf_, Symbols(), read, request.limits));
+  plan.module_path = path_;
+  SF_RETURN_IF_ERROR(VerifyPlan(plan).WithContext("plan for " + path_));
+  return plan;
+}
+
+Status DwarfModule::AddThrown(const ThrownRequest& request, ProbePlan& plan) {
+  SF_ASSIGN_OR_RETURN(ModuleDebug* const debug, Debug());
+  ProbePlan extended = plan;
+  SF_RETURN_IF_ERROR(AddThrownObject(*debug, request, options_.redaction, extended));
+  SF_RETURN_IF_ERROR(VerifyPlan(extended).WithContext("plan for " + path_));
+  plan = std::move(extended);
+  return Status();
 }
 
 std::vector<LinkAddress> DwarfModule::CallersOfImport(std::string_view name, uint32_t max) {
@@ -230,6 +250,7 @@ std::vector<LinkAddress> DwarfModule::CallersOfImport(std::string_view name, uin
 
 Result<ProbePlan> DwarfModule::CompileAnew(const PlanRequest& request) {
   if (!request.thrown.empty()) return CompileThrows(request);
+  if (request.terminate) return CompileEnd(request);
   SF_RETURN_IF_ERROR(CheckRequest(request));
   if (!request.file.empty() && !request.name_near_files) {
     SF_RETURN_IF_ERROR(CheckMayHave(request.file));

@@ -48,7 +48,11 @@ void SaveX87(RecordWriter& record) {
 
 void FillHeader(const CaptureRequest& request, RecordWriter& record) {
   RecordHeader& header = record.header();
-  stillframe_save_xmm(header.xmm);
+  if (t_thread.fault_vectors == nullptr) {
+    stillframe_save_xmm(header.xmm);
+  } else {  // a handler begins with others
+    CopyWords(header.xmm, t_thread.fault_vectors, kXmmCount * 2);
+  }
   if (request.probe->uses_x87) SaveX87(record);
   header.magic = kRecordMagic;
   header.sequence = 0;
@@ -56,7 +60,9 @@ void FillHeader(const CaptureRequest& request, RecordWriter& record) {
   header.site_index = request.site_index;
   header.thread_id = ThreadId();
   header.start_ticks = request.start_ticks;
-  header.pad = 0;
+  header.signal_number = t_thread.fault_signal;
+  header.fault_address = t_thread.fault_address;
+  header.fingerprint = request.probe->throws != nullptr ? t_thread.fingerprint : 0;
   header.thread_pointer = stillframe_thread_pointer();
   header.span_ticks = request.span_ticks;
   header.hits = request.probe->uses_facts ? t_thread.facts.hits : 0;
