@@ -181,15 +181,20 @@ void AgentLoop::Turn() {
       last_use_ns_ = MonotonicNanos();
       symbols_open_ = true;
     }
-    store_->Tick(MonotonicNanos());
-    CollectGarbage();
-    ReportStatuses();
+    // What ends the program goes first: taking probes out waits for hits, and that hit for us.
+    if (!hit::IsAnyoneWaiting()) {
+      store_->Tick(MonotonicNanos());
+      CollectGarbage();
+      ReportStatuses();
+    }
     if (symbols_open_ && MonotonicNanos() - last_use_ns_ > kKeepSymbolsNs) {
       store_->symbolizer().ReleaseMemory();
       symbols_open_ = false;
     }
   }
   link_->Send(outbox_);
+  // Threads that end the program wait for this.
+  if (collector_ != nullptr && outbox_.empty()) hit::SetShipped(collector_->drained());
   TellWaiters();
   link_->Wait(WaitMs());
 }

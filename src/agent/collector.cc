@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <new>
+#include <optional>
 
 #include "agent/decode/light_builder.h"
 #include "agent/decode/snapshot_builder.h"
@@ -41,6 +42,7 @@ uint32_t Collector::Drain(uint32_t max_records) {
     }
     hit::WipeRecord(slot);
     ring::Release(slot);
+    drained_ = std::max(drained_, header.sequence);
   }
   count += hit::TakeLightRecords(
       kLightAtOnce,
@@ -96,7 +98,18 @@ void Collector::Decode(std::span<const uint8_t> record, uint64_t sequence) {
   const std::string& id = probe->tracepoint_id();
   if (!store_.AdmitSnapshot(id)) return;
   if (probe->log() && !logs_.Take(MonotonicNanos())) return outbox_.Lost(id, "logRate");
+  std::optional<ProbePlan> place;
+  if (header.signal_number != 0) {
+    place = PlanOfFault(header.registers.rip, input);
+    input.plan = &*place;
+  }
+  // Nothing moves under a thread that waits for its last words; once it went on, all may.
+  input.live = probe->runtime().last_words && hit::IsWaiting(sequence);
   auto snapshot = decode::BuildSnapshot(input);
+  if (input.live && !hit::IsWaiting(sequence)) {
+    input.live = false;
+    snapshot = decode::BuildSnapshot(input);
+  }
   if (!snapshot.ok()) {
     ++corrupt_;
     LogError("decoding a record: " + snapshot.status().ToString());
@@ -105,6 +118,8 @@ void Collector::Decode(std::span<const uint8_t> record, uint64_t sequence) {
   }
   if (probe->log()) MakeLogEvent(*probe->log(), *snapshot, redaction_);
   if (probe->plan().hides_site_frame) NameThrown(*snapshot);
+  if (header.signal_number != 0) AddFault(header, *snapshot);
+  if (header.fingerprint != 0) snapshot->fingerprint = FingerprintText(header.fingerprint);
   if (probe->runtime().action == hit::Action::kEndSpan) {
     snapshot->kind = model::Kind::kSpan;
     snapshot->duration_nanos = clock_.Nanos(header.span_ticks);
@@ -121,6 +136,35 @@ void Collector::Decode(std::span<const uint8_t> record, uint64_t sequence) {
   // A byte of memory can be many of text; what is over is cut, never dropped.
   model::Prune(*snapshot, std::max(kLeastSnapshotBytes, kTextPerByte * probe->plan().limits.bytes));
   outbox_.Add(std::move(*snapshot));
+}
+
+// Of the place where a signal came: every register is known there, as at a probe.
+ProbePlan Collector::PlanOfFault(uint64_t pc, decode::BuildInput& input) {
+  const LoadedModule* const module = FindModule(store_.modules(), RuntimeAddress(pc));
+  ProbePlan plan;
+  if (module != nullptr) {
+    input.load_bias = module->bias.value;
+    input.tls_module = module->tls_module;
+    auto opened = store_.symbolizer().OpenModule(module->path, module->build_id);
+    PlanRequest request;
+    request.address = module->bias.ToLink(RuntimeAddress(pc));
+    request.limits = input.limits;
+    if (opened.ok()) {
+      if (auto compiled = (*opened)->Compile(request); compiled.ok()) return std::move(*compiled);
+      plan.unit.strings.push_back((*opened)->Symbolize(*request.address).front().function);
+    }
+    plan.module_path = module->path;
+    plan.build_id = module->build_id;
+  }
+  if (plan.unit.strings.size() == 1) plan.unit.strings.emplace_back();
+  VirtualFrame frame;
+  frame.function = 1;
+  plan.unit.virtual_frames.push_back(frame);
+  FramePlan machine;
+  machine.virtual_count = 1;
+  plan.unit.frames.push_back(machine);
+  plan.sites.emplace_back();
+  return plan;
 }
 
 void Collector::Describe(model::Snapshot& snapshot, const std::string& tracepoint_id,

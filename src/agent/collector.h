@@ -30,10 +30,13 @@ class Collector {
   uint32_t Drain(uint32_t max_records);
   // Records that could not be decoded (a bug or a wild store of the host), for the log and metrics.
   uint64_t corrupt() const { return corrupt_; }
+  // The highest sequence number that was drained; all below it were, too.
+  uint64_t drained() const { return drained_; }
 
  private:
   void Decode(std::span<const uint8_t> record, uint64_t sequence);
   void DecodeLight(std::span<const uint8_t> record);
+  ProbePlan PlanOfFault(uint64_t pc, decode::BuildInput& input);
   // What a snapshot says of the process and of itself.
   void Describe(model::Snapshot& snapshot, const std::string& tracepoint_id, uint64_t sequence,
                 uint64_t ticks);
@@ -49,6 +52,7 @@ class Collector {
   RateGate logs_;
   std::map<uint32_t, std::string> thread_names_;  // of one Drain: asking costs a system call or two
   uint64_t corrupt_ = 0;
+  uint64_t drained_ = 0;
   uint64_t abandoned_ = 0;       // streams that were skipped
   uint64_t light_sequence_ = 0;  // of light records, which hits do not number
 };

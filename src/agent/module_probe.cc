@@ -7,6 +7,21 @@
 #include "base/log.h"
 
 namespace stillframe::agent {
+namespace {
+
+bool UsesX87(const PlanUnit& unit) {
+  const auto is_x87 = [](LocationKind kind, uint8_t reg) {
+    return kind == LocationKind::kXmm && reg >= kX87Result;
+  };
+  return std::any_of(unit.variables.begin(), unit.variables.end(),
+                     [&](const Variable& variable) {
+                       return is_x87(variable.location.kind, variable.location.reg);
+                     }) ||
+         std::any_of(unit.pieces.begin(), unit.pieces.end(),
+                     [&](const Piece& piece) { return is_x87(piece.kind, piece.reg); });
+}
+
+}  // namespace
 
 ModuleProbe::ModuleProbe(std::string tracepoint_id, uint64_t probe_id, ProbePlan plan,
                          std::vector<hit::MeasureSite> measure, const SpanRole& span,
@@ -24,6 +39,8 @@ ModuleProbe::ModuleProbe(std::string tracepoint_id, uint64_t probe_id, ProbePlan
   runtime_.tls_module = module_.tls_module;
   runtime_.uses_facts = std::any_of(plan_.unit.code.begin(), plan_.unit.code.end(),
                                     [](const Insn& insn) { return insn.op == Op::kFact; });
+  runtime_.last_words = plan_.last_words || plan_.fatal_signals != 0;
+  runtime_.uses_x87 = UsesX87(plan_.unit);
   runtime_.limits = plan_.limits;
   const model::Limits& limits = spec.limits;
   allow_trap_ = spec.allow_trap;
@@ -44,6 +61,9 @@ ModuleProbe::ModuleProbe(std::string tracepoint_id, uint64_t probe_id, ProbePlan
     runtime_.action = span.ends ? hit::Action::kEndSpan : hit::Action::kBeginSpan;
     runtime_.span = span.id;
     runtime_.span_any_frame = span.any_frame;
+  }
+  if (spec.kind == model::Kind::kSnapshot && !spec.location.exception.empty()) {
+    lacks_throws_ = !runtime_.MakeThrows();
   }
   // A span that began in its scope may end after it.
   if (!span.ends && MakeScope(spec.selector, scope_)) runtime_.scope = &scope_;
@@ -69,10 +89,11 @@ void ModuleProbe::CountOnly() {
 void ModuleProbe::Arm(SiteTable& table) {
   const bool lacks_distribution =
       runtime_.action == hit::Action::kMeasure && runtime_.distribution == nullptr;
-  if (runtime_.shards == nullptr || lacks_distribution) {
+  if (runtime_.shards == nullptr || lacks_distribution || lacks_throws_) {
     refusal_ = Status(Code::kOverLimit, "there is no memory for its counters");
     return;
   }
+  if (plan_.fatal_signals != 0) return ArmSignals();
   std::vector<SiteTable::Addition> additions;
   for (uint32_t i = 0; i < plan_.sites.size(); ++i) {
     const RuntimeAddress address = module_.bias.ToRuntime(plan_.sites[i].address);
@@ -122,6 +143,7 @@ bool ModuleProbe::DropTraps(SiteTable& table, const Status& why) {
 }
 
 void ModuleProbe::Pause(SiteTable& table) {
+  if (plan_.fatal_signals != 0) return;  // they are rare
   for (uint32_t i = 0; i < plan_.sites.size(); ++i) {
     const RuntimeAddress address = module_.bias.ToRuntime(plan_.sites[i].address);
     if (std::find(armed_.begin(), armed_.end(), address) == armed_.end()) continue;
@@ -142,7 +164,24 @@ void ModuleProbe::Resume(SiteTable& table) {
   paused_.clear();
 }
 
+void ModuleProbe::ArmSignals() {
+  const Status status = hit::AddFatalProbe(&runtime_, plan_.fatal_signals);
+  refusal_ = status;
+  if (status.ok()) armed_.emplace_back();  // no address: a signal has none
+  sites_.push_back({.module = module_.FileName(),
+                    .build_id = module_.build_id,
+                    .function = plan_.unit.strings[plan_.sites[0].function],
+                    .address = 0,
+                    .method = status.ok() ? "SIGNAL_HANDLER" : "",
+                    .reason = status.ok() ? "" : status.ToString()});
+}
+
 void ModuleProbe::Disarm(SiteTable& table) {
+  if (plan_.fatal_signals != 0) {
+    hit::RemoveFatalProbe(&runtime_);
+    armed_.clear();
+    return;
+  }
   for (const Status& status : table.RemoveAll(armed_, module_, &runtime_)) {
     LogError("taking a probe out: " + status.ToString());
   }

@@ -64,6 +64,7 @@ class ModuleProbe {
 
  private:
   void CountOnly();  // a dry run
+  void ArmSignals();
 
   const std::string tracepoint_id_;
   const ProbePlan plan_;
@@ -73,6 +74,7 @@ class ModuleProbe {
   UnitArrays arrays_;
   LightPlan light_;
   bool allow_trap_ = false;
+  bool lacks_throws_ = false;
   hit::Scope scope_;
   hit::ProbeRuntime runtime_;
   std::vector<RuntimeAddress> armed_;

@@ -1,5 +1,8 @@
 #include "agent/thrown.h"
 
+#include <csignal>
+#include <cstdio>
+#include <cstring>
 #include <string>
 
 #include "symbolizer/symbol_table.h"
@@ -33,6 +36,30 @@ void NameThrown(model::Snapshot& snapshot) {
   }
   model::Value& what = snapshot.expressions[1];
   if (const std::string text = TextOf(what.value); !text.empty()) what.value = text;
+}
+
+std::string FingerprintText(uint64_t fingerprint) {
+  char text[17];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(fingerprint));
+  return text;
+}
+
+void AddFault(const RecordHeader& header, model::Snapshot& snapshot) {
+  const auto add = [&snapshot](const char* name, const char* type, std::string value) {
+    model::Value fact;
+    fact.name = name;
+    fact.type = type;
+    fact.value = std::move(value);
+    fact.has_value = true;
+    snapshot.expressions.push_back(std::move(fact));
+  };
+  const char* const name = sigabbrev_np(static_cast<int>(header.signal_number));
+  add("signal", "int", std::string("SIG") + (name == nullptr ? "?" : name));
+  if (header.signal_number == SIGABRT) return;
+  char address[24];
+  std::snprintf(address, sizeof address, "0x%llx",
+                static_cast<unsigned long long>(header.fault_address));
+  add("address", "void *", address);
 }
 
 }  // namespace stillframe::agent

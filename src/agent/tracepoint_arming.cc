@@ -1,8 +1,10 @@
 // Of the store: from a tracepoint to plans, and from plans to probes in force.
 #include <algorithm>
+#include <array>
 #include <new>
 #include <set>
 
+#include "agent/function_exits.h"
 #include "agent/line_executions.h"
 #include "agent/log_message.h"
 #include "agent/measure_plan.h"
@@ -32,8 +34,13 @@ Status CheckSupported(const model::TracepointSpec& spec) {
     if (spec.kind != model::Kind::kSnapshot && spec.kind != model::Kind::kCounter) {
       return refuse("throws can only be SNAPSHOT or COUNTER; other kinds are");
     }
+  }
+  if (!spec.location.fatal.empty()) {
+    if (spec.kind != model::Kind::kSnapshot && spec.kind != model::Kind::kCounter) {
+      return refuse("the end of a program can only be SNAPSHOT or COUNTER; other kinds are");
+    }
     if (!spec.condition.empty() || !spec.expressions.empty()) {
-      return refuse("conditions and expressions over a thrown object are");
+      return refuse("conditions and expressions at the end of a program are");
     }
   }
   return Status();
@@ -50,7 +57,10 @@ PlanRequest MakeRequest(const model::TracepointSpec& spec, const model::LogTempl
       .address =
           spec.location.address ? std::optional(LinkAddress(*spec.location.address)) : std::nullopt,
       .thrown = {},
+      .thrown_as_is = false,
+      .terminate = spec.location.fatal == "terminate",
       .line_addresses = {},
+      .returns = {},
       .own_code_only = false,
       .condition = spec.condition,
       .expressions = ExpressionsOf(log, spec),
@@ -61,6 +71,58 @@ PlanRequest MakeRequest(const model::TracepointSpec& spec, const model::LogTempl
                  .string_bytes = capture.string_bytes,
                  .bytes = std::min(capture.bytes, bytes_per_snapshot)},
   };
+}
+
+// The plan of the places where the function is left. The request then has them.
+Result<ProbePlan> CompileReturns(SymbolModule& module, const LoadBias& bias, PlanRequest& request) {
+  if (request.returns.empty()) {
+    PlanRequest entries = request;
+    entries.own_code_only = true;
+    entries.condition.clear();
+    entries.expressions.clear();
+    SF_ASSIGN_OR_RETURN(const ProbePlan plan, module.Compile(entries));
+    const auto has_frame_pointer = [&bias](LinkAddress address) {
+      constexpr uint8_t kRbp = 6;
+      uint8_t reg = 0;
+      int32_t offset = 0;
+      return hit::SimpleCfaAt(bias.ToRuntime(address).value, reg, offset) && reg == kRbp;
+    };
+    SF_ASSIGN_OR_RETURN(request.returns, FunctionReturns(module, plan, has_frame_pointer));
+  }
+  return module.Compile(request);
+}
+
+// Bit i is the i-th of hit.h's signals.
+uint32_t FatalSignals(const std::string& fatal) {
+  constexpr std::array<std::string_view, hit::kFatalSignals> kNames{"SIGSEGV", "SIGBUS", "SIGFPE",
+                                                                    "SIGILL", "SIGABRT"};
+  if (fatal == "signal") return (uint32_t{1} << kNames.size()) - 1;
+  uint32_t signals = 0;
+  for (size_t i = 0; i < kNames.size(); ++i) {
+    if (fatal == kNames[i]) signals |= uint32_t{1} << i;
+  }
+  return signals;
+}
+
+// A plan without a place: which one it is tells the signal.
+ProbePlan PlanOfSignals(const std::string& fatal, const LoadedModule& program,
+                        const CaptureLimits& limits) {
+  ProbePlan plan;
+  plan.module_path = program.path;
+  plan.build_id = program.build_id;
+  plan.limits = limits;
+  plan.fatal_signals = FatalSignals(fatal);
+  plan.unit.strings.push_back(fatal);
+  VirtualFrame frame;
+  frame.function = 1;
+  plan.unit.virtual_frames.push_back(frame);
+  FramePlan machine;
+  machine.virtual_count = 1;
+  plan.unit.frames.push_back(machine);
+  SitePlan site;
+  site.function = 1;
+  plan.sites.push_back(site);
+  return plan;
 }
 
 bool IsMeant(const model::Location& location, const LoadedModule& module, bool is_executable) {
@@ -74,6 +136,16 @@ int Weight(Code code, bool is_executable) {
   if (code == Code::kFileNotFound || code == Code::kFunctionNotFound) return 1;
   if (code == Code::kNoDebugInfo || code == Code::kBuildMismatch) return is_executable ? 2 : 0;
   return 3;
+}
+
+// The place to probe instead of the return at `address`, one of `from`.
+void AddNext(SymbolModule& module, LinkAddress address, const std::vector<ReturnSite>& from,
+             std::vector<ReturnSite>& out) {
+  const auto found = std::find_if(from.begin(), from.end(), [address](const ReturnSite& site) {
+    return site.address == address;
+  });
+  if (found == from.end()) return;
+  if (const auto next = NextOfReturn(module, *found)) out.push_back(*next);
 }
 
 // Where the condition of a span is decided: it may ask how long the span was.
@@ -98,6 +170,18 @@ Status TracepointStore::CompileEverywhere(const Active& active, bool name_near_f
   request.own_code_only = active.desired.spec.kind == model::Kind::kSpan;
   if (!active.desired.spec.location.exception.empty()) {
     request.thrown = ThrownTypes(active.desired.spec.location.exception);
+    request.thrown_as_is = !request.condition.empty() || !request.expressions.empty();
+    request.condition.clear();  // AddThrown has both
+    request.expressions.clear();
+  }
+  if (FatalSignals(active.desired.spec.location.fatal) != 0) {
+    ModulePlan plan;
+    plan.module = &modules_.front();
+    plan.plan = PlanOfSignals(active.desired.spec.location.fatal, modules_.front(), request.limits);
+    plans.push_back(std::move(plan));
+    return Status();
+  }
+  if (!request.thrown.empty() || request.terminate) {
     ++request.limits.frames;  // the runtime's own is not shown
     ++request.limits.local_frames;
   }
@@ -111,6 +195,10 @@ Status TracepointStore::CompileEverywhere(const Active& active, bool name_near_f
     if (opened.ok()) {
       auto plan = CompileIn(active.desired.spec, request, **opened, module);
       status = NameLogMessage(plan.status(), log);
+      if (plan.ok() && request.thrown_as_is) {
+        status = AddThrown(active.desired.spec, plan->plan);
+        if (!status.ok()) return status;
+      }
       if (plan.ok()) plans.push_back(std::move(*plan));
     }
     if (!status.ok()) LogDebug(module.path + ": " + status.ToString());
@@ -133,7 +221,13 @@ Result<TracepointStore::ModulePlan> TracepointStore::CompileIn(const model::Trac
                                                                const LoadedModule& module) {
   ModulePlan compiled;
   compiled.module = &module;
-  SF_ASSIGN_OR_RETURN(compiled.plan, opened.Compile(request));
+  if (spec.location.at_return) {
+    PlanRequest returns = request;
+    SF_ASSIGN_OR_RETURN(compiled.plan, CompileReturns(opened, module.bias, returns));
+    compiled.returns = std::move(returns.returns);
+  } else {
+    SF_ASSIGN_OR_RETURN(compiled.plan, opened.Compile(request));
+  }
   // A span's ends pair by frame, whichever part of the line comes first.
   const bool is_line = spec.location.line != 0 && request.line_addresses.empty();
   if (is_line && spec.kind != model::Kind::kSpan) {
@@ -159,6 +253,23 @@ std::vector<std::string> TracepointStore::ThrownTypes(const std::string& type) {
   // No symbol and no plain name: nothing matches.
   if (names.empty()) names.insert(type);
   return {names.begin(), names.end()};
+}
+
+// The type may be defined in any module.
+Status TracepointStore::AddThrown(const model::TracepointSpec& spec, ProbePlan& plan) {
+  const ThrownRequest request{.type = spec.location.exception,
+                              .condition = spec.condition,
+                              .expressions = spec.expressions,
+                              .items = spec.capture.items};
+  for (const LoadedModule& module : modules_) {
+    if (module.is_agent || module.is_vdso) continue;
+    auto opened = symbolizer_->OpenModule(module.path, module.build_id);
+    if (!opened.ok() || !(*opened)->debug_status().ok()) continue;
+    Status status = (*opened)->AddThrown(request, plan);
+    if (status.code() != Code::kNotFound) return status;
+  }
+  return Status(Code::kUnknownVariable, "no debug information describes '" + request.type +
+                                            "': there is no $exception to ask about");
 }
 
 // Who throws, so that the first hit has their values too.
@@ -225,10 +336,10 @@ void TracepointStore::CompileAndArm(Active& active) {
 // So that the first hit has the values of these frames too.
 void TracepointStore::PrepareCallers(const model::TracepointSpec& spec, const Plans& plans) {
   for (const ModulePlan& plan : plans) {
-    if (plan.plan.sites.empty()) continue;
+    if (plan.plan.sites.empty() || plan.plan.fatal_signals != 0) continue;
     callers_.Prepare(*plan.module, plan.plan.sites[0].address, kCallerLevels, kMaxPreparedCallers);
   }
-  if (!spec.location.exception.empty()) PrepareThrowers();
+  if (!spec.location.exception.empty() || spec.location.fatal == "terminate") PrepareThrowers();
   callers_.Publish();
 }
 
@@ -326,8 +437,10 @@ void TracepointStore::ArmNear(Active& active, ModulePlan plan, const SpanRole& s
   const model::TracepointSpec& spec = active.desired.spec;
   const LoadedModule& module = *plan.module;
   const std::vector<LinkAddress> passed_over = std::move(plan.passed_over);
+  std::vector<ReturnSite> returns = std::move(plan.returns);
   const ModuleProbe* probe = &ArmIn(active, std::move(plan), span);
-  if (spec.location.address) return;  // an address is meant exactly
+  // An address is meant exactly, and a signal has none.
+  if (spec.location.address || !spec.location.fatal.empty()) return;
   auto opened = symbolizer_->OpenModule(module.path, module.build_id);
   const auto log = ReadLogTemplate(spec);
   if (!opened.ok() || !log.ok()) return;
@@ -336,7 +449,7 @@ void TracepointStore::ArmNear(Active& active, ModulePlan plan, const SpanRole& s
   const bool is_span = spec.kind == model::Kind::kSpan;
   if (is_span && span.ends != IsDecidedAtEnd(spec)) request.condition.clear();
   const auto arm_at = [&](std::vector<LinkAddress> addresses) {
-    if (addresses.empty()) return false;
+    if (addresses.empty() && request.returns.empty()) return false;
     request.line_addresses = std::move(addresses);
     auto moved = CompileIn(spec, request, **opened, module);
     if (!moved.ok()) return false;
@@ -348,12 +461,18 @@ void TracepointStore::ArmNear(Active& active, ModulePlan plan, const SpanRole& s
     std::vector<LinkAddress> near;
     for (const model::SiteStatus& site : probe->sites()) {
       if (!site.reason.starts_with(CodeName(Code::kUnsafeSite))) continue;
+      if (spec.location.at_return) {
+        AddNext(**opened, LinkAddress(site.address), returns, request.returns);
+        continue;
+      }
       if (const auto next = step(**opened, LinkAddress(site.address))) near.push_back(*next);
     }
     if (!arm_at(std::move(near))) break;
     armed += probe->armed_sites();
+    returns = std::move(request.returns);
+    request.returns.clear();
   }
-  if (armed == 0) arm_at(passed_over);
+  if (armed == 0 && !passed_over.empty()) arm_at(passed_over);
 }
 
 }  // namespace stillframe::agent

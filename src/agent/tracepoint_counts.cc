@@ -4,6 +4,7 @@
 
 #include "agent/hit_times.h"
 #include "agent/measure_plan.h"
+#include "agent/thrown.h"
 #include "agent/tick_clock.h"
 #include "agent/tracepoint_store.h"
 
@@ -63,6 +64,22 @@ hit::DistributionSums TracepointStore::Distribution(const Active& active) const 
   return sums;
 }
 
+std::vector<model::ThrowCount> TracepointStore::Throws(const Active& active) const {
+  std::map<uint64_t, uint64_t> counts = active.retired_throws;
+  const auto add = [&counts](uint64_t fingerprint, uint64_t count) {
+    counts[fingerprint] += count;
+  };
+  for (const auto& probe : active.probes) hit::ForEachThrow(probe->runtime(), add);
+  for (const auto& probe : retired_) {
+    if (probe->tracepoint_id() == active.desired.id) hit::ForEachThrow(probe->runtime(), add);
+  }
+  std::vector<model::ThrowCount> throws;
+  for (const auto& [fingerprint, count] : counts) {
+    throws.push_back({FingerprintText(fingerprint), count});
+  }
+  return throws;
+}
+
 std::vector<model::TracepointReport> TracepointStore::Reports() const {
   std::vector<model::TracepointReport> reports;
   for (const auto& [id, active] : active_) {
@@ -94,6 +111,7 @@ std::vector<model::TracepointReport> TracepointStore::Reports() const {
     if (active.desired.spec.kind == model::Kind::kDistribution) {
       status.distribution = DescribeDistribution(Distribution(active));
     }
+    status.throws = Throws(active);
     if (active.desired.spec.dry_run) status.projection = Project(active, sums);
     status.hit_nanos_p50 = HitNanos(sums, 0.5, options_.ticks_per_second);
     status.hit_nanos_p99 = HitNanos(sums, 0.99, options_.ticks_per_second);
@@ -171,6 +189,9 @@ void TracepointStore::FreeRetired() {
     if (found != active_.end()) {
       AddSums(found->second.retired_sums, hit::SumCounters(probe->runtime()));
       found->second.retired_counted += CountedBy(*probe);
+      hit::ForEachThrow(probe->runtime(), [&](uint64_t fingerprint, uint64_t count) {
+        found->second.retired_throws[fingerprint] += count;
+      });
       if (probe->runtime().distribution == nullptr) continue;
       auto& retired = found->second.retired_distribution;
       if (retired == nullptr) retired = std::make_unique<hit::DistributionSums>();

@@ -97,11 +97,24 @@ bool TracepointStore::IsOver(const Active& active) const {
   return max_hits != 0 && (fleet_has_all || Used(active) >= max_hits);
 }
 
+bool TracepointStore::LostItsSignals(const Active& active) {
+  uint32_t wanted = 0;
+  for (const auto& probe : active.probes) wanted |= probe->plan().fatal_signals;
+  return wanted != 0 && (hit::LostFatalSignals() & wanted) != 0;
+}
+
 void TracepointStore::TickArmed(Active& active, int64_t now_ns) {
   using model::State;
   if (IsOver(active)) {
     TakeOut(active);
     return SetState(active, State::kCompleted, Status());
+  }
+  if (LostItsSignals(active)) {
+    TakeOut(active);
+    return SetState(active, State::kError,
+                    Status(Code::kUnsafeSite,
+                           "the program has installed its own handler since: ours, which it may "
+                           "call, is left alone"));
   }
   if (WasStoppedByBudget(active, now_ns)) {
     return SetState(active, State::kThrottled,

@@ -24,6 +24,7 @@ Status TracepointStore::CheckPolicy(const model::TracepointSpec& spec, const Pla
     if (!policy.RedactsType(spec.location.exception)) return Status();
     return {Code::kDeniedByPolicy, "the operator's policy denies the type"};
   }
+  if (!spec.location.fatal.empty()) return Status();  // no place of the program's
   for (const ModulePlan& plan : plans) {
     const PlanUnit& unit = plan.plan.unit;
     for (const SitePlan& site : plan.plan.sites) {

@@ -89,9 +89,10 @@ class TracepointStore {
     std::vector<std::unique_ptr<ModuleProbe>> probes;
     model::State state = model::State::kReceived;
     std::string reason, message;
-    std::vector<model::SiteStatus> sites;  // of the last arming, also when it is over
-    hit::CounterSums retired_sums{};       // of probes freed already
-    uint64_t retired_counted = 0;          // captures among them that leave no record
+    std::vector<model::SiteStatus> sites;         // of the last arming, also when it is over
+    hit::CounterSums retired_sums{};              // of probes freed already
+    std::map<uint64_t, uint64_t> retired_throws;  // by fingerprint
+    uint64_t retired_counted = 0;                 // captures among them that leave no record
     std::unique_ptr<hit::DistributionSums> retired_distribution;  // of a DISTRIBUTION; 6 KB
     uint64_t captured_before = 0;                                 // captures of earlier revisions
     uint64_t admitted = 0;         // snapshots of this revision let through
@@ -115,6 +116,7 @@ class TracepointStore {
     const LoadedModule* module = nullptr;
     ProbePlan plan;
     std::vector<hit::MeasureSite> measure;  // of a DISTRIBUTION, by site
+    std::vector<ReturnSite> returns;        // when it is meant where a function is left
     std::vector<LinkAddress> passed_over;   // sites of the line that begin no execution of it
   };
   using Plans = std::vector<ModulePlan>;
@@ -139,6 +141,7 @@ class TracepointStore {
   Status CompileEnds(const Active& active, const Plans& begins, Plans& ends);
   std::vector<std::string> ThrownTypes(const std::string& type);
   void PrepareCallers(const model::TracepointSpec& spec, const Plans& plans);
+  Status AddThrown(const model::TracepointSpec& spec, ProbePlan& plan);
   void PrepareThrowers();
   const ModuleProbe& ArmIn(Active& active, ModulePlan plan, const SpanRole& span);
   // Sites that no jump fits are tried one or a few instructions away; if none fits there either,
@@ -162,6 +165,7 @@ class TracepointStore {
   void TickArmed(Active& active, int64_t now_ns);
   void TickThrottled(Active& active, int64_t now_ns);
   bool IsOver(const Active& active) const;
+  static bool LostItsSignals(const Active& active);
   bool WasStoppedByBudget(Active& active, int64_t now_ns);
   void SetGrant(Active& active, uint64_t granted);
   // Captures that a tracepoint may make in this revision, and those it made.
@@ -174,6 +178,7 @@ class TracepointStore {
   void Resume(Active& active);
   // Live, retired and freed probes of the tracepoint together.
   hit::CounterSums Sums(const Active& active) const;
+  std::vector<model::ThrowCount> Throws(const Active& active) const;
   hit::DistributionSums Distribution(const Active& active) const;
   // Captures that leave no record (COUNTER): the report that tells them delivers them.
   uint64_t Counted(const Active& active) const;

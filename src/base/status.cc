@@ -49,6 +49,8 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
     {Code::kNotPermitted, "NOT_PERMITTED"},
     {Code::kEntryValueUnknown, "ENTRY_VALUE_UNKNOWN"},
     {Code::kTailCallAmbiguous, "TAIL_CALL_AMBIGUOUS"},
+    {Code::kTailCall, "TAIL_CALL"},
+    {Code::kFrameReleased, "FRAME_RELEASED"},
     {Code::kThreadLocalNotAllocated, "THREAD_LOCAL_NOT_ALLOCATED"},
     {Code::kStopped, "STOPPED"},
     {Code::kDeniedByPolicy, "DENIED_BY_POLICY"},

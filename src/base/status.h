@@ -61,6 +61,9 @@ enum class Code : unsigned char {
   kStopped,         // the kill switch is on
   kDeniedByPolicy,  // the operator's policy file
   kCanary,          // first on another instance
+  // Reasons of values where a function is left.
+  kTailCall,       // it ended by jumping into another one, which has not returned yet
+  kFrameReleased,  // it lived in the function's frame, which is gone
 };
 
 // "LINE_HAS_NO_CODE" and so on; static storage.

@@ -65,6 +65,11 @@ void AddSet(CLI::App& app, Action& action, SetOptions& set) {
       command->add_option("place", set.place, "FILE:LINE, FUNCTION or [MODULE:]0xADDRESS");
   command->add_option("--exception", set.exception, "instead: where this type is thrown, or '*'")
       ->excludes(place);
+  command
+      ->add_option("--fatal", set.fatal,
+                   "instead: where the program ends: terminate, signal, SIGSEGV, …")
+      ->excludes(place);
+  command->add_flag("--return", set.at_return, "where the function is left, with $return");
   command->add_option("--if", set.condition, "C++ condition");
   // One value an option, so that an expression may begin with anything.
   command->add_option("--watch", set.watches, "expression to show")->allow_extra_args(false);

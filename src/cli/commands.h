@@ -21,6 +21,8 @@ struct GlobalOptions {
 
 struct SetOptions {
   std::string exception;
+  std::string fatal;
+  bool at_return = false;
   bool span = false;
   std::string to;     // FILE:LINE
   std::string place;  // FILE:LINE

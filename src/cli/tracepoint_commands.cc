@@ -25,7 +25,8 @@ std::string Place(const Json& tracepoint) {
   if (!file.empty()) return file + ":" + Text(location, "line");
   const std::string module = Text(location, "module");
   return (module.empty() ? "" : module + ":") + Text(location, "address") +
-         Text(location, "function") + Text(location, "exception");
+         Text(location, "function") + Text(location, "exception") + Text(location, "fatal") +
+         (Text(location, "at") == "return" ? " (return)" : "");
 }
 
 Ink StateInk(const std::string& state) {
@@ -136,6 +137,13 @@ std::string Quantile(const Json& distribution, double quantile) {
   return "-";
 }
 
+void PrintThrows(const Json& agent) {
+  for (const Json& kind : agent.value("throws", Json::array())) {
+    std::printf("    throw %s  %s times\n", Text(kind, "fingerprint").c_str(),
+                Text(kind, "count").c_str());
+  }
+}
+
 void PrintDistribution(const Json& agent) {
   const Json distribution = agent.value("distribution", Json());
   if (!distribution.is_object()) return;
@@ -198,6 +206,7 @@ void PrintTracepoint(const GlobalOptions& global, const Json& tracepoint) {
   for (const Json& agent : tracepoint.value("agents", Json::array())) {
     PrintAgentStatus(global, agent);
     PrintDistribution(agent);
+    PrintThrows(agent);
     PrintProjection(agent);
   }
 }
@@ -370,14 +379,21 @@ int FailUsage(const std::string& message) {
 }
 
 int RunSet(const GlobalOptions& global, const SetOptions& options) {
-  if (options.place.empty() && options.exception.empty()) {
-    return FailUsage("say where: FILE:LINE, a function, an address or --exception TYPE");
+  if (options.place.empty() == (options.exception.empty() && options.fatal.empty()) ||
+      (!options.exception.empty() && !options.fatal.empty())) {
+    return FailUsage(
+        "say where: FILE:LINE, a function, an address, --exception TYPE or --fatal END");
   }
-  Json location = options.exception.empty() ? LocationOf(options.place)
-                                            : Json{{"exception", options.exception}};
+  Json location = !options.exception.empty() ? Json{{"exception", options.exception}}
+                  : !options.fatal.empty()   ? Json{{"fatal", options.fatal}}
+                                             : LocationOf(options.place);
   if (location.is_null()) {
     return FailUsage("'" + options.place + "' is not FILE:LINE, a function or an address");
   }
+  if (options.at_return && (!location.contains("function") || options.span)) {
+    return FailUsage("--return belongs to a function, and to no --span");
+  }
+  if (options.at_return) location["at"] = "return";
   if (!options.to.empty() && (!options.span || LocationOf(options.to).is_null())) {
     return FailUsage("--to is the end of a --span, as FILE:LINE");
   }

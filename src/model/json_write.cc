@@ -28,6 +28,8 @@ Json LocationJson(const Location& location) {
     json["line"] = location.line;
   }
   if (!location.function.empty()) json["function"] = location.function;
+  if (location.at_return) json["at"] = "return";
+  if (!location.fatal.empty()) json["fatal"] = location.fatal;
   if (!location.exception.empty()) json["exception"] = location.exception;
   if (location.address) json["address"] = Hex(*location.address);
   if (!location.module.empty()) json["module"] = location.module;
@@ -126,6 +128,12 @@ Json AgentJson(const AgentStatus& status) {
                           {"capturesPerSecond", status.projection->captures_per_second},
                           {"cpuPercent", status.projection->cpu_percent}};
   }
+  if (!status.throws.empty()) {
+    Json& throws = json["throws"] = Json::array();
+    for (const ThrowCount& kind : status.throws) {
+      throws.push_back({{"fingerprint", kind.fingerprint}, {"count", kind.count}});
+    }
+  }
   if (status.lease) {
     json["lease"] = {{"granted", status.lease->granted}, {"used", status.lease->used}};
   }
@@ -194,6 +202,7 @@ std::string SnapshotToJson(const Snapshot& snapshot) {
                {"time", FormatTime(snapshot.time_unix_nanos)}};
   if (snapshot.kind == Kind::kLog) json["message"] = snapshot.message;
   if (snapshot.kind == Kind::kSpan) json["durationNanos"] = snapshot.duration_nanos;
+  if (!snapshot.fingerprint.empty()) json["fingerprint"] = snapshot.fingerprint;
   json["thread"] = {{"id", snapshot.thread_id}, {"name", snapshot.thread_name}};
   if (!snapshot.trace.trace_id.empty()) {
     json["trace"] = {{"traceId", snapshot.trace.trace_id},

@@ -57,6 +57,7 @@ struct Snapshot {
   std::vector<Frame> frames;       // of a LOG: the site's only, without variables
   std::vector<Value> expressions;  // Value::name is "text" in JSON
   std::string message;             // of a LOG (FormatLog)
+  std::string fingerprint;         // of a throw; "" else
   uint64_t duration_nanos = 0;     // of a SPAN; its time is its beginning
   uint32_t capture_nanos = 0;
   bool truncated = false;  // the byte limit was reached

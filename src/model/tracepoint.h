@@ -18,15 +18,20 @@ std::string_view KindName(Kind kind);  // "SNAPSHOT"
 std::optional<Kind> KindFromName(std::string_view name);
 
 struct Location {
-  std::string file;  // file and line, function, exception or address: exactly one form
+  std::string file;  // file and line, function, exception, fatal or address: one form
   uint32_t line = 0;
   std::string function;
+  // "terminate", "signal" (any fatal one) or the name of one: where the program ends by it.
+  std::string fatal;
+  bool at_return = false;  // of a function: where it is left; else where it begins
   std::string exception;
   std::optional<uint64_t> address;  // as in the ELF file of `module`
   std::string module;  // only there: a suffix of its path, or a build-id; "" = any (for an address
                        // the executable)
 
-  bool empty() const { return file.empty() && function.empty() && exception.empty() && !address; }
+  bool empty() const {
+    return file.empty() && function.empty() && exception.empty() && fatal.empty() && !address;
+  }
 };
 
 // Where and for whom a tracepoint is active; "" and no labels = any.
@@ -122,6 +127,12 @@ struct Projection {
   double cpu_percent = 0;  // of one core
 };
 
+// Throws of one kind in one process: what was thrown from where.
+struct ThrowCount {
+  std::string fingerprint;  // 16 hexadecimal digits, as in its snapshot
+  uint64_t count = 0;
+};
+
 // An agent's part of the fleet's maxHits.
 struct LeaseReport {
   uint64_t granted = 0, used = 0;
@@ -140,7 +151,8 @@ struct AgentStatus {  // of one tracepoint in one process
   std::optional<Distribution> distribution;
   std::optional<Projection> projection;
   std::optional<LeaseReport> lease;
-  uint64_t revision = 0;  // of the tracepoint that this speaks of
+  std::vector<ThrowCount> throws;  // of a tracepoint on an exception
+  uint64_t revision = 0;           // of the tracepoint that this speaks of
 };
 
 // How far a canary is.

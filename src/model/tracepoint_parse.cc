@@ -32,6 +32,11 @@ bool ReadAddress(ObjectReader& reader, std::optional<uint64_t>& out) {
   return true;
 }
 
+bool IsFatal(std::string_view name) {
+  return name == "terminate" || name == "signal" || name == "SIGSEGV" || name == "SIGBUS" ||
+         name == "SIGFPE" || name == "SIGILL" || name == "SIGABRT";
+}
+
 void ReadLocation(ObjectReader& parent, const char* name, Location& out,
                   std::optional<FieldError>& error) {
   const Json* json = parent.Child(name);
@@ -41,16 +46,30 @@ void ReadLocation(ObjectReader& parent, const char* name, Location& out,
   const bool has_file = reader.String("file", location.file, kMaxPathBytes);
   const bool has_line = reader.Integer32("line", location.line, 1, kMaxLine);
   const bool has_function = reader.String("function", location.function, kMaxPathBytes);
+  std::string at;
+  const bool has_at = reader.String("at", at, 16);
+  if (has_at && at != "entry" && at != "return") {
+    reader.Fail("INVALID_ARGUMENT", "at", "must be \"entry\" or \"return\"");
+  } else if (has_at && !has_function) {
+    reader.Fail("INVALID_ARGUMENT", "at", "belongs to a function");
+  }
+  location.at_return = at == "return";
   const bool has_exception = reader.String("exception", location.exception, kMaxPathBytes);
+  const bool has_fatal = reader.String("fatal", location.fatal, 32);
+  if (has_fatal && !IsFatal(location.fatal)) {
+    reader.Fail("INVALID_ARGUMENT", "fatal",
+                "must be terminate, signal, SIGSEGV, SIGBUS, SIGFPE, SIGILL or SIGABRT");
+  }
   const bool has_address = ReadAddress(reader, location.address);
   reader.String("module", location.module, kMaxPathBytes);
   reader.Finish();
   if (error) return;
-  if (has_file + has_function + has_exception + has_address > 1 || (has_line && !has_file)) {
+  if (has_file + has_function + has_exception + has_fatal + has_address > 1 ||
+      (has_line && !has_file)) {
     error = FieldError{"INVALID_ARGUMENT",
                        parent.PathOf(name) +
                            " must be either a file and line, or a function, or "
-                           "an exception, or an address",
+                           "an exception, or an address, or a fatal end",
                        parent.PathOf(name)};
   } else if (has_file && location.file.empty()) {
     reader.Fail("INVALID_ARGUMENT", "file", "must not be empty");
@@ -189,6 +208,8 @@ void CheckKind(const TracepointSpec& spec, const std::string& prefix,
   } else if (spec.kind == Kind::kSpan && spec.end_location.file.empty() &&
              spec.location.function.empty()) {
     fail("endLocation", "is missing: a SPAN needs it, or a function as location");
+  } else if (spec.kind == Kind::kSpan && (spec.location.at_return || spec.end_location.at_return)) {
+    fail("location", "of a SPAN has no \"at\": it is a function from its beginning to its end");
   }
 }
 
@@ -288,7 +309,7 @@ std::optional<FieldError> ParseTracepointsFile(std::string_view text, Tracepoint
     if (auto bad = ParseOne((*list)[i], path, named.spec, &named.id)) return bad;
     if (named.id.empty()) {
       const Location& where = named.spec.location;
-      named.id = where.file.empty() ? where.function + where.exception
+      named.id = where.file.empty() ? where.function + where.exception + where.fatal
                                     : where.file + ":" + std::to_string(where.line);
     }
     // Two tracepoints on one line are legitimate; their ids must differ all the same.

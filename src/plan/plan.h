@@ -197,6 +197,8 @@ struct ProbePlan {
   std::vector<SitePlan> sites;
   std::vector<RefusedSite> refused;  // never empty sites because of these: then Compile fails
   CaptureLimits limits;
+  uint32_t fatal_signals = 0;     // not 0: there are no sites in code; bits as in agent/hit/hit.h
+  bool last_words = false;        // who comes here ends the program, and waits for its record
   bool hides_site_frame = false;  // it is the runtime's; what called it is of interest
 };
 

@@ -164,6 +164,10 @@ struct Program {
 // DWARF register numbers of x86-64 (psABI figure 3.36) that the machine knows.
 inline constexpr uint8_t kRegisterCount = 16;
 inline constexpr uint8_t kXmmCount = 16;
+// Behind them in a record, where a location (no program) asks for them: st(0) and st(1), in which
+// functions return long double.
+inline constexpr uint8_t kX87Result = kXmmCount;
+inline constexpr uint8_t kVectorCount = kXmmCount + 2;
 
 // Registers that pass arguments, as entry cells: rdi, rsi, rdx, rcx, r8, r9, xmm0-xmm7 (their low 8
 // bytes). kEntryCells for every other DWARF register.

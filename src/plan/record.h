@@ -47,14 +47,16 @@ struct RecordHeader {
   uint32_t frame_count;
   uint32_t flags;  // RecordFlags
   uint32_t chunk_count;
-  uint32_t pad;
+  uint32_t signal_number;  // of a fault; else 0
   uint64_t thread_pointer;
   TraceContextRecord trace;
   RegisterFile registers;
-  uint8_t xmm[kXmmCount][16];
-  uint64_t span_ticks;  // of a SPAN: how long it was; else 0
-  uint64_t hits;        // facts, where an expression asks for them; else 0
+  uint8_t xmm[kVectorCount][16];  // the last two only where the probe asks for them
+  uint64_t span_ticks;            // of a SPAN: how long it was; else 0
+  uint64_t hits;                  // facts, where an expression asks for them; else 0
   uint64_t duration_ns;
+  uint64_t fingerprint;    // of a throw that is told apart; else 0
+  uint64_t fault_address;  // of a fault: what the kernel says
 };
 
 // One machine frame. frames[0] is the site's: pc = registers.rip.

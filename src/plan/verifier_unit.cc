@@ -294,7 +294,7 @@ class UnitVerifier {
 
   Status CheckPlace(LocationKind kind, uint8_t reg, StringId bytes, const Program& program) const {
     if (kind == LocationKind::kMemory || kind == LocationKind::kValue) return CheckCode(program);
-    if (kind == LocationKind::kXmm && reg >= kXmmCount) return Corrupt("no such register");
+    if (kind == LocationKind::kXmm && reg >= kVectorCount) return Corrupt("no such register");
     if (kind == LocationKind::kBytes) return CheckString(bytes);
     return Status();
   }

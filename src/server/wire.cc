@@ -92,6 +92,7 @@ model::TracepointReport Report(const v1::TracepointReport& in) {
     status.projection = {in.projection().hits_per_second(), in.projection().captures_per_second(),
                          in.projection().cpu_percent()};
   }
+  for (const auto& kind : in.throws()) status.throws.push_back({kind.name(), kind.count()});
   if (in.has_lease()) {
     status.lease = {in.lease().granted(), in.lease().used(), in.lease().wanted(),
                     in.lease().version()};
@@ -143,6 +144,7 @@ model::Snapshot Snapshot(const v1::Snapshot& in) {
              : in.kind() == v1::SPAN ? model::Kind::kSpan
                                      : model::Kind::kSnapshot;
   out.duration_nanos = in.duration_nanos();
+  out.fingerprint = in.fingerprint();
   out.message = in.message();
   return out;
 }
@@ -154,6 +156,8 @@ void Fill(const model::Location& in, v1::Location& out) {
   out.set_exception(in.exception);
   if (in.address) out.set_address(*in.address);
   out.set_module(in.module);
+  out.set_at_return(in.at_return);
+  out.set_fatal(in.fatal);
 }
 
 void Fill(const model::TracepointSpec& in, v1::TracepointSpec& out) {

@@ -185,6 +185,14 @@ Result<Value> Compiler::Method(const Value& wrapped, const Node& node) {
                         ReadBytes(object, ViewOf(object).a, ViewOf(object).size_bytes));
     return NumberCell(Number::kULong, std::move(code), column);
   }
+  if (name == "what") {  // libstdc++'s logic_error and runtime_error keep a pointer to their text
+    const FoundMember text = FindMember(object.type, "_M_msg", 0);
+    if (text.matches == 1 && !text.in_virtual_base && !text.redacted) {
+      const TypeId pointer = PointerTo(unit_, CharType(unit_));
+      SF_ASSIGN_OR_RETURN(const Value part, Part(object, text.offset, pointer));
+      return Load(part);
+    }
+  }
   const bool array = TypeOf(object).kind == TypeKind::kArray;
   if ((name == "front" || name == "back") && HasExtent(object) && !array) {
     return EndMethod(object, name == "back", column);

@@ -104,10 +104,10 @@ Result<Value> Compiler::Name(const Node& node) {
     value.column = node.column;
     return value;
   }
-  if (node.text.starts_with('$')) return HitFact(node);
   // The scope does not return a variable of a namespace that a member of `this` hides.
   const std::optional<ScopeVariable> variable = scope_.Find(node.text);
   if (variable) return FromVariable(*variable, node);
+  if (node.text.starts_with('$')) return HitFact(node);
   SF_ASSIGN_OR_RETURN(std::optional<Value> member, ThroughThis(node));
   if (member) return *std::move(member);
   if (const std::optional<Scope::EnumConstant> constant = scope_.FindEnumerator(node.text)) {

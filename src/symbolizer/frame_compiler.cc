@@ -11,6 +11,7 @@
 #include "symbolizer/frame_compiler_tables.h"
 #include "symbolizer/inline_chain_lines.h"
 #include "symbolizer/location_compiler.h"
+#include "symbolizer/result_location.h"
 #include "symbolizer/scope_reader.h"
 #include "symbolizer/type_builder.h"
 
@@ -64,6 +65,26 @@ struct Parts {
       location.reason = Code::kUnsupportedLocation;
     }
     return {type, location};
+  }
+
+  // What a function returns where it is left, and whether that is secret.
+  std::tuple<TypeId, Location, bool> DescribeResult(const Dwarf_Die& function,
+                                                    const Returning& returning) {
+    const TypeId type = types.Type(dwarf::TypeOf(function));
+    types.Finish();  // classes are looked into
+    const Location location = dwarf::ResultLocation(type, returning, types);
+    return {type, location, types.RedactsVariable(dwarf::Name(function), type)};
+  }
+
+  // Of a variable of the function that is left: what went with the frame is not there.
+  void TakeReleased(const Returning& returning, bool parameter, Location& location) {
+    const PlanUnit& unit = tables.unit();
+    const bool is_there = parameter
+                              ? returning.frame_is_intact || dwarf::OutlivesFrame(unit, location)
+                              : dwarf::IsStatic(unit, location);
+    if (is_there || location.kind == LocationKind::kUnavailable) return;
+    location = Location{};
+    location.reason = parameter ? Code::kFrameReleased : Code::kNotInScope;
   }
 
   // The location of what a pointer or reference implies, when it has no value of its own.
@@ -125,6 +146,7 @@ void Trim(ScopeChain& chain, std::vector<SourceFrame>& sources, const RequestedL
   if (requested.function != nullptr && inner == 0) return;
   chain.functions.erase(chain.functions.begin(), chain.functions.begin() + inner);
   sources.erase(sources.begin(), sources.begin() + inner);
+  if (requested.returning) return;
   sources[0].file = requested.file;
   sources[0].line = requested.line;
 }
@@ -141,11 +163,13 @@ class ScopeImpl : public Scope {
     std::vector<SourceFrame> sources = dwarf::DescribeChain(unit_, chain_, pc, parts_.namer);
     Trim(chain_, sources, requested);
     const auto& function = chain_.functions.front();
+    if (requested.returning && chain_.functions.size() == 1) returning_ = requested.returning;
     locals_ = dwarf::VisibleLocals(function, sources[0].file, sources[0].line);
     enclosing_ = parts_.namer.ScopeName(function.function);
   }
 
   std::optional<ScopeVariable> Find(std::string_view name) override {
+    if (name.starts_with('$')) return FindResult(name);
     if (auto local = FindLocal(name, false)) return local;
     if (IsMemberOfThis(name)) return std::nullopt;
     if (const auto global = parts_.globals.FindVariable(unit_, enclosing_, name)) {
@@ -212,9 +236,22 @@ class ScopeImpl : public Scope {
       if (local.name != name || local.later != later) continue;
       uint8_t flags = local.parameter ? kVariableParameter : 0;
       if (local.artificial) flags |= kVariableArtificial;
-      return Make(local.die, name, flags, context_);
+      ScopeVariable found = Make(local.die, name, flags, context_);
+      if (returning_) parts_.TakeReleased(*returning_, local.parameter, found.location);
+      return found;
     }
     return std::nullopt;
+  }
+
+  std::optional<ScopeVariable> FindResult(std::string_view name) {
+    if (name != kResultName || !returning_) return std::nullopt;
+    const Dwarf_Die& function = chain_.functions.front().function;
+    if (!dwarf::TypeOf(function)) return std::nullopt;
+    ScopeVariable out;
+    bool redacted = false;
+    std::tie(out.type, out.location, redacted) = parts_.DescribeResult(function, *returning_);
+    if (redacted) out.flags |= kVariableRedacted;
+    return out;
   }
 
   std::optional<ScopeVariable> FindGlobal(const Dwarf_Die& die) {
@@ -258,6 +295,7 @@ class ScopeImpl : public Scope {
   ScopeChain chain_;
   LocationContext context_;
   std::vector<LocalVariable> locals_;
+  std::optional<Returning> returning_;
   std::string enclosing_;
 };
 
@@ -284,7 +322,9 @@ class FrameCompilerImpl : public FrameCompiler {
     frame.first_virtual = static_cast<uint32_t>(unit_.virtual_frames.size());
     frame.virtual_count = static_cast<uint32_t>(sources.size());
     for (size_t i = 0; i < sources.size(); ++i) {
-      AddVirtual(chain.functions[i], sources[i], context);
+      const bool is_left = requested.returning && i == 0 && sources.size() == 1;
+      AddVirtual(chain.functions[i], sources[i], context,
+                 is_left ? requested.returning : std::nullopt);
     }
     frame.function_entry = dwarf::FunctionEntryOf(chain.subprogram());
     frame.function_name = dwarf::ExternalNameHash(chain.subprogram());
@@ -329,19 +369,33 @@ class FrameCompilerImpl : public FrameCompiler {
   }
 
   void AddVirtual(const dwarf::FunctionScope& scope, const SourceFrame& source,
-                  const LocationContext& context) {
+                  const LocationContext& context, const std::optional<Returning>& returning) {
     VirtualFrame frame;
     frame.function = parts_.tables.Intern(source.function);
     frame.file = parts_.tables.Intern(source.file);
     frame.line = source.line;
     frame.inlined = source.inlined ? 1 : 0;
     frame.first_variable = static_cast<uint32_t>(unit_.variables.size());
+    if (returning) AddResult(scope.function, *returning);
     for (const LocalVariable& local : dwarf::VisibleLocals(scope, source.file, source.line)) {
       if (local.later || (local.artificial && dwarf::IsCompilersOwn(local.name))) continue;
+      if (returning && !local.parameter) continue;  // destroyed
       AddVariable(local, context);
+      if (returning) parts_.TakeReleased(*returning, true, unit_.variables.back().location);
     }
     frame.variable_count = static_cast<uint32_t>(unit_.variables.size()) - frame.first_variable;
     unit_.virtual_frames.push_back(frame);
+  }
+
+  void AddResult(const Dwarf_Die& function, const Returning& returning) {
+    if (!dwarf::TypeOf(function)) return;  // void
+    Variable variable;
+    variable.name = parts_.tables.Intern(kResultName);
+    bool redacted = false;
+    std::tie(variable.type, variable.location, redacted) =
+        parts_.DescribeResult(function, returning);
+    if (redacted) variable.flags |= kVariableRedacted;
+    unit_.variables.push_back(variable);
   }
 
   void AddVariable(const LocalVariable& local, const LocationContext& context) {

@@ -6,11 +6,13 @@
 #include <elfutils/libdw.h>
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/address.h"
 #include "base/status.h"
 #include "plan/plan.h"
+#include "symbolizer/result_location.h"
 #include "symbolizer/scope.h"
 #include "symbolizer/symbolizer.h"
 
@@ -29,6 +31,8 @@ struct RequestedLine {
   uint32_t line = 0;
   // Instead of the line's function: the function (or inlined copy) with this DIE.
   const void* function = nullptr;
+  // The place is where that function is left: it shows its result and parameters.
+  std::optional<Returning> returning = {};
 };
 
 // Fills one PlanUnit; types, strings and identical locations are shared across its frames.

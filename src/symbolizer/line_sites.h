@@ -3,6 +3,7 @@
 #define STILLFRAME_SYMBOLIZER_LINE_SITES_H_
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "base/address.h"
 #include "base/status.h"
 #include "symbolizer/module_debug.h"
+#include "symbolizer/result_location.h"
 
 namespace stillframe {
 
@@ -18,8 +20,9 @@ struct LineSite {
   Dwarf_Die* unit = nullptr;  // that covers the address; never nullptr; lives as long as the debug
   std::string file;           // full path of the file that was asked for; "" = no line was
   uint32_t line = 0;
-  const void* function = nullptr;  // see RequestedLine
-  uint32_t part = 0;               // see Statement
+  const void* function = nullptr;        // see RequestedLine
+  uint32_t part = 0;                     // see Statement
+  std::optional<Returning> returning{};  // of places where a function is left
 };
 
 // Where a debugger stops that was told the function: behind its prologue in unoptimized code, else

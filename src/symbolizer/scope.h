@@ -24,8 +24,10 @@ struct ScopeVariable {
 class Scope {
  public:
   virtual ~Scope() = default;
-  // Locals and parameters innermost first, then members through `this` (the implementation does
-  // not do these: the compiler falls back on Find("this")), then globals and statics of the module.
+  // What begins with '$' are the scope's own: $return where a function is left, $exception where it
+  // is thrown. Locals and parameters innermost first, then members through `this` (the
+  // implementation does not do these: the compiler falls back on Find("this")), then globals and
+  // statics of the module.
   virtual std::optional<ScopeVariable> Find(std::string_view name) = 0;
   // Value and type of a (possibly qualified) enumerator, e.g. "Tier::kGold" or "kGold".
   struct EnumConstant {

@@ -21,9 +21,11 @@
 #include "symbolizer/line_sites.h"
 #include "symbolizer/module_debug.h"
 #include "symbolizer/plan_builder.h"
+#include "symbolizer/return_sites.h"
 #include "symbolizer/symbol_table.h"
 #include "symbolizer/tail_calls.h"
 #include "symbolizer/throw_plan.h"
+#include "symbolizer/thrown_object.h"
 
 namespace stillframe {
 namespace {
@@ -44,6 +46,7 @@ class DwarfModule : public SymbolModule {
   const std::string& debug_file() const override { return Located().path; }
 
   Result<ProbePlan> Compile(const PlanRequest& request) override;
+  Status AddThrown(const ThrownRequest& request, ProbePlan& plan) override;
   Result<std::vector<CheckedExpression>> Check(const PlanRequest& request,
                                                std::string_view expression) override;
   Result<CallerPlan> CompileCaller(LinkAddress return_address, bool pc_is_exact,
@@ -76,6 +79,7 @@ class DwarfModule : public SymbolModule {
   const ElfFile& DebugElf() const { return Located().separate ? *Located().separate : *elf_; }
   Result<ProbePlan> CompileAnew(const PlanRequest& request);
   Result<ProbePlan> CompileThrows(const PlanRequest& request);
+  Result<ProbePlan> CompileEnd(const PlanRequest& request);
   Status CheckCount(size_t sites, const PlanRequest& request) const;
   Result<std::vector<LineSite>> FindSites(ModuleDebug& debug, const PlanRequest& request);
   Result<ModuleDebug*> Debug();
@@ -191,6 +195,7 @@ Result<std::vector<LineSite>> ChosenSites(ModuleDebug& debug, const PlanRequest&
 Result<std::vector<LineSite>> DwarfModule::FindSites(ModuleDebug& debug,
                                                      const PlanRequest& request) {
   if (!request.line_addresses.empty()) return ChosenSites(debug, request);
+  if (!request.returns.empty()) return FindReturnSites(debug, DebugElf(), request.returns);
   if (request.address) return FindAddressSite(debug, *elf_, *request.address);
   if (!request.function.empty()) {
     return FindFunctionSites(debug, *elf_, Symbols(), request.function, request.own_code_only);
@@ -203,10 +208,27 @@ Result<ProbePlan> DwarfModule::CompileThrows(const PlanRequest& request) {
   SF_ASSIGN_OR_RETURN(
       ProbePlan plan,
       CompileThrow(*elf_, Symbols(), any ? std::vector<std::string>() : request.thrown,
-                   request.limits));
+                   request.thrown_as_is, request.limits));
   plan.module_path = path_;
   SF_RETURN_IF_ERROR(VerifyPlan(plan).WithContext("plan for " + path_));
   return plan;
+}
+
+Result<ProbePlan> DwarfModule::CompileEnd(const PlanRequest& request) {
+  const auto read = [this](LinkAddress at, uint32_t bytes) { return ReadCode(at, bytes); };
+  SF_ASSIGN_OR_RETURN(ProbePlan plan, CompileTerminate(*elf_, Symbols(), read, request.limits));
+  plan.module_path = path_;
+  SF_RETURN_IF_ERROR(VerifyPlan(plan).WithContext("plan for " + path_));
+  return plan;
+}
+
+Status DwarfModule::AddThrown(const ThrownRequest& request, ProbePlan& plan) {
+  SF_ASSIGN_OR_RETURN(ModuleDebug* const debug, Debug());
+  ProbePlan extended = plan;
+  SF_RETURN_IF_ERROR(AddThrownObject(*debug, request, options_.redaction, extended));
+  SF_RETURN_IF_ERROR(VerifyPlan(extended).WithContext("plan for " + path_));
+  plan = std::move(extended);
+  return Status();
 }
 
 std::vector<LinkAddress> DwarfModule::CallersOfImport(std::string_view name, uint32_t max) {
@@ -231,6 +253,7 @@ std::vector<LinkAddress> DwarfModule::CallersOfImport(std::string_view name, uin
 
 Result<ProbePlan> DwarfModule::CompileAnew(const PlanRequest& request) {
   if (!request.thrown.empty()) return CompileThrows(request);
+  if (request.terminate) return CompileEnd(request);
   SF_RETURN_IF_ERROR(CheckRequest(request));
   if (!request.file.empty() && !request.name_near_files) {
     SF_RETURN_IF_ERROR(CheckMayHave(request.file));

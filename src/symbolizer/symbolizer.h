@@ -43,6 +43,16 @@ struct SymbolizerOptions {
   uint32_t max_sites = 1000;                   // more statement addresses than that: kTooManySites
 };
 
+// One place where a function is left, as its code tells (agent/probe/plain_code.h).
+struct ReturnSite {
+  LinkAddress address;
+  bool is_tail_call = false;
+  bool frame_is_intact = false;
+  bool sets_integer = false, sets_float = false;
+
+  bool operator==(const ReturnSite&) const = default;
+};
+
 struct PlanRequest {
   // One of the three: a line, every place where a function begins, one address.
   std::string file;  // any component-aligned suffix of the path in the debug information
@@ -51,8 +61,13 @@ struct PlanRequest {
   std::optional<LinkAddress> address;
   // Or throws of types with these std::type_info names; {"*"}: of any type.
   std::vector<std::string> thrown;
+  bool thrown_as_is = false;  // see CompileThrow
+  // Or where the program is terminated.
+  bool terminate = false;
   // Instead of the line's own addresses: these, which belong to it.
   std::vector<LinkAddress> line_addresses;
+  // Instead of where the function begins: where it is left, with $return.
+  std::vector<ReturnSite> returns;
   // Of a function: no copies inlined into others.
   bool own_code_only = false;
   std::string condition;                 // "" = always
@@ -62,6 +77,14 @@ struct PlanRequest {
   bool name_near_files = true;
 
   bool operator==(const PlanRequest&) const = default;
+};
+
+// What is asked of thrown objects of a type.
+struct ThrownRequest {
+  std::string type;
+  std::string condition;
+  std::vector<std::string> expressions;
+  uint32_t items = CaptureLimits{}.items;
 };
 
 struct SourceFrame {
@@ -112,6 +135,9 @@ class SymbolModule {
   // kNotFound (an address that is no code), kTooManySites, kBadExpression
   // (with "column N"), kUnknownVariable (near names), kRedacted, kOptimizedOut.
   virtual Result<ProbePlan> Compile(const PlanRequest& request) = 0;
+  // Adds to a plan of throws what is asked of `$exception`, an object of the type. kNotFound when
+  // this module does not define it.
+  virtual Status AddThrown(const ThrownRequest& request, ProbePlan& plan) = 0;
   // What CompileWatch would make of the text at each site that the request names (its own condition
   // and expressions are not looked at). An error of the text's grammar, or of the location.
   virtual Result<std::vector<CheckedExpression>> Check(const PlanRequest& request,

@@ -1,6 +1,7 @@
 #include "symbolizer/throw_plan.h"
 
 #include <algorithm>
+#include <cstring>
 #include <optional>
 
 #include "symbolizer/function_sites.h"
@@ -14,7 +15,14 @@ constexpr int64_t kNameOffset = 8;
 constexpr int64_t kSingleBaseOffset = 16;
 constexpr int64_t kFirstBaseOffset = 24;
 constexpr int kMaxBases = 8;
+constexpr int64_t kFirstOffsetFlags = 32;
 constexpr int64_t kVtableHeaderBytes = 16;
+// libstdc++'s unwind-cxx.h: what __cxa_get_globals gives begins with the exceptions that are being
+// handled, the last first. An exception's header ends where the object begins; one that only refers
+// to another's object says so in the last byte of its class.
+constexpr int64_t kHeaderBytes = 112;
+constexpr int64_t kClassOffset = 80;
+constexpr int64_t kDependent = 1;
 // psABI: the first two arguments.
 constexpr uint8_t kObject = 5;  // rdi
 constexpr uint8_t kType = 4;    // rsi
@@ -43,15 +51,18 @@ class Assembler {
 
 class ThrowCompiler {
  public:
-  ThrowCompiler(const SymbolTable& symbols, PlanUnit& unit)
+  ThrowCompiler(const SymbolTable& symbols, PlanUnit& unit,
+                std::optional<int64_t> handled = std::nullopt)
       : unit_(unit),
         single_(Vtable(symbols, "_ZTVN10__cxxabiv120__si_class_type_infoE")),
-        multiple_(Vtable(symbols, "_ZTVN10__cxxabiv121__vmi_class_type_infoE")) {}
+        multiple_(Vtable(symbols, "_ZTVN10__cxxabiv121__vmi_class_type_infoE")),
+        handled_(handled) {}
 
   // Leaves control at `matches` when the type or a first base has one of the names, else goes on.
   // The type stays on the stack either way.
-  void Match(Assembler& code, const std::vector<StringId>& names, std::vector<size_t>& matches) {
-    code.Emit(Op::kRegister, kType);
+  void Match(Assembler& code, const std::vector<StringId>& names, bool as_is,
+             std::vector<size_t>& matches) {
+    PushType(code);
     std::vector<size_t> end;
     for (int level = 0; level < kMaxBases; ++level) {
       for (const StringId name : names) {
@@ -61,7 +72,7 @@ class ThrowCompiler {
         code.Emit(Op::kCStringEq, 0, name);
         code.Jump(Op::kJumpIfNonZero, matches);
       }
-      if (level + 1 < kMaxBases) GoToBase(code, end);
+      if (level + 1 < kMaxBases) GoToBase(code, as_is, end);
     }
     code.Here(end);
   }
@@ -81,11 +92,11 @@ class ThrowCompiler {
     return names;
   }
 
-  Program Condition(const std::vector<std::string>& types) {
+  Program Condition(const std::vector<std::string>& types, bool as_is) {
     if (types.empty()) return {};
     Assembler code;
     std::vector<size_t> matches;
-    Match(code, InternNames(types), matches);
+    Match(code, InternNames(types), as_is, matches);
     code.Emit(Op::kConst, 0, 0);
     code.Emit(Op::kReturn);
     code.Here(matches);
@@ -96,7 +107,7 @@ class ThrowCompiler {
 
   Program TypeName() {
     Assembler code;
-    code.Emit(Op::kRegister, kType);
+    PushType(code);
     code.Emit(Op::kAddImm, 0, kNameOffset);
     code.Emit(Op::kLoad, 8);
     code.Emit(Op::kReturn);
@@ -107,10 +118,10 @@ class ThrowCompiler {
   Program What() {
     Assembler code;
     std::vector<size_t> matches;
-    Match(code, {Intern("St11logic_error"), Intern("St13runtime_error")}, matches);
+    Match(code, {Intern("St11logic_error"), Intern("St13runtime_error")}, true, matches);
     code.Emit(Op::kFail, static_cast<uint8_t>(Code::kUnsupportedType));
     code.Here(matches);
-    code.Emit(Op::kRegister, kObject);
+    PushObject(code);
     code.Emit(Op::kAddImm, 0, 8);
     code.Emit(Op::kLoad, 8);
     code.Emit(Op::kReturn);
@@ -132,7 +143,7 @@ class ThrowCompiler {
     code.Jump(Op::kJumpIfZero, otherwise);
   }
 
-  void GoToBase(Assembler& code, std::vector<size_t>& none) {
+  void GoToBase(Assembler& code, bool as_is, std::vector<size_t>& none) {
     std::vector<size_t> not_single, done;
     JumpUnlessVtable(code, single_, not_single);
     code.Emit(Op::kAddImm, 0, kSingleBaseOffset);
@@ -140,13 +151,56 @@ class ThrowCompiler {
     code.Jump(Op::kJump, done);
     code.Here(not_single);
     JumpUnlessVtable(code, multiple_, none);
+    if (as_is) {  // the offset's and the flags' word is public (2) and nothing else
+      std::vector<size_t> at_front;
+      code.Emit(Op::kDup);
+      code.Emit(Op::kAddImm, 0, kFirstOffsetFlags);
+      code.Emit(Op::kLoad, 8);
+      code.Emit(Op::kConst, 0, ~int64_t{2});
+      code.Emit(Op::kAnd);
+      code.Jump(Op::kJumpIfZero, at_front);
+      code.Emit(Op::kFail, static_cast<uint8_t>(Code::kUnsupportedLocation));
+      code.Here(at_front);
+    }
     code.Emit(Op::kAddImm, 0, kFirstBaseOffset);
     code.Emit(Op::kLoad, 8);
     code.Here(done);
   }
 
+  // The thrown object's address.
+  void PushObject(Assembler& code) const {
+    if (!handled_) return code.Emit(Op::kRegister, kObject);
+    std::vector<size_t> there, dependent, done;
+    code.Emit(Op::kThreadLocal, 0, *handled_);
+    code.Emit(Op::kLoad, 8);
+    code.Emit(Op::kDup);
+    code.Jump(Op::kJumpIfNonZero, there);
+    code.Emit(Op::kFail, static_cast<uint8_t>(Code::kNotFound));
+    code.Here(there);
+    code.Emit(Op::kDup);
+    code.Emit(Op::kAddImm, 0, kClassOffset);
+    code.Emit(Op::kLoad, 1);
+    code.Emit(Op::kConst, 0, kDependent);
+    code.Emit(Op::kEq);
+    code.Jump(Op::kJumpIfNonZero, dependent);
+    code.Emit(Op::kAddImm, 0, kHeaderBytes);
+    code.Jump(Op::kJump, done);
+    code.Here(dependent);
+    code.Emit(Op::kLoad, 8);
+    code.Here(done);
+  }
+
+  void PushType(Assembler& code) const {
+    if (!handled_) return code.Emit(Op::kRegister, kType);
+    PushObject(code);
+    code.Emit(Op::kAddImm, 0, -kHeaderBytes);
+    code.Emit(Op::kLoad, 8);
+  }
+
   PlanUnit& unit_;
   std::optional<LinkAddress> single_, multiple_;
+  std::optional<int64_t>
+      handled_;  // where the thread keeps what is handled; else it is thrown here
 };
 
 TypeId AddCString(PlanUnit& unit, ThrowCompiler& compiler) {
@@ -174,28 +228,18 @@ void AddWatch(PlanUnit& unit, StringId name, TypeId type, const Program& program
   unit.variables.push_back(variable);
 }
 
-}  // namespace
-
-Result<ProbePlan> CompileThrow(const ElfFile& module, const SymbolTable& symbols,
-                               const std::vector<std::string>& types, const CaptureLimits& limits) {
-  const auto entry = symbols.FindByName("__cxa_throw");
-  if (!entry) {
-    return Status(Code::kFunctionNotFound, "__cxa_throw is not in this module");
-  }
+// One site in the runtime, without variables of its own.
+ProbePlan RuntimePlan(const ElfFile& module, LinkAddress entry, const CaptureLimits& limits,
+                      std::string_view name) {
   ProbePlan plan;
   plan.build_id = module.build_id();
   plan.limits = limits;
   plan.hides_site_frame = true;
   PlanUnit& unit = plan.unit;
-  ThrowCompiler compiler(symbols, unit);
   SitePlan site;
-  site.address = SkipLandingPad(module, *entry);
-  site.function = compiler.Intern("__cxa_throw");
-  site.condition = compiler.Condition(types);
-  site.expression_count = 2;
-  const TypeId text = AddCString(unit, compiler);
-  AddWatch(unit, compiler.Intern(kThrowTypeWatch), text, compiler.TypeName());
-  AddWatch(unit, compiler.Intern(kThrowWhatWatch), text, compiler.What());
+  site.address = SkipLandingPad(module, entry);
+  site.function = static_cast<StringId>(unit.strings.size());
+  unit.strings.emplace_back(name);
   VirtualFrame frame;
   frame.function = site.function;
   unit.virtual_frames.push_back(frame);
@@ -204,6 +248,94 @@ Result<ProbePlan> CompileThrow(const ElfFile& module, const SymbolTable& symbols
   machine.virtual_count = 1;
   unit.frames.push_back(machine);
   plan.sites.push_back(site);
+  return plan;
+}
+
+void AddWatches(ProbePlan& plan, ThrowCompiler& compiler) {
+  PlanUnit& unit = plan.unit;
+  plan.sites[0].expression_count = 2;
+  const TypeId text = AddCString(unit, compiler);
+  AddWatch(unit, compiler.Intern(kThrowTypeWatch), text, compiler.TypeName());
+  AddWatch(unit, compiler.Intern(kThrowWhatWatch), text, compiler.What());
+}
+
+int32_t Word(const std::vector<uint8_t>& code, size_t at) {
+  int32_t word = 0;
+  std::memcpy(&word, code.data() + at, sizeof word);
+  return word;
+}
+
+// std::terminate gets the handler and calls what calls it; so does everything else that terminates.
+// Its own address when that cannot be seen.
+LinkAddress TerminateSite(const SymbolTable& symbols, const CodeReader& read_code,
+                          LinkAddress terminate) {
+  constexpr uint32_t kBytes = 40;
+  constexpr uint8_t kCall = 0xe8;
+  constexpr int64_t kFar = 64 << 10;
+  const std::vector<uint8_t> code = read_code(terminate, kBytes);
+  for (size_t at = 0; at + 5 <= code.size(); ++at) {
+    if (code[at] != kCall) continue;
+    const LinkAddress target =
+        terminate + at + 5 + static_cast<uint64_t>(int64_t{Word(code, at + 1)});
+    const int64_t distance = target - terminate;
+    if (distance > -kFar && distance < kFar && symbols.PltName(target).empty() &&
+        !read_code(target, 1).empty()) {
+      return target;
+    }
+  }
+  return terminate;
+}
+
+// The runtime's thread-local globals, from the module's block: __cxa_get_globals calls
+// __tls_get_addr for that and adds the offset ("48 05 imm32", add rax). nullopt: it does otherwise.
+std::optional<int64_t> GlobalsOffset(const SymbolTable& symbols, const CodeReader& read_code) {
+  constexpr uint32_t kBytes = 40;
+  const auto entry = symbols.FindByName("__cxa_get_globals");
+  if (!entry) return std::nullopt;
+  const std::vector<uint8_t> code = read_code(*entry, kBytes);
+  bool called = false;
+  for (size_t at = 0; at + 7 <= code.size(); ++at) {
+    if (code[at] == 0xe8 && !called) {
+      const LinkAddress target =
+          *entry + at + 5 + static_cast<uint64_t>(int64_t{Word(code, at + 1)});
+      called = symbols.PltName(target) == "__tls_get_addr";
+      if (called) at += 4;
+    } else if (called && code[at] == 0x48 && code[at + 1] == 0x05) {
+      return code[at + 6] == 0xc3 ? std::optional<int64_t>(Word(code, at + 2)) : std::nullopt;
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Result<ProbePlan> CompileThrow(const ElfFile& module, const SymbolTable& symbols,
+                               const std::vector<std::string>& types, bool as_is,
+                               const CaptureLimits& limits) {
+  const auto entry = symbols.FindByName("__cxa_throw");
+  if (!entry) {
+    return Status(Code::kFunctionNotFound, "__cxa_throw is not in this module");
+  }
+  ProbePlan plan = RuntimePlan(module, *entry, limits, "__cxa_throw");
+  ThrowCompiler compiler(symbols, plan.unit);
+  plan.sites[0].condition = compiler.Condition(types, as_is);
+  AddWatches(plan, compiler);
+  return plan;
+}
+
+Result<ProbePlan> CompileTerminate(const ElfFile& module, const SymbolTable& symbols,
+                                   const CodeReader& read_code, const CaptureLimits& limits) {
+  const auto terminate = symbols.FindByName("_ZSt9terminatev");
+  if (!terminate) {
+    return Status(Code::kFunctionNotFound, "std::terminate is not in this module");
+  }
+  ProbePlan plan =
+      RuntimePlan(module, TerminateSite(symbols, read_code, *terminate), limits, "std::terminate");
+  plan.last_words = true;
+  if (const auto globals = GlobalsOffset(symbols, read_code)) {
+    ThrowCompiler compiler(symbols, plan.unit, globals);
+    AddWatches(plan, compiler);
+  }
   return plan;
 }
 

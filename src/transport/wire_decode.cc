@@ -56,6 +56,12 @@ void DecodeLocation(pbf_reader in, model::Location& out) {
       case 6:
         out.module = Text(in);
         break;
+      case 7:
+        out.at_return = Number(in) != 0;
+        break;
+      case 8:
+        out.fatal = Text(in);
+        break;
       default:
         in.skip();
     }

@@ -80,6 +80,7 @@ void EncodeSnapshot(pbf_writer& out, const model::Snapshot& snapshot) {
     out.add_enum(16, static_cast<int32_t>(snapshot.kind));
   }
   AddBytes(out, 17, snapshot.message);
+  AddString(out, 19, snapshot.fingerprint);
 }
 
 using Pairs = std::vector<std::pair<std::string, std::string>>;
@@ -171,6 +172,11 @@ void EncodeReport(pbf_writer& out, const model::TracepointReport& report) {
     nested.add_double(1, status.projection->hits_per_second);
     nested.add_double(2, status.projection->captures_per_second);
     nested.add_double(3, status.projection->cpu_percent);
+  }
+  for (const model::ThrowCount& kind : status.throws) {
+    pbf_writer nested(out, 13);
+    AddString(nested, 1, kind.fingerprint);
+    nested.add_uint64(2, kind.count);
   }
   if (status.lease) {
     pbf_writer nested(out, 12);

@@ -1,4 +1,6 @@
 """Snapshots at the throw of an exception: the thrower's frames and variables, the type, what()."""
+import json
+import re
 import unittest
 
 import harness
@@ -74,6 +76,57 @@ class ThrowsTest(unittest.TestCase):
         self.assertIn("std::out_of_range", done.stdout)
         for bad in (["set", "--service", "s"], ["set", "a.cc:1", "--exception", "*"]):
             self.assertEqual(server.cli(*bad, check=False).returncode, 2)
+
+    def test_repeats_are_counted_and_not_captured_again(self):
+        for compiler, flags in MATRIX:
+            with self.subTest(compiler=compiler, flags=flags):
+                program = harness.compile_target("throws.cc", compiler, flags)
+                done, snapshots = harness.run_with_file(
+                    program, [{"location": {"exception": "shop::Error"},
+                               "limits": {"maxHits": 10, "perSecond": 1000}}],
+                    args=["200"], env={"STILLFRAME_LOG": "info"})
+                # Handle and Find, each from the loop of kinds and from the hot one.
+                self.assertEqual(sorted(self.thrown(s)[0] for s in snapshots),
+                                 ["shop::Error"] * 2 + ["shop::NotFound"] * 2)
+                kinds = {s["fingerprint"] for s in snapshots}
+                self.assertEqual(len(kinds), 4)
+                status = json.loads(re.findall(r"final (\{.*\})", done.stderr)[0])
+                self.assertEqual({t["fingerprint"] for t in status["throws"]}, kinds)
+                self.assertEqual(sorted(t["count"] for t in status["throws"]), [1, 1, 20, 180])
+                counters = status["counters"]
+                self.assertEqual((counters["captured"], counters["rateLimited"]), (4, 198))
+                # The same in another run: it names code, not addresses.
+                _, again = harness.run_with_file(
+                    program, [{"location": {"exception": "shop::Error"},
+                               "limits": {"maxHits": 10, "perSecond": 1000}}], args=["20"])
+                self.assertEqual({s["fingerprint"] for s in again}, kinds)
+
+    def test_the_thrown_object(self):
+        for _, flags, snapshots, said in self.each(
+                location={"exception": "shop::Error"}, condition="$exception.code_ == 402",
+                expressions=["$exception.code_ + 1", "$exception", "$exception.what()"]):
+            snapshot, = snapshots
+            self.assertEqual(self.thrown(snapshot)[:3], ("shop::Error", '"declined"', "403"))
+            self.assertEqual(harness.variable({"variables": snapshot["expressions"][3]["children"]},
+                                              "code_")["value"], "402")
+            self.assertIn('"declined"', snapshot["expressions"][4]["value"])
+        for _, _, snapshots, _ in self.each(location={"exception": "shop::Error"},
+                                            condition='$exception.what().starts_with("no order")'):
+            self.assertEqual([self.thrown(s)[0] for s in snapshots], ["shop::NotFound"])
+        for _, _, snapshots, _ in self.each(location={"exception": "shop::Plain"},
+                                            condition="$exception.number < 5"):
+            self.assertEqual(snapshots, [])
+
+    def test_mistakes_about_the_thrown_object(self):
+        for exception, condition, reason in (
+                ("shop::Error", "$exception.cod > 1", "UNKNOWN_VARIABLE"),
+                ("shop::Error", "$exception.code_ >", "BAD_EXPRESSION"),
+                ("shop::Missing", "$exception.code_ > 1", "UNKNOWN_VARIABLE"),
+                ("*", "$exception.code_ > 1", "UNKNOWN_VARIABLE")):
+            for _, _, snapshots, said in self.each(location={"exception": exception},
+                                                   condition=condition):
+                self.assertEqual(snapshots, [])
+                self.assertIn(reason, said)
 
     def test_counted(self):
         for _, _, snapshots, said in self.each(kind="COUNTER",

@@ -168,5 +168,37 @@ TEST(SnapshotJson, FollowsTheContractAndSurvivesHostileBytes) {
   EXPECT_EQ(SnapshotToJson(snapshot).find('\n'), std::string::npos);
 }
 
+TEST(Tracepoint, ReturnsAndFatalEnds) {
+  TracepointSpec spec;
+  ASSERT_FALSE(
+      ParseTracepointSpec(R"({"location": {"function": "f", "at": "return"}})", spec, nullptr));
+  EXPECT_TRUE(spec.location.at_return);
+  TracepointSpec again;
+  ASSERT_FALSE(ParseTracepointSpec(SpecToJson(spec), again, nullptr));
+  EXPECT_TRUE(again.location.at_return);
+  ASSERT_FALSE(
+      ParseTracepointSpec(R"({"location": {"function": "f", "at": "entry"}})", spec, nullptr));
+  EXPECT_FALSE(spec.location.at_return);
+  for (const char* end : {"terminate", "signal", "SIGSEGV", "SIGABRT"}) {
+    const std::string json = std::string(R"({"location": {"fatal": ")") + end + R"("}})";
+    ASSERT_FALSE(ParseTracepointSpec(json, spec, nullptr)) << end;
+    EXPECT_EQ(spec.location.fatal, end);
+    ASSERT_FALSE(ParseTracepointSpec(SpecToJson(spec), again, nullptr));
+    EXPECT_EQ(again.location.fatal, end);
+  }
+  const std::pair<const char*, const char*> bad[] = {
+      {R"({"location": {"function": "f", "at": "end"}})", "location.at"},
+      {R"({"location": {"file": "a.cc", "line": 1, "at": "return"}})", "location.at"},
+      {R"({"location": {"fatal": "SIGKILL"}})", "location.fatal"},
+      {R"({"location": {"fatal": "terminate", "function": "f"}})", "location"},
+      {R"({"kind": "SPAN", "location": {"function": "f", "at": "return"}})", "location"},
+  };
+  for (const auto& [json, field] : bad) {
+    const auto error = ParseTracepointSpec(json, spec, nullptr);
+    ASSERT_TRUE(error) << json;
+    EXPECT_EQ(error->field, field) << json;
+  }
+}
+
 }  // namespace
 }  // namespace stillframe::model

@@ -94,7 +94,7 @@ Status LocationReader::ReadPiece(const Piece& piece, uint64_t size_bytes, uint8_
     }
     case LocationKind::kXmm:
       if (context_.xmm == nullptr) return Because(Code::kNotSaved);
-      if (piece.reg >= kXmmCount || size_bytes > 16) return Because(Code::kUnsupportedLocation);
+      if (piece.reg >= kVectorCount || size_bytes > 16) return Because(Code::kUnsupportedLocation);
       std::memcpy(out, context_.xmm[piece.reg], size_bytes);
       return Status();
     case LocationKind::kBytes: {

@@ -1,5 +1,8 @@
 #include "agent/decode/record_view.h"
 
+#include <sys/uio.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -16,6 +19,14 @@ bool Take(std::span<const uint8_t>& bytes, T& out) {
   std::memcpy(&out, bytes.data(), sizeof out);
   bytes = bytes.subspan(sizeof out);
   return true;
+}
+
+// How many of the bytes could be read, from the start on.
+uint64_t LiveBytes(uint64_t address, void* out, uint64_t size_bytes) {
+  const iovec local{out, size_bytes};
+  const iovec remote{reinterpret_cast<void*>(address), size_bytes};
+  const ssize_t count = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+  return count < 0 ? 0 : static_cast<uint64_t>(count);
 }
 
 Status Corrupt(const char* what) { return Status(Code::kCorrupt, std::string("record: ") + what); }
@@ -68,6 +79,9 @@ Code RecordView::Read(uint64_t address, void* out, uint64_t size_bytes) const {
   auto* to = static_cast<uint8_t*>(out);
   while (size_bytes > 0) {
     const Chunk* chunk = Find(address);
+    if (chunk == nullptr && live_) {
+      return LiveBytes(address, to, size_bytes) == size_bytes ? Code::kOk : Code::kUnreadable;
+    }
     if (chunk == nullptr) return truncated() ? Code::kLimit : Code::kNotCaptured;
     if (chunk->bytes == nullptr) return Code::kUnreadable;
     const uint64_t offset = address - chunk->address;
@@ -84,6 +98,10 @@ uint64_t RecordView::Available(uint64_t address, uint64_t wanted) const {
   uint64_t have = 0;
   while (have < wanted) {
     const Chunk* chunk = Find(address + have);
+    if (chunk == nullptr && live_) {
+      std::vector<uint8_t> bytes(wanted - have);
+      return have + LiveBytes(address + have, bytes.data(), bytes.size());
+    }
     if (chunk == nullptr || chunk->bytes == nullptr) break;
     have += std::min(wanted - have, chunk->size_bytes - (address + have - chunk->address));
   }

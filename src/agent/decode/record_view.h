@@ -20,6 +20,10 @@ class RecordView {
   const std::vector<FrameRecord>& frames() const { return frames_; }
   bool truncated() const { return (header_.flags & kRecordTruncated) != 0; }
 
+  // Memory that is not in the record is read from this process from now on: only while the thread
+  // that made it stands still.
+  void ReadLive() { live_ = true; }
+
   // Copies size_bytes of the target's memory, also across chunks. kOk, kUnreadable (the hit tried
   // and could not), or kNotCaptured (kLimit when the record was cut at its byte limit).
   Code Read(uint64_t address, void* out, uint64_t size_bytes) const;
@@ -34,6 +38,7 @@ class RecordView {
   };
   const Chunk* Find(uint64_t address) const;
 
+  bool live_ = false;
   RecordHeader header_{};
   std::vector<FrameRecord> frames_;
   std::vector<Chunk> chunks_;

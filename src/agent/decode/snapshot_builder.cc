@@ -188,7 +188,8 @@ void AppendExpressions(const BuildInput& input, const SitePlan& site, const Reco
 }  // namespace
 
 Result<model::Snapshot> BuildSnapshot(const BuildInput& input) {
-  SF_ASSIGN_OR_RETURN(const RecordView record, RecordView::Parse(input.record));
+  SF_ASSIGN_OR_RETURN(RecordView record, RecordView::Parse(input.record));
+  if (input.live) record.ReadLive();
   const RecordHeader& header = record.header();
   if (record.frames().empty() || header.site_index >= input.plan->sites.size()) {
     return Status(Code::kCorrupt, "record: no frame, or a site that the plan does not have");

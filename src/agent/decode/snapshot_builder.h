@@ -1,5 +1,6 @@
 // From a raw record and its plan to a model::Snapshot: types, values, symbols, redaction.
-// Agent thread. Everything in the record is hostile; nothing outside it is read from the target.
+// Agent thread. Everything in the record is hostile; nothing outside it is read from the
+// target, but where BuildInput says so.
 #ifndef STILLFRAME_AGENT_DECODE_SNAPSHOT_BUILDER_H_
 #define STILLFRAME_AGENT_DECODE_SNAPSHOT_BUILDER_H_
 
@@ -30,6 +31,7 @@ struct BuildInput {
   const ProbePlan* plan = nullptr;
   uint64_t load_bias = 0;   // of the plan's module
   uint64_t tls_module = 0;  // its number with the dynamic loader
+  bool live = false;  // the thread stands still: what the record lacks is read from the process
   CaptureLimits limits;
   const RedactionPolicy* redaction = nullptr;  // of values and keys; nullptr: the built-in lists
   // Meaning of the frame at `pc` (runtime). Called for frames after the first.

@@ -36,15 +36,34 @@ uint32_t ThreadId() {
   return thread.thread_id;
 }
 
-void FillHeader(const CaptureRequest& request, RecordHeader& header) {
-  stillframe_save_xmm(header.xmm);
+// In the scratch space, which nothing uses yet: on the application's stack there is no room.
+void SaveX87(RecordWriter& record) {
+  constexpr uint64_t kStackOffset = 32;
+  auto at = reinterpret_cast<uint64_t>(record.scratch().slice);
+  at = (at + 15) & ~uint64_t{15};
+  auto* const area = reinterpret_cast<uint8_t*>(at);  // NOLINT: an aligned part of the slice
+  stillframe_save_x87(area);
+  constexpr uint64_t kBytes = (kVectorCount - kX87Result) * uint64_t{16};
+  CopyWords(record.header().xmm[kX87Result], area + kStackOffset, kBytes / 8);
+}
+
+void FillHeader(const CaptureRequest& request, RecordWriter& record) {
+  RecordHeader& header = record.header();
+  if (t_thread.fault_vectors == nullptr) {
+    stillframe_save_xmm(header.xmm);
+  } else {  // a handler begins with others
+    CopyWords(header.xmm, t_thread.fault_vectors, kXmmCount * 2);
+  }
+  if (request.probe->uses_x87) SaveX87(record);
   header.magic = kRecordMagic;
   header.sequence = 0;
   header.probe_id = request.probe->probe_id;
   header.site_index = request.site_index;
   header.thread_id = ThreadId();
   header.start_ticks = request.start_ticks;
-  header.pad = 0;
+  header.signal_number = t_thread.fault_signal;
+  header.fault_address = t_thread.fault_address;
+  header.fingerprint = request.probe->throws != nullptr ? t_thread.fingerprint : 0;
   header.thread_pointer = stillframe_thread_pointer();
   header.span_ticks = request.span_ticks;
   header.hits = request.probe->uses_facts ? t_thread.facts.hits : 0;
@@ -251,7 +270,7 @@ void AddFrames(const CaptureRequest& request, RecordWriter& record) {
 void Capture(const CaptureRequest& request, FastReader& reader, const ring::Slot& slot) {
   const CaptureLimits& limits = request.probe->limits;
   RecordWriter record(slot.data, limits.bytes);
-  FillHeader(request, record.header());
+  FillHeader(request, record);
   AddFrames(request, record);
   // The last resort, far above what the other bounds allow, because time goes on while the thread
   // is not running.

@@ -11,6 +11,7 @@
 #include "agent/hit/bytes.h"
 #include "agent/hit/capture.h"
 #include "agent/hit/facts.h"
+#include "agent/hit/last_words.h"
 #include "agent/hit/light.h"
 #include "agent/hit/limits.h"
 #include "agent/hit/memory.h"
@@ -237,7 +238,7 @@ __attribute__((noinline)) Counter MakeRecord(const SiteProbe& entry, const Regis
   Capture({&probe, entry.site_index, registers, start, span_ticks, t_thread.cells}, t_thread.reader,
           slot);
   CountCaptured(t_thread, shard);
-  ring::Commit(slot);
+  probe.last_words ? CommitLastWords(slot) : (void)ring::Commit(slot);
   return EndCapture(probe, shard, start);
 }
 

@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <span>
 
 #include "agent/hit/interpreter.h"
@@ -75,6 +76,8 @@ struct Budget {
   std::atomic<uint64_t> paused_until{0};  // not 0: over budget until that time
 };
 
+struct ThrowEntry;  // throws.h
+
 // A tracepoint in one module, in force. Immutable after publication but for the atomics.
 struct ProbeRuntime {
   // Shards are zero and cost memory only once their thread hits; without memory for them, hits are
@@ -85,6 +88,8 @@ struct ProbeRuntime {
   ProbeRuntime& operator=(const ProbeRuntime&) = delete;
   // For kMeasure. False when there is no memory.
   bool MakeDistribution();
+  // For throws that are told apart. False when there is no memory.
+  bool MakeThrows();
 
   uint64_t probe_id = 0;  // never reused in the process
   UnitView unit{};
@@ -108,6 +113,9 @@ struct ProbeRuntime {
   const MeasureSite* measure = nullptr;       // kMeasure: by site index
   DistributionShard* distribution = nullptr;  // kMeasure: kShardCount
   bool uses_facts = false;                    // some program of the unit has Op::kFact
+  ThrowEntry* throws = nullptr;               // kCapture of throws: kThrowEntries, else nullptr
+  bool last_words = false;                    // the program ends: the thread waits for its record
+  bool uses_x87 = false;                      // some location is in st(0) or st(1)
   bool compiled = false;           // some site has code that decides hits alone; agent thread only
   CounterShard* shards = nullptr;  // kShardCount
 };
@@ -266,6 +274,28 @@ struct CounterSums {
   uint64_t histogram[32];  // hits by log2(ticks)
   uint64_t fast_ticks;     // of `ticks`: those of hits that the hit path did not see
 };
+// Calls visit for each kind of throw that the probe met.
+void ForEachThrow(const ProbeRuntime& probe,
+                  const std::function<void(uint64_t fingerprint, uint64_t count)>& visit);
+
+// ---- Records of threads that end the program (last_words.h) ----
+// Records up to this number have reached the outside.
+void SetShipped(uint64_t sequence);
+// Whether the thread that made the record still stands where it was captured.
+bool IsWaiting(uint64_t sequence);
+// Whether some thread waits: nothing may wait for it in turn, such as WaitForQuiescence.
+bool IsAnyoneWaiting();
+
+// ---- Fatal signals (guard_control.cc) ----
+// SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGABRT, in this order, in masks: bit 0 is SIGSEGV.
+inline constexpr int kFatalSignals = 5;
+// The probe sees those signals before the program's own handlers do. Agent thread. kIoError when a
+// handler cannot be installed, or the program took the place of ours before.
+Status AddFatalProbe(ProbeRuntime* probe, uint32_t signals);
+void RemoveFatalProbe(const ProbeRuntime* probe);
+// Signals that probes are for and whose handlers the program has replaced since. Agent thread.
+uint32_t LostFatalSignals();
+
 DistributionSums SumDistribution(const ProbeRuntime& probe);
 CounterSums SumCounters(const ProbeRuntime& probe);
 

@@ -18,6 +18,7 @@
 #include "agent/hit/process_state.h"
 #include "agent/hit/read_method.h"
 #include "agent/hit/thread_state.h"
+#include "agent/hit/throws.h"
 #include "agent/hit/unwinder.h"
 #include "agent/ring/ring.h"
 
@@ -181,7 +182,34 @@ bool ProbeRuntime::MakeDistribution() {
   return true;
 }
 
+bool ProbeRuntime::MakeThrows() {
+  void* const map = mmap(nullptr, sizeof(ThrowEntry) * kThrowEntries, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (map == MAP_FAILED) return false;
+  throws = static_cast<ThrowEntry*>(map);
+  return true;
+}
+
+void ForEachThrow(const ProbeRuntime& probe,
+                  const std::function<void(uint64_t fingerprint, uint64_t count)>& visit) {
+  for (uint32_t i = 0; probe.throws != nullptr && i < kThrowEntries; ++i) {
+    const ThrowEntry& entry = probe.throws[i];
+    const uint64_t fingerprint = entry.fingerprint.load(std::memory_order_relaxed);
+    if (fingerprint != 0) visit(fingerprint, entry.count.load(std::memory_order_relaxed));
+  }
+}
+
+void SetShipped(uint64_t sequence) { g_process.shipped.store(sequence, std::memory_order_release); }
+
+bool IsWaiting(uint64_t sequence) {
+  const uint64_t waiting = g_process.waiting.load(std::memory_order_acquire);
+  return waiting == sequence || waiting == kAboutToWait;
+}
+
+bool IsAnyoneWaiting() { return g_process.waiting.load(std::memory_order_acquire) != 0; }
+
 ProbeRuntime::~ProbeRuntime() {
+  if (throws != nullptr) munmap(throws, sizeof(ThrowEntry) * kThrowEntries);
   if (distribution != nullptr) munmap(distribution, sizeof(DistributionShard) * kShardCount);
   if (shards != nullptr) munmap(shards, sizeof(CounterShard) * kShardCount);
 }

@@ -4,6 +4,7 @@
 
 #include "agent/hit/arch.h"
 #include "agent/hit/process_state.h"
+#include "agent/hit/throws.h"
 #include "agent/hit/trace_counts.h"
 #include "agent/ring/hit_path.h"
 
@@ -69,6 +70,18 @@ void Charge(Budget& budget, uint64_t limit, uint64_t ticks, uint64_t now) {
   if (used > limit) budget.paused_until.store(window + second, kRelaxed);
 }
 
+// All but the one of throws.
+Counter TakeEveryPermit(ProbeRuntime& probe, uint64_t now, bool is_snapshot) {
+  // Looked at first, so that an exhausted probe uses up nobody's permits.
+  if (probe.max_hits != 0 && probe.captures_left.load(kRelaxed) == 0) return kRateLimited;
+  if (!TakeOfTrace(probe)) return kRateLimited;
+  if (TakeProbePermit(probe, now) && (!is_snapshot || TakeProcessPermit(now)) && TakeHit(probe)) {
+    return kCaptured;
+  }
+  ReturnOfTrace(probe);
+  return kRateLimited;
+}
+
 }  // namespace
 
 bool IsPaused(ProbeRuntime& probe) {
@@ -81,19 +94,20 @@ void ChargeBudget(ProbeRuntime& probe, uint64_t ticks, uint64_t now) {
 }
 
 Counter TakePermit(ProbeRuntime& probe, uint64_t now, bool is_snapshot) {
-  // Looked at first, so that an exhausted probe uses up nobody's permits.
-  if (probe.max_hits != 0 && probe.captures_left.load(kRelaxed) == 0) return kRateLimited;
-  if (!TakeOfTrace(probe)) return kRateLimited;
-  if (TakeProbePermit(probe, now) && (!is_snapshot || TakeProcessPermit(now)) && TakeHit(probe)) {
-    return kCaptured;
+  // Counts what was captured before as well.
+  if (probe.throws != nullptr) {
+    const Counter first = ClaimThrow(probe);
+    if (first != kCaptured) return first;
   }
-  ReturnOfTrace(probe);
-  return kRateLimited;
+  const Counter permit = TakeEveryPermit(probe, now, is_snapshot);
+  if (permit != kCaptured) ReturnThrow(probe);
+  return permit;
 }
 
 void ReturnPermit(ProbeRuntime& probe) {
   if (probe.max_hits != 0) probe.captures_left.fetch_add(1, kRelaxed);
   ReturnOfTrace(probe);
+  ReturnThrow(probe);
 }
 
 SF_HIT_PATH_END

@@ -51,7 +51,7 @@ void Locals::AddPart(LocationKind kind, uint8_t reg, const Program& program, uin
       if (Run(program, value)) CopyBytes(out, &value, Min(size_bytes, 8));
       return;
     case LocationKind::kXmm:
-      if (context_->xmm == nullptr || reg >= kXmmCount) return;
+      if (context_->xmm == nullptr || reg >= kVectorCount) return;
       CopyBytes(out, context_->xmm[reg], Min(size_bytes, kXmmBytes));
       return;
     default:  // constants hold no live pointers; a hole stays zero and leads nowhere

@@ -52,6 +52,9 @@ struct ReadableRanges {
   const ReadableRange* ranges;
 };
 
+// ProcessState::waiting before the record has a number.
+inline constexpr uint64_t kAboutToWait = ~uint64_t{0};
+
 struct ProcessState {
   // Written by the agent thread.
   std::atomic<uint32_t> disabled{0};  // 1 in a forked child
@@ -74,7 +77,10 @@ struct ProcessState {
   std::atomic<uint32_t> epoch{1};                      // goes up by 2, so that it is never 0
   std::atomic<uint32_t> slots_work{0};  // 1: membarrier(2) does; 0: no thread gets a slot
 
+  std::atomic<uint64_t> shipped{0};  // records up to this number are out; partner: last_words.cc
+
   // Written by hits.
+  std::atomic<uint64_t> waiting{0};       // the record that a thread waits for before it ends
   std::atomic<uint32_t> range_misses{0};  // reads outside of all ranges; the agent looks again
   alignas(64) std::atomic<uint64_t> snapshot_time{0};  // when the snapshot bucket is full again
   Budget budget;                                       // of all hits together

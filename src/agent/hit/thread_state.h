@@ -17,6 +17,7 @@
 namespace stillframe::hit {
 
 struct CounterShard;
+struct ThrowEntry;
 struct SiteProbeList;
 struct ThreadSlot;
 
@@ -57,6 +58,12 @@ struct ThreadState {
   std::atomic<uint32_t>* running;  // without a slot: where the hit counted itself in
   // Of the hit that is running: on the application's stack, below everything that was live there.
   const RegisterFile* hit_registers;
+  ThrowEntry* thrown;    // claimed by the hit that is running; nullptr: none
+  uint64_t fingerprint;  // of its throw
+  // Of a fault, while its handler runs: the vector registers that it found; and where and why.
+  const void* fault_vectors;
+  uint64_t fault_address;
+  uint32_t fault_signal;
   CounterShard* open;  // the hit is counted there, its outcome is not yet
 };
 

@@ -141,6 +141,11 @@ const UnwindModule* FindModule(const UnwindModules* modules, uint64_t pc) {
 
 }  // namespace
 
+uint64_t RelativePc(const UnwindModules* modules, uint64_t pc) {
+  const UnwindModule* const module = FindModule(modules, pc);
+  return module == nullptr ? pc : pc - module->load_bias;
+}
+
 bool StackCopy::Read(uint64_t address, uint64_t& out) {
   if (address - slice_address < slice_bytes && slice_bytes - (address - slice_address) >= 8) {
     out = Load64(slice + (address - slice_address));

@@ -28,6 +28,9 @@ struct StackCopy {
   bool Read(uint64_t address, uint64_t& out);
 };
 
+// The pc as in its module's file; the pc itself outside of all modules.
+uint64_t RelativePc(const UnwindModules* modules, uint64_t pc);
+
 // nullptr: no module, no row or an undefined one.
 const UnwindRule* FindRule(const UnwindModules* modules, uint64_t pc);
 

@@ -33,10 +33,35 @@ ControlFlow ReadControlFlow(std::span<const uint8_t> text, uint64_t address);
 // far.
 std::optional<uint64_t> PlainInstructionBefore(std::span<const uint8_t> text, uint64_t text_address,
                                                uint64_t address);
+// Where a function is left.
+struct FunctionExit {
+  uint64_t address = 0;
+  bool is_tail_call = false;  // a jump out of the function; else a return instruction
+};
 // Where the function with this part ends: return instructions, and jumps to where `inside` says
 // that it is not. nullopt when not all of `text` is understood.
-std::optional<std::vector<uint64_t>> FindExits(std::span<const uint8_t> text, uint64_t text_address,
-                                               const std::function<bool(uint64_t)>& inside);
+std::optional<std::vector<FunctionExit>> FindExits(std::span<const uint8_t> text,
+                                                   uint64_t text_address,
+                                                   const std::function<bool(uint64_t)>& inside);
+
+// The instructions before a return that only release the frame: from the first of them on the
+// result stands where the caller finds it.
+struct Epilogue {
+  uint64_t first = 0;  // the return itself when nothing is released before it
+  // Nothing of the frame is released before `first`: what lies in it is still there.
+  bool frame_is_intact = false;
+  // The same, if whoever jumps to `first` has the frame, too.
+  bool begins_release = false;
+  // What the instruction before `first`, which leads to it, computes into, and does nothing else.
+  bool sets_integer = false;  // rax
+  bool sets_float = false;    // xmm0
+};
+// Length of the instruction if it does nothing but release a frame; else 0.
+uint32_t FrameReleaseBytes(std::span<const uint8_t> text);
+// Of the return at `exit`, in a part of a function that begins at `text_address`. nullopt when not
+// all of `text` is understood.
+std::optional<Epilogue> FindEpilogue(std::span<const uint8_t> text, uint64_t text_address,
+                                     uint64_t exit);
 
 }  // namespace stillframe::probe
 

@@ -53,7 +53,7 @@ struct Order {
 
 }  // namespace shop
 
-int main() {
+int main(int argc, char** argv) {
   const std::vector<shop::Order> orders{{1, "one"}, {2, "two"}};
   int caught = 0;
   for (int kind = 0; kind < 5; ++kind) {
@@ -67,4 +67,16 @@ int main() {
     }
   }
   std::printf("caught %d\n", caught);
+  // A hot throw, from two places.
+  const int rounds = argc > 1 ? std::atoi(argv[1]) : 0;
+  for (int i = 0; i < rounds; ++i) {
+    try {
+      if (i % 10 == 9) {
+        shop::Handle(0, orders);
+      } else {
+        shop::Handle(3, orders);
+      }
+    } catch (const std::exception&) {
+    }
+  }
 }

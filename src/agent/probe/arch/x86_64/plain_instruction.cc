@@ -79,9 +79,10 @@ std::optional<uint64_t> PlainInstructionBefore(std::span<const uint8_t> text, ui
   return std::nullopt;
 }
 
-std::optional<std::vector<uint64_t>> FindExits(std::span<const uint8_t> text, uint64_t text_address,
-                                               const std::function<bool(uint64_t)>& inside) {
-  std::vector<uint64_t> exits;
+std::optional<std::vector<FunctionExit>> FindExits(std::span<const uint8_t> text,
+                                                   uint64_t text_address,
+                                                   const std::function<bool(uint64_t)>& inside) {
+  std::vector<FunctionExit> exits;
   for (size_t at = 0; at < text.size();) {
     const std::optional<Instruction> insn = DecodeInstruction(text.subspan(at));
     if (!insn) return std::nullopt;
@@ -90,7 +91,7 @@ std::optional<std::vector<uint64_t>> FindExits(std::span<const uint8_t> text, ui
     const bool returns = one_byte && (insn->opcode == 0xc2 || insn->opcode == 0xc3);
     const bool jumps = one_byte && (insn->opcode == 0xe9 || insn->opcode == 0xeb);
     if (returns || (jumps && !inside(next + static_cast<uint64_t>(insn->BranchDisplacement())))) {
-      exits.push_back(text_address + at);
+      exits.push_back({text_address + at, !returns});
     }
     at += insn->length;
   }

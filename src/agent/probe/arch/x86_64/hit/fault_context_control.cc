@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "agent/hit/arch.h"
+#include "agent/hit/fault.h"
 #include "agent/hit/process_state.h"
 
 namespace stillframe::hit {
@@ -31,6 +32,23 @@ bool SkipFaultOfProbeCode(uint64_t pc, uint64_t& go_on) {
 }
 
 }  // namespace
+
+bool ReadFault(const void* context, RegisterFile& registers, const void*& vectors) {
+  // In DWARF order, as RegisterFile has them.
+  constexpr int kOrder[kRegisterCount] = {REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI, REG_RDI,
+                                          REG_RBP, REG_RSP, REG_R8,  REG_R9,  REG_R10, REG_R11,
+                                          REG_R12, REG_R13, REG_R14, REG_R15};
+  const mcontext_t& machine = static_cast<const ucontext_t*>(context)->uc_mcontext;
+  if (machine.fpregs == nullptr) return false;
+  for (int i = 0; i < kRegisterCount; ++i) {
+    registers.gpr[i] = static_cast<uint64_t>(machine.gregs[kOrder[i]]);
+  }
+  registers.rip = static_cast<uint64_t>(machine.gregs[REG_RIP]);
+  registers.rflags = static_cast<uint64_t>(machine.gregs[REG_EFL]);
+  vectors = machine.fpregs->_xmm;
+  static_assert(sizeof machine.fpregs->_xmm == kXmmCount * 16);
+  return true;
+}
 
 bool SkipGuardedFault(void* context) {
   auto* const machine = &static_cast<ucontext_t*>(context)->uc_mcontext;

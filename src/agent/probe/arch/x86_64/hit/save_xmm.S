@@ -15,4 +15,17 @@ stillframe_save_xmm:
     .cfi_endproc
     .size   stillframe_save_xmm, . - stillframe_save_xmm
 
+// void stillframe_save_x87(void* area): FXSAVE64, which changes nothing. st(i) stands at 32 + 16 i,
+// relative to the top of the stack (Intel SDM volume 1, table 10-2).
+    .globl  stillframe_save_x87
+    .hidden stillframe_save_x87
+    .type   stillframe_save_x87, @function
+    .p2align 4
+stillframe_save_x87:
+    .cfi_startproc
+    fxsave64 (%rdi)
+    ret
+    .cfi_endproc
+    .size   stillframe_save_x87, . - stillframe_save_x87
+
     .section .note.GNU-stack, "", @progbits
