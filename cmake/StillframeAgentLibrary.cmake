@@ -7,7 +7,7 @@ file(GLOB stub_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/dw_stubs/*.
 add_library(stillframe_dw_stubs STATIC ${stub_sources} ${empty})
 target_link_libraries(stillframe_dw_stubs PUBLIC stillframe_base PRIVATE stillframe_warnings)
 
-set(agent_rooms stillframe_decode stillframe_probe stillframe_hit_control
+set(agent_rooms stillframe_durable stillframe_decode stillframe_probe stillframe_hit_control
     stillframe_hit_path stillframe_symbolizer stillframe_transport stillframe_dw_stubs
     stillframe_model stillframe_plan stillframe_base)
 

@@ -30,6 +30,7 @@ struct Options {
   std::vector<std::string> formatter_files;
   std::string tracepoints_file, output_file;  // file mode
   std::string policy_file;                    // the operator's rules; "" = none
+  std::string ring_folder;                    // of rings that outlive the process; "" = private
   uint32_t start_wait_ms = 0;
   ProcessLimitOptions limits;
   LogLevel log_level = LogLevel::kError;

@@ -67,15 +67,18 @@ class ServerLink final : public Link {
     if (urgent || held_long_) PollAtOnce();
   }
 
-  void Send(transport::Outbox& outbox) override {
-    TakePublish(outbox);
+  void Send(transport::Outbox& outbox) override { SendFor(identity_, outbox); }
+
+  void SendFor(const model::AgentIdentity& sender, transport::Outbox& outbox) override {
+    TakePublish();
     if (connection_->publish_running() || outbox.empty() || !publish_retry_.due()) return;
     model::PublishRequest request;
-    request.instance = identity_.instance;
-    request.service = identity_.service;
-    request.epoch = static_cast<uint64_t>(identity_.start_unix_nanos);
+    request.instance = sender.instance;
+    request.service = sender.service;
+    request.epoch = static_cast<uint64_t>(sender.start_unix_nanos);
     request.snapshots = outbox.Batch();
     publishing_.clear();
+    published_ = &outbox;
     for (const auto& snapshot : request.snapshots) publishing_.push_back(snapshot.sequence);
     connection_->StartPublish(request);
   }
@@ -155,9 +158,10 @@ class ServerLink final : public Link {
     polled_ = true;
   }
 
-  void TakePublish(transport::Outbox& outbox) {
+  void TakePublish() {
     auto outcome = connection_->TakePublish();
     if (!outcome) return;
+    transport::Outbox& outbox = *std::exchange(published_, nullptr);
     if (outcome->ok()) {
       publish_retry_.Succeeded();
       outbox.Acked((*outcome)->acked);
@@ -182,6 +186,7 @@ class ServerLink final : public Link {
   size_t sent_answers_ = 0;
   std::vector<model::TracepointReport> reports_;
   std::vector<uint64_t> publishing_;
+  transport::Outbox* published_ = nullptr;  // whose entries are under way
 };
 
 }  // namespace
