@@ -17,7 +17,6 @@ namespace {
 
 constexpr uint32_t kWarmSlots = 2;
 constexpr size_t kPageBytes = 4096;
-constexpr size_t kMostOfRecord = 64 * 1024;  // hit::kMaxRecordBytes
 
 uint8_t* MapSlots() {
   if (uint8_t* const file = g_ring.file.load(std::memory_order_acquire)) return file + kSlotOffset;
@@ -69,7 +68,7 @@ void Release(const Slot& slot) {
     // stay in a file longer than it must.
     std::atomic_ref<uint64_t>(reinterpret_cast<RecordHeader*>(slot.data)->sequence)
         .store(0, std::memory_order_release);
-    std::memset(slot.data, 0, kMostOfRecord);
+    std::memset(slot.data, 0, kSlotBytes);  // the scratch space holds some of it, too
   }
   g_ring.free.fetch_or(uint32_t{1} << (slot.index % kSlotCount), std::memory_order_release);
 }
