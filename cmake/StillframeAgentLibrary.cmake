@@ -72,7 +72,7 @@ add_custom_command(OUTPUT ${archive}
           --whole-archive $<TARGET_FILE:stillframe_core> --no-whole-archive
           --start-group ${room_archives} --end-group
           ${CURL_STATIC} $<TARGET_FILE:stillframe_unused_backends> ${SSL_STATIC} ${CRYPTO_STATIC}
-          ${ZLIB_STATIC} ${CAPSTONE_STATIC} ${PUGIXML_STATIC} --start-group ${runtime_archives} --end-group
+          ${ZLIB_STATIC} ${ZSTD_STATIC} ${CAPSTONE_STATIC} ${PUGIXML_STATIC} --start-group ${runtime_archives} --end-group
   DEPENDS stillframe_core ${agent_rooms} stillframe_unused_backends
           ${CMAKE_SOURCE_DIR}/cmake/merge_archive.sh ${CMAKE_SOURCE_DIR}/cmake/agent_object.ld
           ${CMAKE_SOURCE_DIR}/cmake/stillframe.map

@@ -77,6 +77,7 @@ class ServerLink final : public Link {
     request.service = sender.service;
     request.epoch = static_cast<uint64_t>(sender.start_unix_nanos);
     request.snapshots = outbox.Batch();
+    request.tables = takes_tables_;
     publishing_.clear();
     published_ = &outbox;
     for (const auto& snapshot : request.snapshots) publishing_.push_back(snapshot.sequence);
@@ -156,6 +157,7 @@ class ServerLink final : public Link {
       desired_.emplace();  // the empty set is an answer too
     }
     polled_ = true;
+    takes_tables_ = response.takes_tables;
   }
 
   void TakePublish() {
@@ -168,7 +170,10 @@ class ServerLink final : public Link {
       return;
     }
     const Status status = outcome->status();
-    if (!publish_retry_.failing()) LogError("snapshots cannot be sent: " + status.ToString());
+    if (status.code() != Code::kUnsupported && !publish_retry_.failing())
+      LogError("snapshots cannot be sent: " + status.ToString());
+    // Another server answered than the one that we poll, an older one: the same again, plainly.
+    if (status.code() == Code::kUnsupported && std::exchange(takes_tables_, false)) return;
     // What the server calls malformed it will call malformed again.
     if (status.code() == Code::kInvalidArgument) outbox.Reject(publishing_);
     publish_retry_.Failed(connection_->retry_after_ms());
@@ -180,6 +185,7 @@ class ServerLink final : public Link {
   uint64_t revision_ = 0;
   bool polled_ = false, again_ = false, knows_desired_ = false, held_long_ = false;
   std::optional<model::DesiredSet> desired_;
+  bool takes_tables_ = false;  // as the last poll said
   bool leaving_ = false;
   std::vector<model::Query> queries_;
   std::vector<model::Answer> answers_;
