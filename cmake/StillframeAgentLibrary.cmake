@@ -7,7 +7,7 @@ file(GLOB stub_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/dw_stubs/*.
 add_library(stillframe_dw_stubs STATIC ${stub_sources} ${empty})
 target_link_libraries(stillframe_dw_stubs PUBLIC stillframe_base PRIVATE stillframe_warnings)
 
-set(agent_rooms stillframe_decode stillframe_probe stillframe_hit_control
+set(agent_rooms stillframe_durable stillframe_decode stillframe_probe stillframe_hit_control
     stillframe_hit_path stillframe_symbolizer stillframe_transport stillframe_dw_stubs
     stillframe_model stillframe_plan stillframe_base)
 
@@ -72,7 +72,7 @@ add_custom_command(OUTPUT ${archive}
           --whole-archive $<TARGET_FILE:stillframe_core> --no-whole-archive
           --start-group ${room_archives} --end-group
           ${CURL_STATIC} $<TARGET_FILE:stillframe_unused_backends> ${SSL_STATIC} ${CRYPTO_STATIC}
-          ${ZLIB_STATIC} ${CAPSTONE_STATIC} ${PUGIXML_STATIC} --start-group ${runtime_archives} --end-group
+          ${ZLIB_STATIC} ${ZSTD_STATIC} ${CAPSTONE_STATIC} ${PUGIXML_STATIC} --start-group ${runtime_archives} --end-group
   DEPENDS stillframe_core ${agent_rooms} stillframe_unused_backends
           ${CMAKE_SOURCE_DIR}/cmake/merge_archive.sh ${CMAKE_SOURCE_DIR}/cmake/agent_object.ld
           ${CMAKE_SOURCE_DIR}/cmake/stillframe.map

@@ -17,7 +17,7 @@ MAY_USE = {
     "src/transport": {"src/base", "src/model", "src/transport"},
     "src/server": {"src/base", "src/model", "src/server"},
     "src/cli": {"src/base", "src/model", "src/plan", "src/symbolizer", "src/cli",
-                "src/agent/probe", "src/agent/next_instruction.h"},
+                "src/agent/probe", "src/agent/next_instruction.h", "src/agent/durable"},
     # The hit path: these hold no code that would call anything else.
     "src/agent/ring": {"src/plan", "src/agent/ring", "src/base/status.h"},
     "src/agent/hit": {"src/plan", "src/agent/ring", "src/agent/hit", "src/base/status.h",
@@ -28,10 +28,14 @@ MAY_USE = {
                         "src/agent/probe/arch"},
     "src/agent/decode": {"src/base", "src/plan", "src/model", "src/symbolizer",
                          "src/agent/decode", "src/agent/hit"},
+    "src/agent/durable": {"src/base", "src/plan", "src/model", "src/symbolizer", "src/transport",
+                          "src/agent/ring", "src/agent/decode", "src/agent/durable",
+                          "src/agent/light_plan.h", "src/agent/loaded_modules.h",
+                          "src/agent/log_message.h", "src/agent/policy.h"},
     "src/agent/dw_stubs": {"src/base", "src/agent/dw_stubs"},
     "src/agent": {"src/base", "src/plan", "src/model", "src/symbolizer", "src/transport",
                   "src/agent", "src/agent/ring", "src/agent/hit", "src/agent/probe",
-                  "src/agent/decode", "src/agent/dw_stubs", "include/stillframe"},
+                  "src/agent/decode", "src/agent/durable", "src/agent/dw_stubs", "include/stillframe"},
 }
 # Libraries that belong to one room alone.
 ONLY_IN = {

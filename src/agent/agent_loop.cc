@@ -13,6 +13,7 @@
 #include "agent/dw_stubs/dw_stubs.h"
 #include "agent/identity.h"
 #include "agent/loader_guard.h"
+#include "agent/private_descriptors.h"
 #include "agent/queries.h"
 #include "agent/ring/ring.h"
 #include "base/log.h"
@@ -115,6 +116,7 @@ void AgentLoop::MakeStore() {
       LogError("no debug information can be read: " + status.ToString());
     }
   }
+  MakeDurable();
   const hit::ProcessLimits limits{
       .ticks_per_second = ticks_per_second,
       .snapshots_per_second = options_.limits.snapshots_per_second,
@@ -130,9 +132,30 @@ void AgentLoop::MakeStore() {
                    .policy = &policy_,
                    .ticks_per_second = ticks_per_second,
                    .bytes_per_snapshot = options_.limits.bytes_per_snapshot,
-                   .cpu_percent = options_.limits.cpu_percent});
+                   .cpu_percent = options_.limits.cpu_percent,
+                   .durable = durable_.get()});
   collector_ = std::make_unique<Collector>(*store_, outbox_, clock_, identity_, &redaction_,
                                            options_.limits.logs_per_second);
+  collector_->SetDurable(durable_.get());
+}
+
+void AgentLoop::MakeDurable() {
+  if (options_.ring_folder.empty()) return;
+  auto writer = durable::Writer::Create(options_.ring_folder, {1, identity_, policy_.policy()},
+                                        HasPrivateDescriptors());
+  if (!writer.ok()) {
+    LogError("the ring stays private: " + writer.status().ToString());
+    return;
+  }
+  durable_ = std::move(*writer);
+  outbox_.SetObserver(durable_.get());
+}
+
+void AgentLoop::MirrorState() {
+  if (durable_ == nullptr) return;
+  const uint64_t ticks = hit::ReadTicks();
+  durable_->Mirror(ticks, clock_.UnixNanos(ticks), clock_.ticks_per_second(),
+                   store_->MirrorCounts());
 }
 
 void AgentLoop::ApplyDesired() {
@@ -150,6 +173,7 @@ void AgentLoop::ApplyPolicy() {
   if (options_.policy_file.empty() || now - policy_ns_ < kLookAtPolicyNs) return;
   policy_ns_ = now;
   if (!policy_.Refresh() || store_ == nullptr) return;
+  if (durable_ != nullptr) durable_->NoteProcess({1, identity_, policy_.policy()});
   store_->PolicyChanged();
   last_use_ns_ = now;
   symbols_open_ = true;
@@ -165,6 +189,7 @@ void AgentLoop::AnswerQueries() {
 }
 
 uint32_t AgentLoop::WaitMs() const {
+  if (recovery_.busy()) return kActiveWaitMs;
   if (store_ != nullptr && store_->active()) return kActiveWaitMs;
   if (store_ != nullptr && store_->waits_for_module()) return kPendingWaitMs;
   if (!outbox_.empty()) return 100;
@@ -184,6 +209,7 @@ void AgentLoop::Turn() {
     // What ends the program goes first: taking probes out waits for hits, and that hit for us.
     if (!hit::IsAnyoneWaiting()) {
       store_->Tick(MonotonicNanos());
+      MirrorState();
       CollectGarbage();
       ReportStatuses();
     }
@@ -195,6 +221,7 @@ void AgentLoop::Turn() {
   link_->Send(outbox_);
   // Threads that end the program wait for this.
   if (collector_ != nullptr && outbox_.empty()) hit::SetShipped(collector_->drained());
+  recovery_.Step(*link_);
   TellWaiters();
   link_->Wait(WaitMs());
 }
@@ -288,7 +315,9 @@ void AgentLoop::Finish() {
     link_->Wait(5);
     link_->Send(outbox_);
   }
-  outbox_.DropAll("shutdownDeadline");
+  // What could not be delivered waits in the files for the next start.
+  if (durable_ != nullptr && outbox_.empty()) durable_->Remove();
+  if (durable_ == nullptr) outbox_.DropAll("shutdownDeadline");
   const int64_t left_ms = (deadline - MonotonicNanos()) / 1'000'000;
   link_->Close(Reports(), static_cast<uint32_t>(std::clamp<int64_t>(left_ms, 0, 100)));
   const std::lock_guard lock(agent_.mutex_);

@@ -7,6 +7,7 @@
 #include "agent/agent.h"
 #include "agent/collector.h"
 #include "agent/link.h"
+#include "agent/recovery.h"
 #include "agent/redaction_policy.h"
 #include "agent/tick_clock.h"
 #include "agent/tracepoint_store.h"
@@ -29,6 +30,9 @@ class AgentLoop {
   void ApplyPolicy();  // looks whether the operator has changed it
   void AnswerQueries();
   void MakeStore();  // at the first tracepoint: an idle agent has none of this
+  // A ring that outlives the process, if that is wanted; else, or when it cannot be had, a private.
+  void MakeDurable();
+  void MirrorState();
   void CollectGarbage();
   bool GoesOn();  // false when it was told to stop
   // Empties the ring, or as much of it as can be until then: hits may come faster than that.
@@ -46,6 +50,8 @@ class AgentLoop {
   TickClock clock_;
   model::AgentIdentity identity_;
   std::unique_ptr<Link> link_;
+  Recovery recovery_{options_};
+  std::unique_ptr<durable::Writer> durable_;  // before those that tell it
   transport::Outbox outbox_{transport::OutboxLimits()};
   std::unique_ptr<TracepointStore> store_;
   std::unique_ptr<Collector> collector_;

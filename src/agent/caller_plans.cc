@@ -7,6 +7,7 @@
 
 #include "agent/tick_clock.h"
 #include "base/log.h"
+#include "plan/plan_codec.h"
 
 namespace stillframe::agent {
 namespace {
@@ -23,38 +24,58 @@ uint32_t TableSize(size_t entries) {
 
 }  // namespace
 
+void CallerPlans::Note(RuntimeAddress pc, bool pc_is_exact, const Entry& entry) {
+  durable::CallerEntry note;
+  note.pc = pc.value;
+  note.pc_is_exact = pc_is_exact;
+  note.load_bias = entry.meaning.load_bias;
+  note.tls_module = entry.meaning.tls_module;
+  note.module = entry.meaning.module;
+  note.build_id = entry.meaning.build_id;
+  note.function = entry.meaning.function;
+  if (entry.has_plan) note.plan = EncodeCallerPlan(entry.plan);
+  durable_->NoteCaller(note);
+}
+
 CallerPlans::Entry& CallerPlans::Compile(RuntimeAddress pc, bool pc_is_exact,
                                          const LoadedModule* module) {
   auto& slot = entries_[{pc.value, pc_is_exact}];
   if (slot != nullptr) return *slot;
   changed_ = true;
   slot = std::make_unique<Entry>();
-  Entry& entry = *slot;
-  entry.id = next_id_++;
-  if (module == nullptr) return entry;
+  slot->id = next_id_++;
+  if (module == nullptr) return *slot;
+  CompileNew(*slot, pc, pc_is_exact, *module);
+  if (durable_ != nullptr) Note(pc, pc_is_exact, *slot);
+  return *slot;
+}
+
+void CallerPlans::CompileNew(Entry& entry, RuntimeAddress pc, bool pc_is_exact,
+                             const LoadedModule& found) {
+  const LoadedModule* const module = &found;
   entry.meaning.module = module->FileName();
   entry.meaning.build_id = module->build_id;
   entry.meaning.load_bias = module->bias.value;
   entry.meaning.tls_module = module->tls_module;
   auto opened = symbolizer_.OpenModule(module->path, module->build_id);
-  if (!opened.ok()) return entry;
+  if (!opened.ok()) return;
   const LinkAddress link = module->bias.ToLink(pc);
   if (module->is_agent) {  // nothing to be seen there, and our classes take long to read
     entry.meaning.function = (*opened)->SymbolName(pc_is_exact ? link : link - 1);
-    return entry;
+    return;
   }
   auto plan = (*opened)->CompileCaller(link, pc_is_exact, CaptureLimits());
   if (!plan.ok()) {
     LogDebug("caller plan: " + plan.status().ToString());
     entry.meaning.function = (*opened)->SymbolName(pc_is_exact ? link : link - 1);
-    return entry;
+    return;
   }
   entry.plan = std::move(*plan);
   entry.has_plan = true;
   entry.arrays = std::make_unique<UnitArrays>(entry.plan.unit);
   entry.meaning.unit = &entry.plan.unit;
   entry.meaning.frame = 0;
-  return entry;
+  changed_ = true;
 }
 
 decode::FrameMeaning CallerPlans::Resolve(RuntimeAddress pc, bool pc_is_exact,

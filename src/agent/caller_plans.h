@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "agent/decode/snapshot_builder.h"
+#include "agent/durable/writer.h"
 #include "agent/hit/hit.h"
 #include "agent/loaded_modules.h"
 #include "agent/unit_view.h"
@@ -19,6 +20,8 @@ namespace stillframe::agent {
 class CallerPlans {
  public:
   explicit CallerPlans(Symbolizer& symbolizer) : symbolizer_(symbolizer) {}
+  // nullptr: nobody is told of new callers. It must outlive this.
+  void SetDurable(durable::Writer* durable) { durable_ = durable; }
 
   // The meaning of the machine frame at `pc`; compiles it when it is new. Valid until Forget or
   // TakeRetired. Never fails: without debug information it is the symbol's name or nothing.
@@ -55,11 +58,15 @@ class CallerPlans {
     std::vector<hit::CallerEntry> slots;
     hit::CallerTable head{};
   };
+  void CompileNew(Entry& entry, RuntimeAddress pc, bool pc_is_exact, const LoadedModule& found);
   Entry& Compile(RuntimeAddress pc, bool pc_is_exact, const LoadedModule* module);
   bool MayPrepare(int64_t now_ns);
   static void Place(Table& table, uint64_t return_address, const Entry& entry);
 
+  void Note(RuntimeAddress pc, bool pc_is_exact, const Entry& entry);
+
   Symbolizer& symbolizer_;
+  durable::Writer* durable_ = nullptr;
   // Keyed by pc; exact pcs (signal frames) are looked up differently, hence the flag.
   std::map<std::pair<uint64_t, bool>, std::unique_ptr<Entry>> entries_;
   std::unique_ptr<Table> published_;

@@ -21,8 +21,6 @@ namespace {
 constexpr uint32_t kLightAtOnce = 4096;
 constexpr uint64_t kLeastSnapshotBytes = 64u << 10;
 constexpr uint64_t kTextPerByte = 8;
-// Apart from the sequence numbers that the ring gives.
-constexpr uint64_t kFirstLightSequence = uint64_t{1} << 62;
 
 }  // namespace
 
@@ -204,7 +202,8 @@ void Collector::DecodeLight(std::span<const uint8_t> record) {
     return;
   }
   if (probe->log()) MakeLogEvent(*probe->log(), *snapshot, redaction_);
-  Describe(*snapshot, id, kFirstLightSequence + ++light_sequence_, header->ticks);
+  Describe(*snapshot, id, durable::kFirstLightSequence + ++light_sequence_, header->ticks);
+  if (durable_ != nullptr) durable_->NextIsLight(header->ticks);
   outbox_.Add(std::move(*snapshot));
 }
 

@@ -5,6 +5,7 @@
 #include <map>
 #include <string>
 
+#include "agent/durable/writer.h"
 #include "agent/log_message.h"
 #include "agent/tick_clock.h"
 #include "agent/tracepoint_store.h"
@@ -24,6 +25,9 @@ class Collector {
         identity_(identity),
         redaction_(redaction),
         logs_(logs_per_second) {}
+
+  // nullptr: nobody is told where snapshots come from. It must outlive this.
+  void SetDurable(durable::Writer* durable) { durable_ = durable; }
 
   // Decodes what is in the ring, at most `max_records`, and some thousand light records. Returns
   // how many there were.
@@ -49,6 +53,7 @@ class Collector {
   const TickClock& clock_;
   const model::AgentIdentity& identity_;
   const RedactionPolicy* redaction_;
+  durable::Writer* durable_ = nullptr;
   RateGate logs_;
   std::map<uint32_t, std::string> thread_names_;  // of one Drain: asking costs a system call or two
   uint64_t corrupt_ = 0;

@@ -142,6 +142,11 @@ class FileLink final : public Link {
     }
   }
 
+  // What it says of its process is in it.
+  void SendFor(const model::AgentIdentity& /*dead*/, transport::Outbox& outbox) override {
+    Send(outbox);
+  }
+
   void Wait(uint32_t timeout_ms) override {
     std::unique_lock lock(mutex_);
     const auto until = std::chrono::milliseconds(std::min<int64_t>(timeout_ms, 100));

@@ -31,6 +31,8 @@ class Link {
   virtual void Report(std::vector<model::TracepointReport> reports, bool urgent) = 0;
   // Moves what it can from the outbox. May finish later.
   virtual void Send(transport::Outbox& outbox) = 0;
+  // The same in the name of another process, which is dead. Both must outlive the link or be empty.
+  virtual void SendFor(const model::AgentIdentity& dead, transport::Outbox& outbox) = 0;
   // Sleeps until something happens or timeout_ms passed. Wake() ends it, from any thread.
   virtual void Wait(uint32_t timeout_ms) = 0;
   virtual void Wake() = 0;

@@ -207,6 +207,11 @@ Result<Options> ReadOptions(const Environment& environment, const std::string& p
   const std::string files = Get(environment, "STILLFRAME_FORMATTERS");
   for (std::string_view folder : Split(folders, ':')) options.debug_path.emplace_back(folder);
   for (std::string_view file : Split(files, ':')) options.formatter_files.emplace_back(file);
+  options.ring_folder = Get(environment, "STILLFRAME_RING_DIR");
+  // The program may go to another folder before the first tracepoint.
+  if (!options.ring_folder.empty() && options.ring_folder.front() != '/') {
+    return Bad("STILLFRAME_RING_DIR", options.ring_folder, "an absolute path");
+  }
   options.policy_file = Get(environment, "STILLFRAME_POLICY");
   if (options.enabled && !options.policy_file.empty()) {
     SF_RETURN_IF_ERROR(ReadPolicy(options.policy_file).status());

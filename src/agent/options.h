@@ -30,6 +30,7 @@ struct Options {
   std::vector<std::string> formatter_files;
   std::string tracepoints_file, output_file;  // file mode
   std::string policy_file;                    // the operator's rules; "" = none
+  std::string ring_folder;                    // of rings that outlive the process; "" = private
   uint32_t start_wait_ms = 0;
   // So long without a word of the server, everything is taken out until it is back; 0 = never.
   uint32_t max_silence_ms = 600'000;

@@ -52,6 +52,8 @@ bool UsePrivateDescriptors() {
   return true;
 }
 
+bool HasPrivateDescriptors() { return g_private_thread.load(std::memory_order_relaxed) != 0; }
+
 UniqueFd HostDescriptor(int fd) {
   if (g_private_thread.load(std::memory_order_relaxed) != 0) return FetchFromHost(fd);
   return UniqueFd(fcntl(fd, F_DUPFD_CLOEXEC, 3));

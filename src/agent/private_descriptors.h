@@ -20,6 +20,9 @@ namespace stillframe::agent {
 // host's standard error is at that moment. Agent thread, first thing. False: it stays shared.
 bool UsePrivateDescriptors();
 
+// Whether it did. Any thread.
+bool HasPrivateDescriptors();
+
 // A duplicate, close-on-exec, of what number `fd` is in the host's table now. Not valid when it is
 // closed there, or when the system does not let us have it. Agent thread.
 UniqueFd HostDescriptor(int fd);

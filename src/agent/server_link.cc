@@ -75,15 +75,19 @@ class ServerLink final : public Link {
     if (urgent || held_long_) PollAtOnce();
   }
 
-  void Send(transport::Outbox& outbox) override {
-    TakePublish(outbox);
+  void Send(transport::Outbox& outbox) override { SendFor(identity_, outbox); }
+
+  void SendFor(const model::AgentIdentity& sender, transport::Outbox& outbox) override {
+    TakePublish();
     if (connection_->publish_running() || outbox.empty() || !publish_retry_.due()) return;
     model::PublishRequest request;
-    request.instance = identity_.instance;
-    request.service = identity_.service;
-    request.epoch = static_cast<uint64_t>(identity_.start_unix_nanos);
+    request.instance = sender.instance;
+    request.service = sender.service;
+    request.epoch = static_cast<uint64_t>(sender.start_unix_nanos);
     request.snapshots = outbox.Batch();
+    request.tables = takes_tables_;
     publishing_.clear();
+    published_ = &outbox;
     for (const auto& snapshot : request.snapshots) publishing_.push_back(snapshot.sequence);
     connection_->StartPublish(request);
   }
@@ -164,18 +168,23 @@ class ServerLink final : public Link {
       desired_.emplace();  // the empty set is an answer too
     }
     polled_ = true;
+    takes_tables_ = response.takes_tables;
   }
 
-  void TakePublish(transport::Outbox& outbox) {
+  void TakePublish() {
     auto outcome = connection_->TakePublish();
     if (!outcome) return;
+    transport::Outbox& outbox = *std::exchange(published_, nullptr);
     if (outcome->ok()) {
       publish_retry_.Succeeded();
       outbox.Acked((*outcome)->acked);
       return;
     }
     const Status status = outcome->status();
-    if (!publish_retry_.failing()) LogError("snapshots cannot be sent: " + status.ToString());
+    if (status.code() != Code::kUnsupported && !publish_retry_.failing())
+      LogError("snapshots cannot be sent: " + status.ToString());
+    // Another server answered than the one that we poll, an older one: the same again, plainly.
+    if (status.code() == Code::kUnsupported && std::exchange(takes_tables_, false)) return;
     // What the server calls malformed it will call malformed again.
     if (status.code() == Code::kInvalidArgument) outbox.Reject(publishing_);
     publish_retry_.Failed(connection_->retry_after_ms());
@@ -189,12 +198,14 @@ class ServerLink final : public Link {
   uint64_t revision_ = 0;
   bool polled_ = false, again_ = false, knows_desired_ = false, held_long_ = false;
   std::optional<model::DesiredSet> desired_;
+  bool takes_tables_ = false;  // as the last poll said
   bool leaving_ = false;
   std::vector<model::Query> queries_;
   std::vector<model::Answer> answers_;
   size_t sent_answers_ = 0;
   std::vector<model::TracepointReport> reports_;
   std::vector<uint64_t> publishing_;
+  transport::Outbox* published_ = nullptr;  // whose entries are under way
 };
 
 }  // namespace

@@ -403,6 +403,8 @@ const ModuleProbe& TracepointStore::ArmIn(Active& active, ModulePlan plan, const
   probe->runtime().trace_key =
       std::hash<std::string>()(active.desired.id) + active.desired.revision;
   by_id_[probe->id()] = probe.get();
+  active.last_probe_id = probe->id();
+  if (options_.durable != nullptr) NoteProbe(active.desired.spec, *probe);
   // In the list before it is armed: hits may then use it, so nothing may destroy it.
   active.probes.push_back(std::move(probe));
   active.probes.back()->Arm(*sites_);

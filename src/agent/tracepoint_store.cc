@@ -34,7 +34,9 @@ TracepointStore::TracepointStore(StoreOptions options)
                                                        .redaction = options_.redaction,
                                                        .formatters = &formatters_,
                                                        .max_sites = 1000})),
-      callers_(*symbolizer_) {}
+      callers_(*symbolizer_) {
+  callers_.SetDurable(options_.durable);
+}
 
 TracepointStore::~TracepointStore() = default;
 
@@ -93,6 +95,7 @@ void TracepointStore::RefreshModules() {
   std::vector<LoadedModule> now = ListLoadedModules();
   ForgetUnloaded(now);
   modules_ = std::move(now);
+  if (options_.durable != nullptr) options_.durable->NoteModules(modules_);
   unwind_.Refresh(modules_, *symbolizer_);
   HookUnwinders();
 }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "agent/caller_plans.h"
+#include "agent/durable/writer.h"
 #include "agent/loaded_modules.h"
 #include "agent/module_probe.h"
 #include "agent/policy.h"
@@ -30,7 +31,8 @@ struct StoreOptions {
   const PolicyFile* policy = nullptr;  // nullptr: everything is allowed
   uint64_t ticks_per_second = 0;
   uint32_t bytes_per_snapshot = 65536;
-  double cpu_percent = 0;  // of one processor, for all hits; 0 = no limit
+  double cpu_percent = 0;              // of one processor, for all hits; 0 = no limit
+  durable::Writer* durable = nullptr;  // what a kill leaves is told what records mean
 };
 
 class TracepointStore {
@@ -82,6 +84,8 @@ class TracepointStore {
   double HitSeconds() const;
   uint64_t MemoryBytes() const;
   Symbolizer& symbolizer() { return *symbolizer_; }
+  // For StoreOptions::durable, each turn: what hits of every probe counted as.
+  std::vector<ring::RingMirror::Counts> MirrorCounts() const;
 
  private:
   struct Active {
@@ -106,6 +110,7 @@ class TracepointStore {
     int64_t expires_ns = 0;        // CLOCK_MONOTONIC; 0 = never
     int64_t begun_ns = 0;          // this revision; of a dry run the rates are since then
     hit::CounterSums begun_sums{};
+    uint64_t last_probe_id = 0;   // for who finds the ring after the process's death
     uint64_t granted = 0;         // of the fleet's hits, when they are leased
     uint64_t limited_before = 0;  // hits that were rate limited when the last of them was taken
     bool wants_more = false;      // hits were declined since, for want of more
@@ -143,6 +148,7 @@ class TracepointStore {
   void PrepareCallers(const model::TracepointSpec& spec, const Plans& plans);
   Status AddThrown(const model::TracepointSpec& spec, ProbePlan& plan);
   void PrepareThrowers();
+  void NoteProbe(const model::TracepointSpec& spec, const ModuleProbe& probe);
   const ModuleProbe& ArmIn(Active& active, ModulePlan plan, const SpanRole& span);
   // Sites that no jump fits are tried one or a few instructions away; if none fits there either,
   // the sites that were passed over are taken.

@@ -177,6 +177,16 @@ void AddOffline(CLI::App& app, Action& action, std::string& binary, std::string&
       [&] { action = [&](const GlobalOptions& g) { return RunDoctor(g, binary, list_files); }; });
 }
 
+void AddRecover(CLI::App& app, Action& action, RecoverOptions& recover) {
+  CLI::App* command =
+      app.add_subcommand("recover", "offline: what killed processes left in STILLFRAME_RING_DIR");
+  command->add_option("path", recover.path, "a ring file, or the folder of them")->required();
+  command->add_option("--debug-path", recover.debug_path, "folder of separate debug files");
+  command->add_flag("--remove", recover.remove, "remove the files once they are printed");
+  command->callback(
+      [&] { action = [&](const GlobalOptions& g) { return RunRecover(g, recover); }; });
+}
+
 }  // namespace
 
 int RunCli(int argc, char** argv) {
@@ -188,6 +198,7 @@ int RunCli(int argc, char** argv) {
   SetOptions set;
   FilterOptions filter;
   StopOptions stop;
+  RecoverOptions recover;
   std::string output = "text", id, binary, place, expression, expires;
   std::vector<std::string> ids;
   bool no_color = false, list_files = false;
@@ -198,6 +209,7 @@ int RunCli(int argc, char** argv) {
   AddControl(app, action, stop, ids, expires);
   AddOffline(app, action, binary, place, list_files);
   AddCheck(app, action, binary, place, expression);
+  AddRecover(app, action, recover);
   try {
     app.parse(argc, argv);
   } catch (const CLI::RequiredError& error) {

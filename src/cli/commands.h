@@ -82,6 +82,14 @@ int RunCheck(const GlobalOptions& global, const std::string& binary, const std::
 // `list_files`: name the source files as well.
 int RunDoctor(const GlobalOptions& global, const std::string& binary, bool list_files);
 
+// What dead processes left in their ring files.
+struct RecoverOptions {
+  std::string path;  // a file, or the folder of many
+  std::vector<std::string> debug_path;
+  bool remove = false;
+};
+int RunRecover(const GlobalOptions& global, const RecoverOptions& options);
+
 // "orders.cc:42" -> file and line; false when it is not that. The line may be absent when allowed
 // (then 0).
 bool ParsePlace(const std::string& place, bool line_optional, std::string& file, uint32_t& line);

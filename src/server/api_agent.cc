@@ -12,9 +12,12 @@ constexpr uint64_t kMaxPollBytes = 1u << 20;  // once decompressed
 constexpr uint64_t kMaxPublishBytes = 8u << 20;
 
 // The body, unpacked; or the answer that refuses it.
-std::optional<Response> Unpack(Request& request, uint64_t max_bytes, std::string& body) {
-  const std::string_view type = request.Header("content-type");
-  if (type.substr(0, type.find(';')) != "application/x-protobuf") {
+std::optional<Response> Unpack(Request& request, uint64_t max_bytes, bool may_have_tables,
+                               std::string& body) {
+  std::string_view type = request.Header("content-type");
+  type = type.substr(0, type.find(';'));
+  const bool tables = may_have_tables && type == "application/x-protobuf-tables";
+  if (!tables && type != "application/x-protobuf") {
     return Error(415, "UNSUPPORTED_MEDIA_TYPE", "the body must be application/x-protobuf");
   }
   const std::string encoding(request.Header("content-encoding"));
@@ -56,7 +59,7 @@ void Api::Poll(RouteContext& context) {
     context.exchange->Send(std::move(response));
   };
   std::string body;
-  if (auto refusal = Unpack(context.request, kMaxPollBytes, body)) return fail(*refusal);
+  if (auto refusal = Unpack(context.request, kMaxPollBytes, false, body)) return fail(*refusal);
   auto request = ParsePollRequest(body);
   if (!request.ok()) return fail(BadMessage(request.status()));
   const model::AgentIdentity& identity = request->identity;
@@ -74,7 +77,7 @@ void Api::Publish(RouteContext& context) {
     exchange->Send(std::move(response));
   };
   std::string body;
-  if (auto refusal = Unpack(context.request, kMaxPublishBytes, body)) return fail(*refusal);
+  if (auto refusal = Unpack(context.request, kMaxPublishBytes, true, body)) return fail(*refusal);
   auto request = ParsePublishRequest(body);
   if (!request.ok()) return fail(BadMessage(request.status()));
   if (auto refusal = CheckIdentity(request->service, context.principal.environment,

@@ -10,6 +10,7 @@ namespace {
 constexpr int kMaxDepth = 64;  // of nested values; the agent's own limit is far below
 constexpr int kMaxReports = 10'000;
 constexpr int kMaxSnapshots = 1'000;
+constexpr uint64_t kMaxMadeBytes = 32u << 20;  // of text, from a batch's tables
 
 template <typename Message>
 bool Parse(std::string_view bytes, Message& message) {
@@ -100,20 +101,72 @@ model::TracepointReport Report(const v1::TracepointReport& in) {
   return out;
 }
 
-model::Value Value(const v1::Value& in) {
+// The tables of a batch. Texts are few bytes in the batch and may be many in what is made of it, so
+// their sum is bounded.
+class Tables {
+ public:
+  explicit Tables(const v1::PublishRequest& in) : in_(in) {}
+  // OK, or the first reference that leads nowhere.
+  const Status& status() const { return status_; }
+
+  std::string String(uint32_t number) {
+    if (number == 0 || !status_.ok()) return "";
+    if (number > static_cast<uint32_t>(in_.strings_size())) return Fail("a string"), "";
+    const std::string& text = in_.strings(static_cast<int>(number) - 1);
+    made_bytes_ += text.size();
+    if (made_bytes_ > kMaxMadeBytes) {
+      status_ = Status(Code::kOverLimit, "the batch's tables make more than " +
+                                             std::to_string(kMaxMadeBytes) + " bytes of text");
+      return "";
+    }
+    return text;
+  }
+  void Read(const v1::Value& in, model::Value& out) {
+    if (in.label() == 0) return;
+    if (in.label() > static_cast<uint32_t>(in_.labels_size())) return Fail("a label");
+    const v1::Label& label = in_.labels(static_cast<int>(in.label()) - 1);
+    out.name = String(label.name());
+    out.type = String(label.type());
+  }
+  void Read(const v1::Frame& in, model::Frame& out) {
+    if (in.place() == 0) return;
+    if (in.place() > static_cast<uint32_t>(in_.places_size())) return Fail("a place");
+    const v1::Place& place = in_.places(static_cast<int>(in.place()) - 1);
+    out.function = String(place.function());
+    out.file = String(place.file());
+    out.line = place.line();
+    out.module = String(place.module());
+    out.build_id = String(place.build_id());
+    out.pc = place.pc();
+    out.inlined = place.inlined();
+    out.variables_reason = String(place.variables_reason());
+  }
+
+ private:
+  void Fail(const char* what) {
+    if (status_.ok()) status_ = Status(Code::kCorrupt, std::string(what) + " is in no table");
+  }
+
+  const v1::PublishRequest& in_;
+  Status status_;
+  uint64_t made_bytes_ = 0;
+};
+
+model::Value Value(const v1::Value& in, Tables& tables) {
   model::Value out;
   out.name = in.name();
   out.type = in.type();
+  tables.Read(in, out);
   out.value = in.value();
   out.has_value = in.has_value();
   out.status = Known(in.status(), static_cast<int>(model::ValueStatus::kUnavailable),
                      model::ValueStatus::kUnavailable);
   out.reason = in.reason();
-  for (const auto& child : in.children()) out.children.push_back(Value(child));
+  for (const auto& child : in.children()) out.children.push_back(Value(child, tables));
   return out;
 }
 
-model::Snapshot Snapshot(const v1::Snapshot& in) {
+model::Snapshot Snapshot(const v1::Snapshot& in, Tables& tables) {
   model::Snapshot out;
   out.id = in.id();
   out.tracepoint_id = in.tracepoint_id();
@@ -122,6 +175,8 @@ model::Snapshot Snapshot(const v1::Snapshot& in) {
   out.time_unix_nanos = in.time_unix_nanos();
   out.thread_id = in.thread_id();
   out.thread_name = in.thread_name();
+  if (in.tracepoint_string() != 0) out.tracepoint_id = tables.String(in.tracepoint_string());
+  if (in.thread_string() != 0) out.thread_name = tables.String(in.thread_string());
   out.trace = {in.trace_id(), in.span_id(), in.sampled()};
   for (const auto& frame : in.frames()) {
     model::Frame& to = out.frames.emplace_back();
@@ -132,10 +187,11 @@ model::Snapshot Snapshot(const v1::Snapshot& in) {
     to.build_id = frame.build_id();
     to.pc = frame.pc();
     to.inlined = frame.inlined();
-    for (const auto& variable : frame.variables()) to.variables.push_back(Value(variable));
+    for (const auto& variable : frame.variables()) to.variables.push_back(Value(variable, tables));
     to.variables_reason = frame.variables_reason();
+    tables.Read(frame, to);
   }
-  for (const auto& value : in.expressions()) out.expressions.push_back(Value(value));
+  for (const auto& value : in.expressions()) out.expressions.push_back(Value(value, tables));
   out.capture_nanos = in.capture_nanos();
   out.truncated = in.truncated();
   out.sequence = in.sequence();
@@ -242,13 +298,18 @@ Result<model::PublishRequest> ParsePublishRequest(std::string_view bytes) {
   out.instance = in.instance();
   out.service = in.service();
   out.epoch = in.epoch();
-  for (const auto& snapshot : in.snapshots()) out.snapshots.push_back(Snapshot(snapshot));
+  Tables tables(in);
+  for (const auto& snapshot : in.snapshots()) {
+    out.snapshots.push_back(Snapshot(snapshot, tables));
+    SF_RETURN_IF_ERROR(tables.status());
+  }
   return out;
 }
 
 std::string SerializePollResponse(const model::PollResponse& response) {
   v1::PollResponse out;
   out.set_unchanged(response.unchanged);
+  out.set_takes_tables(true);
   out.set_revision(response.desired.revision);
   for (const model::DesiredTracepoint& tracepoint : response.desired.tracepoints) {
     Fill(tracepoint, response.desired.stop ? *out.add_held_back() : *out.add_tracepoints());

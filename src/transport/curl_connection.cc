@@ -4,7 +4,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#include <zlib.h>
+#include <zstd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -31,6 +31,8 @@ constexpr long kConnectTimeoutMs = 5'000;
 constexpr long kPublishTimeoutMs = 15'000;
 constexpr long kPollGraceMs = 10'000;  // over the time that the server may hold a poll
 constexpr uint32_t kMaxRetryAfterMs = 300'000;
+constexpr char kPlain[] = "Content-Type: application/x-protobuf";
+constexpr char kTables[] = "Content-Type: application/x-protobuf-tables";
 
 // The first bundle that is there; nullptr: libcurl's own default. A missing bundle fails closed.
 const char* FindCaBundle() {
@@ -45,20 +47,14 @@ const char* FindCaBundle() {
   return nullptr;
 }
 
-// gzip; "" when it fails, and the body then goes as it is.
+// zstd; "" when it fails, and the body then goes as it is. Level 1: what the tables leave is small
+// enough, and its memory (some 600 KB, for the moment) is, too.
 std::string Compress(const std::string& body) {
-  z_stream stream{};
-  constexpr int kGzip = 15 + 16;
-  if (deflateInit2(&stream, 1, Z_DEFLATED, kGzip, 8, Z_DEFAULT_STRATEGY) != Z_OK) return "";
-  std::string out(deflateBound(&stream, body.size()), '\0');
-  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(body.data()));
-  stream.avail_in = static_cast<uInt>(body.size());
-  stream.next_out = reinterpret_cast<Bytef*>(out.data());
-  stream.avail_out = static_cast<uInt>(out.size());
-  const int result = deflate(&stream, Z_FINISH);
-  out.resize(stream.total_out);
-  deflateEnd(&stream);
-  return result == Z_STREAM_END ? out : "";
+  constexpr int kLevel = 1;
+  std::string out(ZSTD_compressBound(body.size()), '\0');
+  const size_t size = ZSTD_compress(out.data(), out.size(), body.data(), body.size(), kLevel);
+  out.resize(ZSTD_isError(size) != 0 ? 0 : size);
+  return out;
 }
 
 void InitializeOnce() {
@@ -87,7 +83,7 @@ class Transfer {
   bool running() const { return running_; }
 
   void Start(CURLM* multi, const Endpoint& endpoint, const char* path, const std::string& body,
-             long timeout_ms) {
+             long timeout_ms, const char* content_type = kPlain) {
     answer_.clear();
     error_[0] = '\0';
     result_.reset();
@@ -95,7 +91,7 @@ class Transfer {
     const bool compressed = !body_.empty();
     if (!compressed) body_ = body;
     SetOptions(endpoint, path, timeout_ms);
-    SetHeaders(endpoint, compressed);
+    SetHeaders(endpoint, compressed, content_type);
     running_ = curl_multi_add_handle(multi, easy_) == CURLM_OK;
     if (!running_) result_ = CURLE_FAILED_INIT;
   }
@@ -139,6 +135,7 @@ class Transfer {
     std::string message = "the server answers " + std::to_string(http);
     if (!answer_.empty()) message += ": " + answer_.substr(0, 300);
     if (http == 401 || http == 403) return Status(Code::kUnauthorized, message);
+    if (http == 415) return Status(Code::kUnsupported, message);
     if (http == 408 || http == 429 || http >= 500 || http < 400)
       return Status(Code::kUnavailable, message);
     return Status(Code::kInvalidArgument, message);
@@ -184,12 +181,12 @@ class Transfer {
     curl_easy_setopt(easy_, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body_.size()));
   }
 
-  void SetHeaders(const Endpoint& endpoint, bool compressed) {
+  void SetHeaders(const Endpoint& endpoint, bool compressed, const char* content_type) {
     curl_slist_free_all(headers_);
-    headers_ = curl_slist_append(nullptr, "Content-Type: application/x-protobuf");
+    headers_ = curl_slist_append(nullptr, content_type);
     headers_ = curl_slist_append(headers_, "Expect:");
     headers_ = curl_slist_append(headers_, "Accept: application/x-protobuf");
-    if (compressed) headers_ = curl_slist_append(headers_, "Content-Encoding: gzip");
+    if (compressed) headers_ = curl_slist_append(headers_, "Content-Encoding: zstd");
     if (!endpoint.api_key.empty()) {
       headers_ = curl_slist_append(headers_, ("Authorization: Bearer " + endpoint.api_key).c_str());
     }
@@ -232,7 +229,7 @@ class CurlConnection final : public Connection {
   void StartPublish(const model::PublishRequest& request) override {
     if (publish_.running()) return;
     publish_.Start(multi_, endpoint_, "/v1/agent/publish", EncodePublishRequest(request),
-                   kPublishTimeoutMs);
+                   kPublishTimeoutMs, request.tables ? kTables : kPlain);
     Progress();
   }
   bool publish_running() const override { return publish_.running(); }

@@ -41,11 +41,12 @@ uint32_t BackoffMs(uint32_t attempt, uint32_t retry_after_ms, double random) {
 bool Outbox::Add(model::Snapshot snapshot) {
   const uint64_t bytes = Size(snapshot);
   if (bytes_ + bytes > limits_.bytes) {
-    ++totals_[snapshot.tracepoint_id].dropped["outboxFull"];
+    Lost(snapshot.tracepoint_id, "outboxFull");
     return false;
   }
   bytes_ += bytes;
   ++totals_[snapshot.tracepoint_id].in_flight;
+  if (observer_ != nullptr) observer_->Added(snapshot);
   entries_.push_back({std::move(snapshot), bytes});
   return true;
 }
@@ -75,21 +76,31 @@ void Outbox::Remove(const std::vector<uint64_t>& sequences, const Count& count) 
     bytes_ -= entry->bytes;
     Totals& totals = totals_[entry->snapshot.tracepoint_id];
     --totals.in_flight;
-    count(totals);
+    count(totals, entry->snapshot);
     entry = entries_.erase(entry);
   }
+  if (observer_ != nullptr && entries_.empty()) observer_->Emptied();
 }
 
 void Outbox::Acked(const std::vector<uint64_t>& sequences) {
-  Remove(sequences, [](Totals& totals) { ++totals.acked; });
+  Remove(sequences, [this](Totals& totals, const model::Snapshot& snapshot) {
+    ++totals.acked;
+    if (observer_ != nullptr) observer_->Acked(snapshot.tracepoint_id, snapshot.sequence);
+  });
 }
 
 void Outbox::Reject(const std::vector<uint64_t>& sequences) {
-  Remove(sequences, [](Totals& totals) { ++totals.dropped["refused"]; });
+  Remove(sequences, [this](Totals& totals, const model::Snapshot& snapshot) {
+    ++totals.dropped["refused"];
+    if (observer_ != nullptr) {
+      observer_->Dropped(snapshot.tracepoint_id, "refused", snapshot.sequence);
+    }
+  });
 }
 
 void Outbox::Lost(const std::string& tracepoint_id, const std::string& reason) {
   ++totals_[tracepoint_id].dropped[reason];
+  if (observer_ != nullptr) observer_->Dropped(tracepoint_id, reason, 0);
 }
 
 void Outbox::DropAll(const std::string& reason) {
@@ -97,6 +108,9 @@ void Outbox::DropAll(const std::string& reason) {
     Totals& totals = totals_[entry.snapshot.tracepoint_id];
     --totals.in_flight;
     ++totals.dropped[reason];
+    if (observer_ != nullptr) {
+      observer_->Dropped(entry.snapshot.tracepoint_id, reason, entry.snapshot.sequence);
+    }
   }
   entries_.clear();
   bytes_ = 0;

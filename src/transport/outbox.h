@@ -23,10 +23,24 @@ struct OutboxLimits {
 // below `retry_after_ms`. `random` is in [0, 1).
 uint32_t BackoffMs(uint32_t attempt, uint32_t retry_after_ms, double random);
 
+// Told what happens in an outbox, after it did.
+class OutboxObserver {
+ public:
+  virtual ~OutboxObserver() = default;
+  virtual void Added(const model::Snapshot& snapshot) = 0;
+  virtual void Acked(const std::string& tracepoint_id, uint64_t sequence) = 0;
+  // `sequence` 0: it never was in the outbox.
+  virtual void Dropped(const std::string& tracepoint_id, const std::string& reason,
+                       uint64_t sequence) = 0;
+  virtual void Emptied() = 0;
+};
+
 // Agent thread only.
 class Outbox {
  public:
   explicit Outbox(OutboxLimits limits) : limits_(limits) {}
+  // nullptr: nobody. It must outlive the outbox.
+  void SetObserver(OutboxObserver* observer) { observer_ = observer; }
   // False: full; counted as dropped "outboxFull" against the snapshot's tracepoint.
   bool Add(model::Snapshot snapshot);
   // The oldest snapshots that fit in a batch; they stay until Acked or Reject.
@@ -40,6 +54,7 @@ class Outbox {
   void DropAll(const std::string& reason);
 
   bool empty() const { return entries_.empty(); }
+  uint64_t bytes() const { return bytes_; }  // estimated
   uint64_t in_flight(const std::string& tracepoint_id) const;
   uint64_t acked(const std::string& tracepoint_id) const;
   std::map<std::string, uint64_t> dropped(const std::string& tracepoint_id) const;
@@ -61,6 +76,7 @@ class Outbox {
   std::deque<Entry> entries_;
   uint64_t bytes_ = 0;
   std::map<std::string, Totals> totals_;
+  OutboxObserver* observer_ = nullptr;
 };
 
 }  // namespace stillframe::transport

@@ -31,7 +31,8 @@ class Connection {
   virtual void CancelPoll() = 0;
   virtual bool poll_running() const = 0;
   // The finished poll's outcome, once; nullopt while there is none. Errors: kUnavailable (worth a
-  // retry), kUnauthorized, kInvalidArgument, kCorrupt.
+  // retry), kUnauthorized, kInvalidArgument, kUnsupported (the server does not know the form),
+  // kCorrupt.
   virtual std::optional<Result<model::PollResponse>> TakePoll() = 0;
 
   virtual void StartPublish(const model::PublishRequest& request) = 0;

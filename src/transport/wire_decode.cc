@@ -326,6 +326,9 @@ Result<model::PollResponse> DecodePollResponse(std::string_view bytes) {
         case 6:
           stop_message = Text(in);
           break;
+        case 8:
+          response.takes_tables = Number(in) != 0;
+          break;
         default:
           in.skip();
       }

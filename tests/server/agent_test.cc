@@ -389,6 +389,21 @@ TEST_F(AgentCalls, CompressedBodiesAreReadAndBombsAreNot) {
   EXPECT_EQ(send(Gzip(batch).substr(0, 20), "gzip"), 400);
   EXPECT_EQ(send(Zstd(batch).substr(0, 20), "zstd"), 400);
   EXPECT_EQ(send(Gzip(batch) + "x", "gzip"), 400);
+  // Batches with tables have a type of their own, which polls do not have.
+  const auto typed = [&](const std::string& path, const std::string& type) {
+    return server_
+        .Do({.method = "POST",
+             .path = path,
+             .key = agent_key_,
+             .body = batch,
+             .content_type = type,
+             .headers = {},
+             .timeout_ms = 60'000})
+        .status;
+  };
+  EXPECT_EQ(typed("/v1/agent/publish", "application/x-protobuf-tables"), 200);
+  EXPECT_EQ(typed("/v1/agent/poll", "application/x-protobuf-tables"), 415);
+  EXPECT_EQ(typed("/v1/agent/publish", "application/json"), 415);
   const std::string zeros(64u << 20, '\0');
   EXPECT_EQ(send(Gzip(zeros), "gzip"), 413);
   EXPECT_EQ(send(Zstd(zeros), "zstd"), 413);

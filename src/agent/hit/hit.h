@@ -243,6 +243,7 @@ struct CodeLayout {
   uint32_t traces;            // ThreadState::traces
   uint64_t epoch;             // address of the epoch, which is what a hit announces
   uint64_t guard_turn;        // address of the process's guard_turn
+  uint64_t fork_guard;  // address of what is 0 in forked children, if light records are shared
 };
 CodeLayout GetCodeLayout();
 // The published rule for the CFA at a site, when it is a register plus an offset. Agent thread.

@@ -122,7 +122,7 @@ Status PrepareStreams() {
   uint8_t* const streams = ring::MapStreams(kThreadSlots);
   if (streams == nullptr) return {Code::kOverLimit, "there is no memory for log messages"};
   for (uint32_t i = 0; i < kThreadSlots; ++i) {
-    g_process.slots[i].stream.bytes = streams + size_t{i} * ring::kStreamStride;
+    ring::PlaceStream(g_process.slots[i].stream, i, streams);
   }
   return {};
 }
@@ -135,7 +135,7 @@ uint32_t TakeLightRecords(uint32_t max, LightSink sink, void* self, uint64_t& ab
     ThreadSlot& slot = g_process.slots[i];
     while (count < max) {
       uint32_t size_bytes = 0;
-      const auto result = ring::Take(slot.stream, slot.announced, copy, size_bytes);
+      const auto result = ring::Peek(slot.stream, slot.announced, copy, size_bytes);
       if (result == ring::TakeResult::kNothing) break;
       if (result == ring::TakeResult::kAbandoned) {
         ++abandoned;
@@ -143,6 +143,7 @@ uint32_t TakeLightRecords(uint32_t max, LightSink sink, void* self, uint64_t& ab
       }
       ++count;
       sink(self, {copy, size_bytes});
+      ring::Drop(slot.stream, size_bytes);  // when it is somewhere else
       std::memset(copy, 0, size_bytes);  // a text in it may be a secret that the sink left out
     }
   }
@@ -232,6 +233,7 @@ CodeLayout GetCodeLayout() {
   layout.trace_index = offsetof(ThreadState, trace_index);
   layout.traces = offsetof(ThreadState, traces);
   layout.epoch = reinterpret_cast<uint64_t>(&g_process.epoch);
+  layout.fork_guard = reinterpret_cast<uint64_t>(ring::ForkGuard());
   layout.guard_turn = reinterpret_cast<uint64_t>(&g_process.guard_turn);
   return layout;
 }

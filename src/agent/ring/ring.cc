@@ -2,6 +2,7 @@
 // bounded loops; general registers only.
 #include "agent/ring/ring.h"
 
+#include <atomic>
 #include <cstddef>
 
 #include "agent/ring/hit_path.h"
@@ -26,7 +27,7 @@ SF_HIT_INLINE uint32_t Bit(const Slot& slot) { return uint32_t{1} << (slot.index
 
 bool Acquire(Slot& slot) {
   uint8_t* const slots = g_ring.slots.load(std::memory_order_acquire);
-  if (slots == nullptr) return false;
+  if (slots == nullptr || IsForked(g_ring)) return false;
   uint32_t free = g_ring.free.load(std::memory_order_relaxed);
   for (int i = 0; i < kMaxAttempts && free != 0; ++i) {
     const auto index = static_cast<uint32_t>(__builtin_ctz(free));
@@ -43,7 +44,9 @@ bool Acquire(Slot& slot) {
 
 uint64_t Commit(const Slot& slot) {
   const uint64_t sequence = g_ring.committed.fetch_add(1, std::memory_order_relaxed) + 1;
-  reinterpret_cast<RecordHeader*>(slot.data)->sequence = sequence;
+  // Release: in a ring file, a record that has a number is whole, whenever the process dies.
+  std::atomic_ref<uint64_t>(reinterpret_cast<RecordHeader*>(slot.data)->sequence)
+      .store(sequence, std::memory_order_release);
   g_ring.sequence[slot.index % kSlotCount].store(sequence, std::memory_order_relaxed);
   // Release: the record and its sequence are visible to a Take that sees the bit.
   g_ring.ready.fetch_or(Bit(slot), std::memory_order_release);

@@ -17,10 +17,20 @@ struct RingState {
   alignas(64) std::atomic<uint32_t> free{0};   // partners: Acquire takes, Release and Abandon give
   alignas(64) std::atomic<uint32_t> ready{0};  // partners: Commit gives, Take takes
   std::atomic<uint64_t> committed{0};          // partner: itself (fetch_add by Commit)
+  // Of a ring in a file (ring_file.h); nullptr: it is private.
+  std::atomic<uint8_t*> file{nullptr};
+  // Not 0 in the process that the file is for, 0 in its forked children.
+  std::atomic<const std::atomic<uint32_t>*> fork_guard{nullptr};
   // Sequence of each ready slot: written before its bit in `ready`. Kept outside the slots, where
   // the hostile record cannot change the order.
   std::atomic<uint64_t> sequence[kSlotCount];
 };
+
+// Whether this is a child of the process whose file the memory is.
+inline __attribute__((always_inline)) bool IsForked(const RingState& ring) {
+  const std::atomic<uint32_t>* const guard = ring.fork_guard.load(std::memory_order_relaxed);
+  return guard != nullptr && guard->load(std::memory_order_relaxed) == 0;
+}
 
 extern RingState g_ring __attribute__((visibility("hidden")));
 

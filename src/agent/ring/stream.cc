@@ -3,6 +3,7 @@
 #include "agent/ring/stream.h"
 
 #include "agent/ring/hit_path.h"
+#include "agent/ring/ring_state.h"
 #include "local_ops.h"
 
 namespace stillframe::ring {
@@ -11,7 +12,7 @@ SF_HIT_PATH_BEGIN
 uint8_t* Reserve(Stream& stream, uint32_t size_bytes) {
   // Only hits in signal handlers of this thread can come between.
   constexpr int kMaxAttempts = 16;
-  if (stream.bytes == nullptr) return nullptr;
+  if (stream.bytes == nullptr || IsForked(g_ring)) return nullptr;
   uint64_t head = stream.head.load(std::memory_order_relaxed);
   for (int i = 0; i < kMaxAttempts; ++i) {
     // Acquire: pairs with Take, whose zeros are there before the room is.

@@ -29,11 +29,18 @@ struct Stream {
   std::atomic<uint64_t> head;  // next free; written by the thread alone; partner: Take
   std::atomic<uint64_t> tail;  // next to be taken; written by the agent thread; partner: Reserve
   uint8_t* bytes = nullptr;    // kStreamStride of them; nullptr: no stream
+  // Of a stream in a ring file: where that tells `tail`; written by the agent thread.
+  std::atomic<uint64_t>* file_tail = nullptr;
 };
 
 // Memory for `count` streams, zero, touched only where it is used; nullptr when there is none.
 // Agent thread.
 uint8_t* MapStreams(uint32_t count);
+// Gives stream number `index` its memory: in the ring file when there is one and it has room, else
+// in `mapped`. Agent thread.
+void PlaceStream(Stream& stream, uint32_t index, uint8_t* mapped);
+// What compiled code compares with 0 before it reserves: nullptr, or 0 in a forked child.
+const std::atomic<uint32_t>* ForkGuard();
 
 // ---- hit path ----
 // Room for a record of size_bytes (a multiple of 8, at most kMaxLightBytes); nullptr: none.
@@ -50,8 +57,16 @@ enum class TakeResult : uint8_t {
   kAbandoned,  // records were reserved and will never be committed, or are corrupt: skipped
 };
 // `writing` tells whether a hit of the stream's thread is running now.
-TakeResult Take(Stream& stream, const std::atomic<uint32_t>& writing,
+// Peek leaves the record where it is; after kRecord, Drop takes it away. Take is both.
+TakeResult Peek(Stream& stream, const std::atomic<uint32_t>& writing,
                 std::span<uint8_t, kMaxLightBytes> out, uint32_t& size_bytes);
+void Drop(Stream& stream, uint32_t size_bytes);
+inline TakeResult Take(Stream& stream, const std::atomic<uint32_t>& writing,
+                       std::span<uint8_t, kMaxLightBytes> out, uint32_t& size_bytes) {
+  const TakeResult result = Peek(stream, writing, out, size_bytes);
+  if (result == TakeResult::kRecord) Drop(stream, size_bytes);
+  return result;
+}
 
 }  // namespace stillframe::ring
 

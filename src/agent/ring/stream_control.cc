@@ -3,10 +3,17 @@
 
 #include <cstring>
 
+#include "agent/ring/ring_file.h"
+#include "agent/ring/ring_state.h"
 #include "agent/ring/stream.h"
 
 namespace stillframe::ring {
 namespace {
+
+void MoveTail(Stream& stream, uint64_t tail) {
+  if (stream.file_tail != nullptr) stream.file_tail->store(tail, std::memory_order_release);
+  stream.tail.store(tail, std::memory_order_release);
+}
 
 // What was reserved up to `head` is given up. A record's state lies in its first 8 bytes, so these
 // are what has to be zero again, and they are never behind kStreamBytes.
@@ -16,7 +23,7 @@ void Skip(Stream& stream, uint64_t tail, uint64_t head) {
     const uint64_t at = (tail + done) & (kStreamBytes - 1);
     std::memset(stream.bytes + at, 0, 8);
   }
-  stream.tail.store(head, std::memory_order_release);
+  MoveTail(stream, head);
 }
 
 }  // namespace
@@ -30,7 +37,21 @@ uint8_t* MapStreams(uint32_t count) {
   return static_cast<uint8_t*>(map);
 }
 
-TakeResult Take(Stream& stream, const std::atomic<uint32_t>& writing,
+void PlaceStream(Stream& stream, uint32_t index, uint8_t* mapped) {
+  uint8_t* const file = RingFile();
+  if (file == nullptr || index >= kFileStreams) {
+    stream.bytes = mapped + size_t{index} * kStreamStride;
+    return;
+  }
+  stream.file_tail = reinterpret_cast<std::atomic<uint64_t>*>(file + kTailOffset) + index;
+  stream.bytes = file + kStreamOffset + size_t{index} * kStreamStride;
+}
+
+const std::atomic<uint32_t>* ForkGuard() {
+  return g_ring.fork_guard.load(std::memory_order_relaxed);
+}
+
+TakeResult Peek(Stream& stream, const std::atomic<uint32_t>& writing,
                 std::span<uint8_t, kMaxLightBytes> out, uint32_t& size_bytes) {
   const uint64_t tail = stream.tail.load(std::memory_order_relaxed);
   const uint64_t head = stream.head.load(std::memory_order_acquire);
@@ -58,9 +79,13 @@ TakeResult Take(Stream& stream, const std::atomic<uint32_t>& writing,
     return TakeResult::kAbandoned;
   }
   std::memcpy(out.data(), record, size_bytes);
-  std::memset(record, 0, size_bytes);
-  stream.tail.store(tail + size_bytes, std::memory_order_release);
   return TakeResult::kRecord;
+}
+
+void Drop(Stream& stream, uint32_t size_bytes) {
+  const uint64_t tail = stream.tail.load(std::memory_order_relaxed);
+  std::memset(stream.bytes + (tail & (kStreamBytes - 1)), 0, size_bytes);
+  MoveTail(stream, tail + size_bytes);
 }
 
 }  // namespace stillframe::ring

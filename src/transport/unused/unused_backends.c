@@ -22,7 +22,6 @@
 SF_HIDDEN void* GSS_C_NT_HOSTBASED_SERVICE = 0;
 
 SF_QUIET(BrotliDecoderVersion)
-SF_QUIET(ZSTD_versionNumber)
 SF_QUIET(idn2_check_version)
 SF_QUIET(idn2_free)
 SF_QUIET(libssh2_exit)
@@ -97,7 +96,6 @@ SF_FAIL(RTMP_Read)
 SF_FAIL(RTMP_SetupURL)
 SF_FAIL(RTMP_Write)
 SF_FAIL(ZSTD_decompressStream)
-SF_FAIL(ZSTD_isError)
 SF_FAIL(ber_sockbuf_add_io)
 SF_FAIL(gss_delete_sec_context)
 SF_FAIL(gss_display_name)

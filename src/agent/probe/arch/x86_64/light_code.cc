@@ -114,6 +114,12 @@ void LightCode::CheckTexts(Assembler& code, ProgramLabels& labels) {
 // As ring::Reserve: RDI becomes the record.
 void LightCode::Reserve(Assembler& code, Label& full) {
   const auto head = static_cast<int32_t>(layout_.slot_head);
+  if (layout_.fork_guard != 0) {  // the page holds nothing else
+    code.MoveImmediate(kRax, layout_.fork_guard);
+    code.Load(kRax, kRax, 0);
+    code.Test(kRax, kRax);
+    code.JumpIf(kEqual, full);
+  }
   Label again;
   code.Bind(again);
   code.Load(kRax, kRcx, head);
