@@ -63,7 +63,7 @@ void Fields(A& a, Location& location) {
 template <typename A>
 void Fields(A& a, Variable& variable) {
   a(variable.name, variable.type, variable.location, variable.flags, variable.recovered,
-    variable.filter);
+    variable.filter, variable.elements);
 }
 template <typename A>
 void Fields(A& a, VirtualFrame& frame) {
@@ -73,8 +73,8 @@ void Fields(A& a, VirtualFrame& frame) {
 template <typename A>
 void Fields(A& a, FramePlan& frame) {
   a(frame.pc, frame.first_virtual, frame.virtual_count, frame.function_entry, frame.function_name,
-    frame.uses_entry_values, frame.may_tail_call_itself, frame.callee_entry, frame.callee_name,
-    frame.callee, frame.first_parameter, frame.parameter_count, frame.copy);
+    frame.uses_entry_values, frame.may_tail_call_itself, frame.has_lines_only, frame.callee_entry,
+    frame.callee_name, frame.callee, frame.first_parameter, frame.parameter_count, frame.copy);
 }
 template <typename A>
 void Fields(A& a, CallParameter& parameter) {
@@ -97,7 +97,8 @@ void Fields(A& a, CaptureLimits& limits) {
 }
 template <typename A>
 void Fields(A& a, ProbePlan& plan) {
-  a(plan.module_path, plan.build_id, plan.unit, plan.sites, plan.limits, plan.hides_site_frame);
+  a(plan.module_path, plan.build_id, plan.unit, plan.sites, plan.limits, plan.fatal_signals,
+    plan.last_words, plan.hides_site_frame);
 }
 template <typename A>
 void Fields(A& a, CallerPlan& plan) {

@@ -41,10 +41,13 @@ bool MayLive(const ring::RingFileHeader& header) {
 }  // namespace
 
 bool StoredRedaction::RedactsName(std::string_view name) const {
-  return model::RedactsName(name) || policy_.RedactsName(name);
+  return policy_.RedactsName(name);
 }
 bool StoredRedaction::RedactsType(std::string_view type) const {
-  return model::RedactsType(type) || policy_.RedactsType(type);
+  return policy_.RedactsType(type);
+}
+bool StoredRedaction::RedactsValue(std::string_view text, bool cut) const {
+  return model::RedactsValue(text, cut) || policy_.RedactsValue(text);
 }
 
 DeadProcess::DeadProcess() = default;
@@ -133,6 +136,7 @@ Status DeadProcess::ReadPlans(std::string_view plans) {
             Status(Code::kUnsupported, "the entries' format is " + std::to_string(entry.format));
       } else {
         process_ = std::move(entry);
+        process_.policy.MakeNameList();
         known = true;
       }
     } else if (!known) {

@@ -28,6 +28,9 @@ class StoredRedaction final : public RedactionPolicy {
   explicit StoredRedaction(const agent::Policy& policy) : policy_(policy) {}
   bool RedactsName(std::string_view name) const override;
   bool RedactsType(std::string_view type) const override;
+  bool RedactsValue(std::string_view text, bool cut) const override;
+  bool AllowsRawMemory() const override { return policy_.raw_memory; }
+  std::string_view NameList() const override { return policy_.name_list(); }
 
  private:
   const agent::Policy& policy_;

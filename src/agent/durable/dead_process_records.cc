@@ -87,7 +87,7 @@ Result<model::Snapshot> DeadProcess::Decode(std::span<const uint8_t> record) {
     Drop(id, "undecodable");
     return snapshot.status();
   }
-  if (probe->entry.is_log) agent::MakeLogEvent(probe->log, *snapshot);
+  if (probe->entry.is_log) agent::MakeLogEvent(probe->log, *snapshot, &redaction_);
   if (probe->entry.role == ProbeRole::kSpan) {
     snapshot->kind = model::Kind::kSpan;
     snapshot->duration_nanos = Nanos(header.span_ticks);
@@ -170,7 +170,7 @@ Result<model::Snapshot> DeadProcess::DecodeLight(std::span<const uint8_t> record
     Drop(probe->entry.tracepoint_id, "undecodable");
     return snapshot.status();
   }
-  agent::MakeLogEvent(probe->log, *snapshot);
+  agent::MakeLogEvent(probe->log, *snapshot, &redaction_);
   last_.last_light = std::max(last_.last_light, kFirstLightSequence) + 1;
   Describe(*snapshot, *probe, last_.last_light, header.ticks);
   return snapshot;

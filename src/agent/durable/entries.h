@@ -114,7 +114,8 @@ void Fields(A& a, ProcessEntry& e) {
   agent::Policy& p = e.policy;
   a(e.format, i.instance, i.service, i.version, i.environment, i.labels, i.host, i.pid, i.program,
     i.agent_version, i.start_unix_nanos, p.files.allow, p.files.deny, p.functions.allow,
-    p.functions.deny, p.types.allow, p.types.deny, p.names);
+    p.functions.deny, p.types.allow, p.types.deny, p.names, p.shown_names, p.shown_types,
+    p.raw_memory, p.values);
 }
 
 }  // namespace stillframe::durable
