@@ -47,7 +47,8 @@ class ServerLink final : public Link {
       : connection_(std::move(connection)), identity_(identity), max_silence_ms_(max_silence_ms) {}
 
   std::optional<std::string> silence() const override {
-    if (max_silence_ms_ == 0 || MonotonicNanos() - heard_ns_ <= int64_t{max_silence_ms_} * 1'000'000) {
+    if (max_silence_ms_ == 0 ||
+        MonotonicNanos() - heard_ns_ <= int64_t{max_silence_ms_} * 1'000'000) {
       return std::nullopt;
     }
     return "because the server was not heard of for " + std::to_string(max_silence_ms_ / 1'000) +
@@ -214,8 +215,8 @@ Result<std::unique_ptr<Link>> MakeServerLink(const Options& options,
                                              const model::AgentIdentity& identity) {
   SF_ASSIGN_OR_RETURN(auto connection, transport::Connection::Create(transport::Endpoint{
                                            .server = options.server, .api_key = options.api_key}));
-  return std::unique_ptr<Link>(std::make_unique<ServerLink>(
-      std::move(connection), identity, options.max_silence_ms));
+  return std::unique_ptr<Link>(
+      std::make_unique<ServerLink>(std::move(connection), identity, options.max_silence_ms));
 }
 
 }  // namespace stillframe::agent

@@ -95,11 +95,12 @@ enum class ViewKind : uint8_t {
 // View::layout.
 // View::keys, of kTree and kHash: what is known of how the container finds a key.
 enum ViewKeys : uint8_t {
-  kKeysNamed = 1,    // it finds keys: it is no list
-  kKeysLess = 2,     // in the order of std::less
-  kKeysGreater = 4,  // in the order of std::greater
-  kKeysEqual = 8,    // equal means == (these two orders say so, too)
-  kKeysMany = 16,    // a key may be there many times
+  kKeysNamed = 1,      // it finds keys: it is no list
+  kKeysLess = 2,       // in the order of std::less
+  kKeysGreater = 4,    // in the order of std::greater
+  kKeysEqual = 8,      // equal means == (these two orders say so, too)
+  kKeysMany = 16,      // a key may be there many times
+  kKeysIdentity = 32,  // libstdc++: the hash of a key is its number; buckets at 0, their count at 8
 };
 
 enum ViewLayout : uint8_t {

@@ -304,6 +304,12 @@ void SetKeyRules(TypeBuilder& types, TypeId id, std::string_view name, View& vie
   if (rule >= arguments.size()) return;
   const std::string what = PublicName(types.RawName(types.Complete(arguments[rule], id)));
   if (hashed && what == "std::equal_to") view.keys |= kKeysEqual;
+  // std::hash of integers is the identity in libstdc++ (functional_hash.h); the two words before
+  // the first node are those of its _Hashtable.
+  const bool ours = hashed && view.layout == kPlain && view.a == 16 && view.b == 24;
+  if (ours && PublicName(types.RawName(types.Complete(arguments[rule - 1], id))) == "std::hash") {
+    view.keys |= kKeysIdentity;
+  }
   if (!hashed && what == "std::less") view.keys |= kKeysLess;
   if (!hashed && what == "std::greater") view.keys |= kKeysGreater;
 }

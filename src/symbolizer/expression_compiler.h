@@ -146,6 +146,7 @@ class Compiler {
   Result<Key> MakeKey(const Value& object, const Value& key, uint32_t column);
   Result<Fragment> SearchTree(Search& search);
   Result<Fragment> SearchChain(Search& search);
+  Result<Fragment> SearchBucket(Search& search);
   Result<Fragment> NodeKey(const Search& search);
   void SearchEnd(Search& search, Fragment& code);
 

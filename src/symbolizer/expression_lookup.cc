@@ -14,6 +14,15 @@ struct Compiler::Search {
 
 namespace {
 
+constexpr uint64_t kBucketCountAt = 8;  // of libstdc++'s _Hashtable, behind the buckets' pointer
+
+// Of which std::hash is the identity (kKeysIdentity). Not of enumerations: a program may specialize
+// it for its own types.
+bool IsHashedByItself(TypeKind kind) {
+  return kind == TypeKind::kSigned || kind == TypeKind::kUnsigned || kind == TypeKind::kBool ||
+         kind == TypeKind::kChar;
+}
+
 // Pops nothing; pushes a fresh comparison's operands: the node's number, then the key's.
 void PushBoth(Fragment& code, uint8_t node_cell, uint8_t key_cell) {
   code.Get(node_cell);
@@ -188,6 +197,51 @@ Result<Fragment> Compiler::SearchChain(Search& search) {
   return code;
 }
 
+// Where the hash of a key is its number: the chain of its bucket, as _Hashtable does it. The bucket
+// points to the node before its first; its end is a node of another bucket.
+Result<Fragment> Compiler::SearchBucket(Search& search) {
+  Fragment code;
+  const View& view = search.view;
+  SF_ASSIGN_OR_RETURN(const uint8_t count, NewLocal(search.column));
+  code.Set(count);  // of buckets; search.node holds the container's address
+  code.Get(count);
+  code.FailIfZero(Code::kImplausible);
+  code.Get(search.node);
+  code.Load(8, false);
+  code.Get(search.key_cell);
+  code.Get(count);
+  code.Emit(Op::kModU);
+  code.Const(3);
+  code.Emit(Op::kShl);
+  code.Emit(Op::kAdd);
+  code.Load(8, false);
+  code.Set(search.node);  // the node before the first
+  code.Get(search.node);
+  search.missing.push_back(code.Jump(Op::kJumpIfZero));
+  const size_t top = code.Here();
+  code.Get(search.node);
+  code.AddImm(view.left);
+  code.Load(8, false);
+  code.Set(search.node);
+  code.Get(search.node);
+  search.missing.push_back(code.Jump(Op::kJumpIfZero));
+  SF_ASSIGN_OR_RETURN(const Fragment key, NodeKey(search));
+  code.Append(key);
+  code.Set(search.cell);
+  PushBoth(code, search.cell, search.key_cell);
+  code.Emit(Op::kEq);
+  search.found.push_back(code.Jump(Op::kJumpIfNonZero));
+  for (const uint8_t one : {search.cell, search.key_cell}) {
+    code.Get(one);
+    code.Get(count);
+    code.Emit(Op::kModU);
+  }
+  code.Emit(Op::kEq);
+  search.missing.push_back(code.Jump(Op::kJumpIfZero));
+  code.Loop(top);
+  return code;
+}
+
 Result<Value> Compiler::Lookup(const Value& object, const Value& key, bool only_whether,
                                uint32_t column) {
   Search search;
@@ -222,18 +276,24 @@ Result<Value> Compiler::Lookup(const Value& object, const Value& key, bool only_
     }
     if (!search.key.is_text) FailIfSecretEnumerator(code, search.key_cell, search.key.type);
   }
+  const bool by_bucket = (view.keys & kKeysIdentity) != 0 && (view.keys & kKeysEqual) != 0 &&
+                         !search.key.is_text && IsHashedByItself(unit_.types[search.key.type].kind);
   if (!ordered) {
     code.Get(search.node);
-    code.AddImm(view.b);
+    code.AddImm(by_bucket ? kBucketCountAt : view.b);
     code.Load(8, false);
   }
-  code.Get(search.node);
-  const uint32_t root = view.d + (view.layout == kLibcxx ? view.left : view.parent);
-  code.AddImm(ordered ? root : view.a);
-  code.Load(8, false);
-  code.Set(search.node);
+  if (!by_bucket) {
+    code.Get(search.node);
+    const uint32_t root = view.d + (view.layout == kLibcxx ? view.left : view.parent);
+    code.AddImm(ordered ? root : view.a);
+    code.Load(8, false);
+    code.Set(search.node);
+  }
   const size_t start = code.Here();
-  SF_ASSIGN_OR_RETURN(Fragment loop, ordered ? SearchTree(search) : SearchChain(search));
+  SF_ASSIGN_OR_RETURN(Fragment loop, ordered     ? SearchTree(search)
+                                     : by_bucket ? SearchBucket(search)
+                                                 : SearchChain(search));
   code.Append(loop);
   for (std::vector<size_t>* jumps : {&search.found, &search.missing}) {
     for (size_t& jump : *jumps) jump += start;

@@ -110,9 +110,10 @@ OUTCOMES = ("conditionFalse", "conditionError", "rateLimited", "budgetStopped", 
             "ringFull", "unsafeContext", "captured")
 # What the agent says at the level `info`, which tests that do not ask for it need not see.
 INFO_LINES = re.compile(
-    r"stillframe: (tracepoint \S+: (final \{|\d+ hits|(RECEIVED|ARMED|EMITTING|COMPLETED|THROTTLED|"
-    r"EXPIRED)\b)|conditions over the heap are slow|no (memory for an )?unwind table|"
-    r"descriptors are shared|the program's main thread ends|the reading method|the server )")
+    r"stillframe: (tracepoint \S+ at exit: |tracepoint \S+: final \{|tracepoint \S+: "
+    r"(RECEIVED|ARMED|EMITTING|COMPLETED|THROTTLED|EXPIRED)\b|conditions over the heap are slow|"
+    r"no (memory for an )?unwind table|descriptors are shared|the program's main thread ends|"
+    r"the server )")
 
 
 def check_accounting(tracepoint, status):

@@ -77,12 +77,13 @@ TEST(Redaction, WhatIsCutMayBeTheBeginningOfASecret) {
 }
 
 TEST(Redaction, NumbersOfCards) {
-  for (const uint64_t number : {4111111111111111ull, 5500005555555559ull, 378282246310005ull}) {
+  for (const uint64_t number :
+       {uint64_t{4111111111111111}, uint64_t{5500005555555559}, uint64_t{378282246310005}}) {
     EXPECT_TRUE(RedactsNumber(number)) << number;
   }
   // A wrong digit, no card's beginning, times in nanoseconds, and the ends of the range.
-  for (const uint64_t number : {4111111111111112ull, 9111111111111111ull, 1767315845678901234ull,
-                                uint64_t{0}, ~uint64_t{0}}) {
+  for (const uint64_t number : {uint64_t{4111111111111112}, uint64_t{9111111111111111},
+                                uint64_t{1767315845678901234}, uint64_t{0}, ~uint64_t{0}}) {
     EXPECT_FALSE(RedactsNumber(number)) << number;
   }
 }

@@ -140,6 +140,30 @@ TEST_F(TextOps, WorkIsBounded) {
   EXPECT_EQ(count(1001).error, Code::kLimit);
 }
 
+TEST_F(TextOps, NamesAreFoundOnTheList) {
+  const std::string list = "=token\n~password\n*iban*\n!tokenizer*\n";
+  const auto test = [&](const std::string& name) {
+    return Run(
+        {I(Op::kConst, static_cast<int64_t>(one.Place(name))),
+         I(Op::kConst, static_cast<int64_t>(name.size())), I(Op::kNameTest, 1), I(Op::kReturn)},
+        list);
+  };
+  for (const char* name : {"token", "accessToken", "m_tokens2", "dbpassword1", "IbanOfBob"}) {
+    EXPECT_EQ(test(name).value, 1u) << name;
+  }
+  for (const char* name : {"", "tokenizer", "tokenizer_token", "order", "_", "tok"}) {
+    EXPECT_EQ(test(name).error, Code::kOk) << name;
+    EXPECT_EQ(test(name).value, 0u) << name;
+  }
+  // The beginning of a long one; what is behind it is not read.
+  EXPECT_EQ(test("token " + std::string(3000, 'x')).value, 1u);
+  EXPECT_EQ(test(std::string(3000, '_') + "token").value, 0u);
+  // What cannot be read is no harmless name.
+  EXPECT_EQ(
+      Run({I(Op::kConst, 8), I(Op::kConst, 5), I(Op::kNameTest, 1), I(Op::kReturn)}, list).error,
+      Code::kUnreadable);
+}
+
 // The links of libstdc++'s trees: colour, parent, left, right.
 TEST_F(TextOps, TreesInOrder) {
   std::map<int, int> tree;

@@ -109,6 +109,16 @@ struct State {
   std::unordered_map<int, long> hashed = {{1, 100}, {2, 200}, {33, 3300}};
   std::unordered_map<std::string, Item> by_name = {{"nut", {5, "nut", false}}};
   std::unordered_set<int> hashed_set = {10, 20};
+  std::unordered_map<int, long> crowded = [] {
+    std::unordered_map<int, long> out;
+    for (int i = -5000; i < 5000; ++i) out[i * 3] = i;
+    return out;
+  }();
+  std::unordered_set<uint64_t> far_apart = [] {
+    std::unordered_set<uint64_t> out;
+    for (uint64_t i = 0; i < 3000; ++i) out.insert(~(i * 0x9e3779b97f4a7c15u));
+    return out;
+  }();
   std::optional<int> some = 12;
   std::optional<Item> item = Item{99, "engine", true};
   std::optional<int> nothing;
@@ -325,6 +335,16 @@ __attribute__((noinline)) void SayContainers(State& s) {
   SAME(s.multi.contains(1));
   SAME(s.hashed_set.contains(20));
   SAME(s.hashed_set.contains(30));
+#ifdef __GLIBCXX__  // by the bucket: far more of them than can be looked at one by one
+  SAME(s.crowded[-15000]);
+  SAME(s.crowded[14997]);
+  SAME(s.crowded[0]);
+  SAME(s.crowded.contains(-14999));
+  SAME(s.crowded.contains(-15000));
+  SAME(s.far_apart.contains(~0ul));
+  SAME(s.far_apart.contains(5ul));
+  Fail("s.crowded[1]", "NOT_FOUND");
+#endif
   SAME(s.odd["bb"]);
   SAME(s.some.has_value());
   SAME(*s.some + 1);
