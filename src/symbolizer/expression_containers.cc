@@ -39,6 +39,27 @@ void EmitElement(Fragment& code, uint32_t element_bytes) {
   code.Emit(Op::kAdd);
 }
 
+// Where a std::logic_error or std::runtime_error, or what derives from one, keeps the pointer to
+// its text: behind the vptr, in libstdc++ and libc++ alike. Often only their declarations are
+// there.
+std::optional<uint32_t> StandardTextOffset(const PlanUnit& unit, TypeId id, int depth) {
+  constexpr int kMaxDepth = 16;
+  constexpr uint32_t kBehindVptr = 8;
+  const TypeNode& type = unit.types[id];
+  std::string_view name = unit.strings[type.name];
+  if (name.starts_with("const ")) name.remove_prefix(6);
+  if (name == "std::logic_error" || name == "std::runtime_error") return kBehindVptr;
+  if (depth > kMaxDepth || type.kind != TypeKind::kStruct) return std::nullopt;
+  for (uint32_t i = type.first_member; i < type.first_member + type.member_count; ++i) {
+    const Member& member = unit.members[i];
+    if ((member.flags & kMemberBase) == 0 || (member.flags & kMemberVirtualBase) != 0) continue;
+    if (const auto inner = StandardTextOffset(unit, member.type, depth + 1)) {
+      return member.offset_bytes + *inner;
+    }
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 bool Compiler::HasExtent(const Value& object) const {
@@ -185,11 +206,10 @@ Result<Value> Compiler::Method(const Value& wrapped, const Node& node) {
                         ReadBytes(object, ViewOf(object).a, ViewOf(object).size_bytes));
     return NumberCell(Number::kULong, std::move(code), column);
   }
-  if (name == "what") {  // libstdc++'s logic_error and runtime_error keep a pointer to their text
-    const FoundMember text = FindMember(object.type, "_M_msg", 0);
-    if (text.matches == 1 && !text.in_virtual_base && !text.redacted) {
+  if (name == "what") {
+    if (const auto offset = StandardTextOffset(unit_, object.type, 0)) {
       const TypeId pointer = PointerTo(unit_, CharType(unit_));
-      SF_ASSIGN_OR_RETURN(const Value part, Part(object, text.offset, pointer));
+      SF_ASSIGN_OR_RETURN(const Value part, Part(object, *offset, pointer));
       return Load(part);
     }
   }

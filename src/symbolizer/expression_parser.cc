@@ -59,6 +59,7 @@ constexpr auto kMethods = std::to_array<MethodRule>({
     {"value", false},
     {"get", false},
     {"load", false},
+    {"what", false},
     {"front", false},
     {"back", false},
     {"index", false},

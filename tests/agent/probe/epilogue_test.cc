@@ -27,7 +27,7 @@ const Bytes kPopRax{0x58};
 const Bytes kPopR12{0x41, 0x5c};
 const Bytes kLeave{0xc9};
 const Bytes kRet{0xc3};
-const Bytes kCall{0xe8, 0, 0, 0, 0};
+const Bytes kCall{0xe8, 0, 0x10, 0, 0};
 const Bytes kMulsdXmm0{0xf2, 0x0f, 0x59, 0xc1};
 
 Epilogue Find(const Bytes& text) {
