@@ -132,7 +132,9 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "there is no snapshot\n");
     return 1;
   }
-  MeasureBatch({snapshots[0]});
-  MeasureBatch(snapshots);
+  for (const size_t count : {size_t{1}, size_t{4}, size_t{16}, snapshots.size()}) {
+    if (count > snapshots.size()) continue;
+    MeasureBatch({snapshots.begin(), snapshots.begin() + static_cast<std::ptrdiff_t>(count)});
+  }
   return 0;
 }

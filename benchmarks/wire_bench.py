@@ -7,6 +7,7 @@ stillframe_wire_bench on them.
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -32,7 +33,6 @@ def one_kill(folder):
         "id": "tp", "location": {"file": "checkout.cc", "line": mark()},
         "expressions": ["order.total", "order.customer->name"],
         "limits": {"maxHits": 1_000_000, "perSecond": 10_000, "perTrace": 0}}]}))
-    port = harness.free_port()
     # What nobody reads fills the pipe: then snapshots wait, as they do for a slow server.
     os.mkfifo(folder / "output")
     reader = os.open(folder / "output", os.O_RDONLY | os.O_NONBLOCK)
@@ -40,9 +40,10 @@ def one_kill(folder):
         STILLFRAME_TRACEPOINTS=folder / "tracepoints.json", STILLFRAME_OUTPUT=folder / "output",
         STILLFRAME_RING_DIR=folder, STILLFRAME_START_WAIT="20s",
         STILLFRAME_LIMITS="snapshotsPerSecond=0,cpuPercent=0")
-    service = subprocess.Popen([BIN / "orders-traced", "--port", str(port)], env=env,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    load = subprocess.Popen([BIN / "orders-load", "--port", str(port), "--rate", "400", "--seconds", "4"],
+    service = subprocess.Popen([BIN / "orders-traced", "--port", "0"], env=env, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    port = re.search(r"listening on (\d+)", service.stdout.readline()).group(1)
+    load = subprocess.Popen([BIN / "orders-load", "--port", port, "--rate", "400", "--seconds", "4"],
                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     time.sleep(3)
     service.send_signal(signal.SIGKILL)

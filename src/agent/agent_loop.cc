@@ -21,7 +21,12 @@
 namespace stillframe::agent {
 namespace {
 
-constexpr uint32_t kActiveWaitMs = 10;    // how often the ring is looked at while probes are in
+constexpr uint32_t kActiveWaitMs = 10;  // how often the ring is looked at while probes are in
+// Where so many records come in a turn, the ring's 32 slots might not last until the next: for a
+// second it is looked at more often.
+constexpr uint32_t kBusyRecords = 8;
+constexpr uint32_t kBusyWaitMs = 1;
+constexpr int64_t kBusyForNs = 1'000'000'000;
 constexpr uint32_t kPendingWaitMs = 30;   // a library that is waited for is seen within 100 ms
 constexpr uint32_t kIdleWaitMs = 10'000;  // the link wakes us earlier when it has something
 constexpr int64_t kLookAtPolicyNs = 500'000'000;
@@ -190,6 +195,7 @@ void AgentLoop::AnswerQueries() {
 
 uint32_t AgentLoop::WaitMs() const {
   if (recovery_.busy()) return kActiveWaitMs;
+  if (store_ != nullptr && MonotonicNanos() < busy_until_ns_) return kBusyWaitMs;
   if (store_ != nullptr && store_->active()) return kActiveWaitMs;
   if (store_ != nullptr && store_->waits_for_module()) return kPendingWaitMs;
   if (!outbox_.empty()) return 100;
@@ -202,7 +208,10 @@ void AgentLoop::Turn() {
   if (store_ != nullptr) store_->SetSilence(link_->silence());
   AnswerQueries();
   if (store_ != nullptr) {
-    if (collector_->Drain(kDrainAtOnce) > 0) {
+    if (collector_->Drain(kDrainAtOnce) >= kBusyRecords) {
+      busy_until_ns_ = MonotonicNanos() + kBusyForNs;
+    }
+    if (collector_->TakeSymbolUse()) {
       last_use_ns_ = MonotonicNanos();
       symbols_open_ = true;
     }

@@ -26,6 +26,7 @@ constexpr uint64_t kTextPerByte = 8;
 
 uint32_t Collector::Drain(uint32_t max_records) {
   uint32_t count = 0;
+  const size_t callers = store_.callers().size();
   thread_names_.clear();
   ring::Slot slot;
   while (count < max_records && ring::Take(slot)) {
@@ -50,6 +51,7 @@ uint32_t Collector::Drain(uint32_t max_records) {
       this, abandoned_);
   // What the decoder compiled for new callers serves the next hit.
   if (count > 0) store_.callers().Publish();
+  if (store_.callers().size() != callers) used_symbols_ = true;
   return count;
 }
 
@@ -62,6 +64,7 @@ void Collector::LoseForMemory(uint64_t probe_id) {
 std::string Collector::SymbolName(uint64_t address) {
   const LoadedModule* module = FindModule(store_.modules(), RuntimeAddress(address));
   if (module == nullptr) return "";
+  used_symbols_ = true;
   auto opened = store_.symbolizer().OpenModule(module->path, module->build_id);
   if (!opened.ok()) return "";
   return (*opened)->SymbolName(module->bias.ToLink(RuntimeAddress(address)));

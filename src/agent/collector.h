@@ -32,6 +32,9 @@ class Collector {
   // Decodes what is in the ring, at most `max_records`, and some thousand light records. Returns
   // how many there were.
   uint32_t Drain(uint32_t max_records);
+  // Whether debug information was looked at since the last call: most records need none, because
+  // their callers are known.
+  bool TakeSymbolUse() { return std::exchange(used_symbols_, false); }
   // Records that could not be decoded (a bug or a wild store of the host), for the log and metrics.
   uint64_t corrupt() const { return corrupt_; }
   // The highest sequence number that was drained; all below it were, too.
@@ -56,6 +59,7 @@ class Collector {
   durable::Writer* durable_ = nullptr;
   RateGate logs_;
   std::map<uint32_t, std::string> thread_names_;  // of one Drain: asking costs a system call or two
+  bool used_symbols_ = false;
   uint64_t corrupt_ = 0;
   uint64_t drained_ = 0;
   uint64_t abandoned_ = 0;       // streams that were skipped

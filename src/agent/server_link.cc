@@ -86,7 +86,7 @@ class ServerLink final : public Link {
     request.service = sender.service;
     request.epoch = static_cast<uint64_t>(sender.start_unix_nanos);
     request.snapshots = outbox.Batch();
-    request.tables = takes_tables_;
+    request.tables = takes_tables_ && request.snapshots.size() >= transport::kTablesFromSnapshots;
     publishing_.clear();
     published_ = &outbox;
     for (const auto& snapshot : request.snapshots) publishing_.push_back(snapshot.sequence);
@@ -96,7 +96,8 @@ class ServerLink final : public Link {
   void Wait(uint32_t timeout_ms) override {
     int64_t until = MonotonicNanos() + Ms(timeout_ms);
     if (!connection_->poll_running()) until = std::min(until, poll_retry_.not_before_ns());
-    const int64_t left = (until - MonotonicNanos()) / 1'000'000;
+    // Rounded up: a time-out of 0 does not sleep at all.
+    const int64_t left = (until - MonotonicNanos() + 999'999) / 1'000'000;
     connection_->Wait(static_cast<uint32_t>(std::clamp<int64_t>(left, 0, timeout_ms)));
   }
   void Wake() override { connection_->Wake(); }

@@ -15,7 +15,7 @@ namespace stillframe::transport {
 
 struct OutboxLimits {
   uint64_t bytes = 4u << 20;  // estimated size of what is kept; the newest is dropped when full
-  uint32_t batch_snapshots = 500;  // the server takes 1,000
+  uint32_t batch_snapshots = 1'000;  // the server takes no more
   uint64_t batch_bytes = 768u << 10;
 };
 
