@@ -24,6 +24,18 @@ TEST(FunctionNames, PlainIsWithoutReturnTypeTagsAndClones) {
   for (const auto& c : cases) EXPECT_EQ(PlainFunctionName(c.demangled), c.plain);
 }
 
+TEST(FunctionNames, PartsOfCoroutines) {
+  EXPECT_EQ(NameCoroutinePart("a::F(a::_ZN1a1FEi.Frame*)",
+                              "a::F(a::F(int)::_ZN1a1FEi.Frame*) [clone .actor]"),
+            "a::F(int) [resumed]");
+  EXPECT_EQ(NameCoroutinePart("a::F(int)", "a::F(int) [clone .resume]"), "a::F(int) [resumed]");
+  EXPECT_EQ(NameCoroutinePart("a::F(int)", "a::F(int) [clone .destroy]"), "a::F(int) [destroyed]");
+  EXPECT_EQ(NameCoroutinePart("a::F(int)", "a::F(int) [clone .cleanup]"), "a::F(int) [cleaned up]");
+  EXPECT_EQ(NameCoroutinePart("a::F(int)", "a::F(int)"), "a::F(int)");
+  EXPECT_EQ(NameCoroutinePart("a::F(int)", "a::F(int) [clone .cold]"), "a::F(int)");
+  EXPECT_EQ(NameCoroutinePart("a::F(int)", "other [clone .actor]"), "a::F(int)");
+}
+
 TEST(FunctionNames, PeopleNameFunctionsByTheirLastParts) {
   const char* total = "shop::Cart<int>::Total(int, long) const";
   for (const char* wanted :
