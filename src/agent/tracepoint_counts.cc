@@ -185,8 +185,13 @@ void TracepointStore::Resume(Active& active) {
 void TracepointStore::FreeRetired() {
   for (const auto& probe : retired_) {
     by_id_.erase(probe->id());
-    const auto found = active_.find(probe->tracepoint_id());
-    if (found != active_.end()) {
+    auto found = active_.find(probe->tracepoint_id());
+    const bool is_gone = found == active_.end();
+    if (is_gone) {
+      gone_ticks_ += hit::SumCounters(probe->runtime()).ticks;
+      found = gone_.find(probe->tracepoint_id());
+    }
+    if (!is_gone || found != gone_.end()) {
       AddSums(found->second.retired_sums, hit::SumCounters(probe->runtime()));
       found->second.retired_counted += CountedBy(*probe);
       hit::ForEachThrow(probe->runtime(), [&](uint64_t fingerprint, uint64_t count) {
@@ -196,8 +201,6 @@ void TracepointStore::FreeRetired() {
       auto& retired = found->second.retired_distribution;
       if (retired == nullptr) retired = std::make_unique<hit::DistributionSums>();
       AddDistribution(hit::SumDistribution(probe->runtime()), *retired);
-    } else {
-      gone_ticks_ += hit::SumCounters(probe->runtime()).ticks;
     }
   }
   retired_.clear();

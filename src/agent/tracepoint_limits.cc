@@ -33,11 +33,11 @@ uint64_t TakeBack(hit::ProbeRuntime& probe, uint64_t count) {
 }  // namespace
 
 void TracepointStore::Accept(Active& active, const model::DesiredTracepoint& tracepoint,
-                             bool is_new) {
+                             bool begins) {
   using model::State;
-  const bool changed = is_new || active.desired.revision != tracepoint.revision;
+  const bool changed = begins || active.desired.revision != tracepoint.revision;
   if (changed) {
-    Begin(active, tracepoint, is_new);
+    Begin(active, tracepoint);
   } else {
     if (active.desired.expires_unix_ms != tracepoint.expires_unix_ms) {
       active.expires_ns = MonotonicExpiry(tracepoint.expires_unix_ms);
@@ -52,18 +52,15 @@ void TracepointStore::Accept(Active& active, const model::DesiredTracepoint& tra
   if (changed || was_out) Arm(active);
 }
 
-void TracepointStore::Begin(Active& active, const model::DesiredTracepoint& tracepoint,
-                            bool is_new) {
-  if (!is_new) {
-    TakeOut(active);
-    active.captured_before = Sums(active).count[hit::kCaptured];
-    active.admitted = 0;
-  }
+void TracepointStore::Begin(Active& active, const model::DesiredTracepoint& tracepoint) {
+  TakeOut(active);
   active.desired = tracepoint;
   active.expires_ns = MonotonicExpiry(tracepoint.expires_unix_ms);
   active.granted = tracepoint.lease ? tracepoint.lease->granted : 0;
   active.begun_ns = MonotonicNanos();
   active.begun_sums = Sums(active);
+  active.captured_before = active.begun_sums.count[hit::kCaptured];
+  active.admitted = 0;
   active.limited_before = active.begun_sums.count[hit::kRateLimited];
   active.wants_more = false;
   active.state = model::State::kReceived;

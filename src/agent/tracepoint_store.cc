@@ -13,6 +13,7 @@ namespace stillframe::agent {
 namespace {
 
 constexpr int64_t kFreeSlotsEveryNs = 1'000'000'000;
+constexpr size_t kMaxGone = 256;
 constexpr int64_t kLookForModulesNs = 25'000'000;
 
 // A bad file is one line, and as if it were not there.
@@ -123,13 +124,23 @@ void TracepointStore::SetDesired(const model::DesiredSet& set) {
     }
     TakeOut(it->second);
     gone_ticks_ += it->second.retired_sums.ticks;
-    it = active_.erase(it);
+    if (gone_.size() >= kMaxGone) gone_.erase(gone_.begin());
+    const auto gone = it++;
+    gone_.insert(active_.extract(gone));
     ++status_version_;
   }
   if (!set.tracepoints.empty() && module_generation_ != ModuleGeneration()) RefreshModules();
   for (const auto& tracepoint : set.tracepoints) {
+    // One that comes back, renewed after its end perhaps, goes on counting: what was acknowledged
+    // of it is still known.
+    auto gone = gone_.extract(tracepoint.id);
+    const bool is_back = !gone.empty();
+    if (is_back) {
+      gone_ticks_ -= gone.mapped().retired_sums.ticks;
+      active_.insert(std::move(gone));
+    }
     const auto [entry, is_new] = active_.try_emplace(tracepoint.id);
-    Accept(entry->second, tracepoint, is_new);
+    Accept(entry->second, tracepoint, is_new || is_back);
   }
   UpdateGuard();
   callers_.Publish();

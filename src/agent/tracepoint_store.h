@@ -161,8 +161,9 @@ class TracepointStore {
   void UpdateGuard();
   void SetState(Active& active, model::State state, const Status& why);
   // Limits in the course of time (tracepoint_limits.cc).
-  void Accept(Active& active, const model::DesiredTracepoint& tracepoint, bool is_new);
-  void Begin(Active& active, const model::DesiredTracepoint& tracepoint, bool is_new);
+  // `begins`: it was not desired before.
+  void Accept(Active& active, const model::DesiredTracepoint& tracepoint, bool begins);
+  void Begin(Active& active, const model::DesiredTracepoint& tracepoint);
   void Block(Active& active);
   std::optional<std::string> Stop() const;  // the server's or the operator's, or for want of one
   void StopOrArmAll();
@@ -207,6 +208,7 @@ class TracepointStore {
   std::optional<std::string> stop_;     // the kill switch is on, and why
   std::optional<std::string> silence_;  // the server is not there, and nothing goes on without it
   std::map<std::string, Active> active_;
+  std::map<std::string, Active> gone_;  // removed; their counts, in case they come back
   std::vector<std::unique_ptr<ModuleProbe>> retired_;
   std::map<uint64_t, const ModuleProbe*> by_id_;
   uint64_t next_probe_id_ = 1;

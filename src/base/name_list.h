@@ -18,6 +18,8 @@ namespace stillframe {
 
 // The longest name that is looked at; of longer ones the beginning.
 inline constexpr uint64_t kMaxListedNameBytes = 256;
+// Of a name that only a hit meets: it is read into thread-local memory, of which there is little.
+inline constexpr uint64_t kMaxHitNameBytes = 64;
 
 struct NameText {
   const char* text;

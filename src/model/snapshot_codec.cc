@@ -27,8 +27,8 @@ template <typename A>
 void Fields(A& a, Snapshot& snapshot) {
   a(snapshot.kind, snapshot.id, snapshot.tracepoint_id, snapshot.service, snapshot.instance,
     snapshot.time_unix_nanos, snapshot.thread_id, snapshot.thread_name, snapshot.trace,
-    snapshot.frames, snapshot.expressions, snapshot.message, snapshot.duration_nanos,
-    snapshot.capture_nanos, snapshot.truncated, snapshot.sequence);
+    snapshot.frames, snapshot.expressions, snapshot.message, snapshot.fingerprint,
+    snapshot.duration_nanos, snapshot.capture_nanos, snapshot.truncated, snapshot.sequence);
 }
 
 namespace {

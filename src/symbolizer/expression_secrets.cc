@@ -47,7 +47,7 @@ Result<Fragment> Compiler::CheckKey(const Value& key) {
   const size_t null = code.Jump(Op::kJumpIfZero);
   code.Append(pointer.code);
   code.Emit(Op::kDup);
-  code.Emit(Op::kTextLength, 0, 1, kMaxListedNameBytes);  // of a longer one the beginning
+  code.Emit(Op::kTextLength, 0, 1, kMaxHitNameBytes);  // of a longer one the beginning
   FailIfSecretText(code);
   code.Bind(null);
   return code;

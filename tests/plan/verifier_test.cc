@@ -313,7 +313,7 @@ TEST(VerifyPlan, RefusesEachViolation) {
       {[](ProbePlan& p) { p.unit.pieces[0].bytes = 1; }, "piece 0: fewer bytes than its size"},
       {[](ProbePlan& p) {
          p.unit.pieces[0].kind = LocationKind::kXmm;
-         p.unit.pieces[0].reg = 16;
+         p.unit.pieces[0].reg = kVectorCount;
        },
        "piece 0: no such register"},
       {[](ProbePlan& p) { p.unit.variables[0].name = 5; }, "variable 0: no such string"},

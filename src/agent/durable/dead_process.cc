@@ -40,12 +40,8 @@ bool MayLive(const ring::RingFileHeader& header) {
 
 }  // namespace
 
-bool StoredRedaction::RedactsName(std::string_view name) const {
-  return policy_.RedactsName(name);
-}
-bool StoredRedaction::RedactsType(std::string_view type) const {
-  return policy_.RedactsType(type);
-}
+bool StoredRedaction::RedactsName(std::string_view name) const { return policy_.RedactsName(name); }
+bool StoredRedaction::RedactsType(std::string_view type) const { return policy_.RedactsType(type); }
 bool StoredRedaction::RedactsValue(std::string_view text, bool cut) const {
   return model::RedactsValue(text, cut) || policy_.RedactsValue(text);
 }

@@ -6,6 +6,7 @@
 #include "agent/decode/record_view.h"
 #include "agent/durable/dead_process_impl.h"
 #include "agent/log_message.h"
+#include "agent/thrown.h"
 #include "model/prune.h"
 #include "model/snapshot_codec.h"
 
@@ -15,6 +16,20 @@ namespace {
 constexpr uint64_t kNanosPerSecond = 1'000'000'000;
 constexpr uint64_t kLeastSnapshotBytes = 64u << 10;
 constexpr uint64_t kTextPerByte = 8;
+
+// Where a signal came, no plan was made: the function alone is named.
+ProbePlan PlaceOfFault(std::string function) {
+  ProbePlan plan;
+  VirtualFrame frame;
+  frame.function = static_cast<StringId>(plan.unit.strings.size());
+  plan.unit.strings.push_back(std::move(function));
+  plan.unit.virtual_frames.push_back(frame);
+  FramePlan machine;
+  machine.virtual_count = 1;
+  plan.unit.frames.push_back(machine);
+  plan.sites.emplace_back();
+  return plan;
+}
 
 }  // namespace
 
@@ -82,12 +97,22 @@ Result<model::Snapshot> DeadProcess::Decode(std::span<const uint8_t> record) {
   input.redaction = &redaction_;
   input.resolve_frame = [this](uint64_t pc, bool exact) { return Resolve(pc, exact); };
   input.symbol_name = [this](uint64_t address) { return SymbolName(address); };
+  ProbePlan place;
+  if (header.signal_number != 0) {
+    place = PlaceOfFault(SymbolName(header.registers.rip));
+    input.plan = &place;
+  }
   auto snapshot = decode::BuildSnapshot(input);
   if (!snapshot.ok()) {
     Drop(id, "undecodable");
     return snapshot.status();
   }
   if (probe->entry.is_log) agent::MakeLogEvent(probe->log, *snapshot, &redaction_);
+  if (probe->plan.hides_site_frame) agent::NameThrown(*snapshot);
+  if (header.signal_number != 0) agent::AddFault(header, *snapshot);
+  if (header.fingerprint != 0) {
+    snapshot->fingerprint = agent::FingerprintText(header.fingerprint);
+  }
   if (probe->entry.role == ProbeRole::kSpan) {
     snapshot->kind = model::Kind::kSpan;
     snapshot->duration_nanos = Nanos(header.span_ticks);

@@ -144,7 +144,7 @@ uint32_t TakeLightRecords(uint32_t max, LightSink sink, void* self, uint64_t& ab
       ++count;
       sink(self, {copy, size_bytes});
       ring::Drop(slot.stream, size_bytes);  // when it is somewhere else
-      std::memset(copy, 0, size_bytes);  // a text in it may be a secret that the sink left out
+      std::memset(copy, 0, size_bytes);     // a text in it may be a secret that the sink left out
     }
   }
   return count;

@@ -67,7 +67,7 @@ EvalResult Evaluate(const Insn* code, uint32_t count, const FrameContext& frame,
                     const MemoryReader& memory, const StringRef* strings);
 
 // Cells behind the stack's: the locals, then room for the comparison of texts (text_ops.h).
-inline constexpr uint32_t kSideCells = kMaxLocals + 50;
+inline constexpr uint32_t kSideCells = kMaxLocals + 26;
 
 // The same on kMaxStack + kSideCells cells that the caller owns, so that the hit path can keep
 // them off the application's stack.

@@ -23,7 +23,7 @@ struct SideWork {
   uint64_t left;  // work that may still be done
   // Texts are read in pieces that never cross a page, so that a short one at the end of a mapping
   // is not taken for unreadable.
-  uint8_t window[kMaxListedNameBytes];
+  uint8_t window[kMaxHitNameBytes];
   uint8_t pieces[2][32];
   Text one;
   Text other;
