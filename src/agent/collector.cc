@@ -142,7 +142,7 @@ void Collector::Decode(std::span<const uint8_t> record, uint64_t sequence) {
 // Of the place where a signal came: every register is known there, as at a probe.
 ProbePlan Collector::PlanOfFault(uint64_t pc, decode::BuildInput& input) {
   const LoadedModule* const module = FindModule(store_.modules(), RuntimeAddress(pc));
-  ProbePlan plan;
+  std::string function;
   if (module != nullptr) {
     input.load_bias = module->bias.value;
     input.tls_module = module->tls_module;
@@ -152,19 +152,14 @@ ProbePlan Collector::PlanOfFault(uint64_t pc, decode::BuildInput& input) {
     request.limits = input.limits;
     if (opened.ok()) {
       if (auto compiled = (*opened)->Compile(request); compiled.ok()) return std::move(*compiled);
-      plan.unit.strings.push_back((*opened)->Symbolize(*request.address).front().function);
+      function = (*opened)->Symbolize(*request.address).front().function;
     }
+  }
+  ProbePlan plan = PlanOfFunction(std::move(function));
+  if (module != nullptr) {
     plan.module_path = module->path;
     plan.build_id = module->build_id;
   }
-  if (plan.unit.strings.size() == 1) plan.unit.strings.emplace_back();
-  VirtualFrame frame;
-  frame.function = 1;
-  plan.unit.virtual_frames.push_back(frame);
-  FramePlan machine;
-  machine.virtual_count = 1;
-  plan.unit.frames.push_back(machine);
-  plan.sites.emplace_back();
   return plan;
 }
 

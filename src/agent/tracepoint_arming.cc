@@ -107,21 +107,11 @@ uint32_t FatalSignals(const std::string& fatal) {
 // A plan without a place: which one it is tells the signal.
 ProbePlan PlanOfSignals(const std::string& fatal, const LoadedModule& program,
                         const CaptureLimits& limits) {
-  ProbePlan plan;
+  ProbePlan plan = PlanOfFunction(fatal);
   plan.module_path = program.path;
   plan.build_id = program.build_id;
   plan.limits = limits;
   plan.fatal_signals = FatalSignals(fatal);
-  plan.unit.strings.push_back(fatal);
-  VirtualFrame frame;
-  frame.function = 1;
-  plan.unit.virtual_frames.push_back(frame);
-  FramePlan machine;
-  machine.virtual_count = 1;
-  plan.unit.frames.push_back(machine);
-  SitePlan site;
-  site.function = 1;
-  plan.sites.push_back(site);
   return plan;
 }
 

@@ -4,6 +4,7 @@
 #define STILLFRAME_PLAN_PLAN_H_
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/address.h"
@@ -201,6 +202,22 @@ struct ProbePlan {
   bool last_words = false;        // who comes here ends the program, and waits for its record
   bool hides_site_frame = false;  // it is the runtime's; what called it is of interest
 };
+
+// A plan with one site and the name of a function, and nothing that is captured there.
+inline ProbePlan PlanOfFunction(std::string function) {
+  ProbePlan plan;
+  plan.unit.strings.push_back(std::move(function));
+  SitePlan site;
+  site.function = 1;
+  VirtualFrame frame;
+  frame.function = site.function;
+  plan.unit.virtual_frames.push_back(frame);
+  FramePlan machine;
+  machine.virtual_count = 1;
+  plan.unit.frames.push_back(machine);
+  plan.sites.push_back(site);
+  return plan;
+}
 
 // The plan of a caller pc, made after (or before) it is first seen.
 struct CallerPlan {

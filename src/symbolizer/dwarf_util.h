@@ -12,8 +12,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/address.h"
+#include "base/status.h"
 
 namespace stillframe::dwarf {
 
@@ -46,12 +49,15 @@ std::string FileName(Dwarf_Die unit, uint64_t index);
 // `path` made absolute with the unit's DW_AT_comp_dir.
 std::string AbsolutePath(Dwarf_Die unit, std::string_view path);
 
-// Of the skeleton of a unit that was split off to a file of its own: that file; "" for others.
-std::string SplitFileName(Dwarf_Die unit);
+// kNoDebugInfo: why a unit names no function for an address of its own.
+Status WhyNoFunction(Dwarf_Die unit);
 
 // The first instruction of a concrete function, also of one that is split into hot and cold parts;
 // 0 when it has no code.
 LinkAddress FunctionEntryOf(Dwarf_Die function);
+
+// The code of a DIE, start and end of each part; at most 1,024 of them.
+std::vector<std::pair<LinkAddress, LinkAddress>> RangesOf(Dwarf_Die die);
 
 int Tag(Dwarf_Die die);
 // Structure, class or interface.

@@ -239,6 +239,18 @@ void ElfFile::CollectCodeRanges() {
             [](const CodeRange& a, const CodeRange& b) { return a.start < b.start; });
 }
 
+std::vector<uint8_t> ElfFile::ReadCode(LinkAddress address, uint32_t size_bytes) const {
+  if (!IsCode(address)) return {};
+  for (const ElfSegment& segment : load_segments()) {
+    const uint64_t at = address.value - segment.address.value;
+    if (address < segment.address || at >= segment.file_size_bytes) continue;
+    const uint64_t size = std::min<uint64_t>(size_bytes, segment.file_size_bytes - at);
+    auto bytes = ReadAt(FileOffset(segment.offset.value + at), size);
+    if (bytes.ok()) return std::move(*bytes);
+  }
+  return {};
+}
+
 bool ElfFile::IsCode(LinkAddress address) const {
   const auto after = std::upper_bound(
       code_ranges_.begin(), code_ranges_.end(), address,

@@ -74,6 +74,8 @@ class ElfFile {
 
   // Whether the address lies in an executable section (segment, when the file has no sections).
   bool IsCode(LinkAddress address) const;
+  // Code from there on, at most as much as the file has in one segment; empty: it has none there.
+  std::vector<uint8_t> ReadCode(LinkAddress address, uint32_t size_bytes) const;
   const std::vector<CodeRange>& code_ranges() const { return code_ranges_; }
 
  private:

@@ -310,7 +310,7 @@ class FrameCompilerImpl : public FrameCompiler {
     if (cu == nullptr) return Status(Code::kInvalidArgument, "no unit for the frame");
     ScopeChain chain = ChainAt(*cu, lookup_pc);
     if (chain.functions.empty()) {
-      return WhyNoFunction(*cu);
+      return dwarf::WhyNoFunction(*cu);
     }
     std::vector<SourceFrame> sources = dwarf::DescribeChain(*cu, chain, lookup_pc, parts_.namer);
     Trim(chain, sources, requested);
@@ -356,16 +356,6 @@ class FrameCompilerImpl : public FrameCompiler {
     const std::optional<Dwarf_Die> function =
         index == nullptr ? std::nullopt : index->FunctionAt(pc);
     return function ? dwarf::ReadScopes(*function, pc) : ScopeChain{};
-  }
-
-  static Status WhyNoFunction(const Dwarf_Die& unit) {
-    const std::string split = dwarf::SplitFileName(unit);
-    if (split.empty()) {
-      return Status(Code::kNoDebugInfo, "no function in the debug information covers this address");
-    }
-    return Status(Code::kNoDebugInfo, "the debug information of this code was split off to " +
-                                          split +
-                                          ", which is not there (packages, .dwp, are not read)");
   }
 
   void AddVirtual(const dwarf::FunctionScope& scope, const SourceFrame& source,

@@ -321,14 +321,7 @@ void DwarfModule::CompleteFrame(ModuleDebug& debug, FramePlan& frame) {
 }
 
 std::vector<uint8_t> DwarfModule::ReadCode(LinkAddress address, uint32_t size_bytes) {
-  for (const ElfSegment& segment : elf_->load_segments()) {
-    const uint64_t at = address.value - segment.address.value;
-    if (address < segment.address || at >= segment.file_size_bytes) continue;
-    const uint64_t size = std::min<uint64_t>(size_bytes, segment.file_size_bytes - at);
-    auto bytes = elf_->ReadAt(FileOffset(segment.offset.value + at), size);
-    if (bytes.ok() && elf_->IsCode(address)) return std::move(*bytes);
-  }
-  return {};
+  return elf_->ReadCode(address, size_bytes);
 }
 
 std::pair<LinkAddress, LinkAddress> DwarfModule::FunctionRange(LinkAddress address) {
@@ -341,22 +334,12 @@ std::pair<LinkAddress, LinkAddress> DwarfModule::FunctionRange(LinkAddress addre
 }
 
 std::vector<std::pair<LinkAddress, LinkAddress>> DwarfModule::FunctionParts(LinkAddress address) {
-  std::vector<std::pair<LinkAddress, LinkAddress>> parts;
   const auto debug = Debug();
   Dwarf_Die* const unit = debug.ok() ? (*debug)->units.FindByAddress(address) : nullptr;
   const FunctionEntry* const function =
       unit == nullptr ? nullptr : (*debug)->units.FindFunction(unit, address);
-  if (function == nullptr) return parts;
-  constexpr int kMaxParts = 1024;
-  Dwarf_Die die = function->die;
-  Dwarf_Addr base = 0, start = 0, end = 0;
-  ptrdiff_t offset = 0;
-  for (int i = 0; i < kMaxParts; ++i) {
-    offset = dwarf_ranges(&die, offset, &base, &start, &end);
-    if (offset <= 0) break;
-    if (start < end) parts.emplace_back(LinkAddress(start), LinkAddress(end));
-  }
-  return parts;
+  return function == nullptr ? std::vector<std::pair<LinkAddress, LinkAddress>>()
+                             : dwarf::RangesOf(function->die);
 }
 
 bool DwarfModule::SameLine(LinkAddress a, LinkAddress b) {

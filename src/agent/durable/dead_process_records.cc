@@ -17,20 +17,6 @@ constexpr uint64_t kNanosPerSecond = 1'000'000'000;
 constexpr uint64_t kLeastSnapshotBytes = 64u << 10;
 constexpr uint64_t kTextPerByte = 8;
 
-// Where a signal came, no plan was made: the function alone is named.
-ProbePlan PlaceOfFault(std::string function) {
-  ProbePlan plan;
-  VirtualFrame frame;
-  frame.function = static_cast<StringId>(plan.unit.strings.size());
-  plan.unit.strings.push_back(std::move(function));
-  plan.unit.virtual_frames.push_back(frame);
-  FramePlan machine;
-  machine.virtual_count = 1;
-  plan.unit.frames.push_back(machine);
-  plan.sites.emplace_back();
-  return plan;
-}
-
 }  // namespace
 
 uint64_t DeadProcess::Nanos(uint64_t ticks) const {
@@ -99,7 +85,8 @@ Result<model::Snapshot> DeadProcess::Decode(std::span<const uint8_t> record) {
   input.symbol_name = [this](uint64_t address) { return SymbolName(address); };
   ProbePlan place;
   if (header.signal_number != 0) {
-    place = PlaceOfFault(SymbolName(header.registers.rip));
+    // Where a signal came, no plan was made: the function alone is named.
+    place = PlanOfFunction(SymbolName(header.registers.rip));
     input.plan = &place;
   }
   auto snapshot = decode::BuildSnapshot(input);
