@@ -202,12 +202,25 @@ uint32_t AgentLoop::WaitMs() const {
   return store_ != nullptr || !options_.policy_file.empty() ? 1'000 : kIdleWaitMs;
 }
 
+// A thread that ends the program waits for its record: no time to step back for the others.
+void AgentLoop::HurryForWaiters() {
+  const bool waiting = hit::IsAnyoneWaiting();
+  if (waiting == hurries_) return;
+  hurries_ = waiting;
+  if (waiting) {
+    CatchUp();
+  } else {
+    StepBack();
+  }
+}
+
 void AgentLoop::Turn() {
   ApplyPolicy();
   ApplyDesired();
   if (store_ != nullptr) store_->SetSilence(link_->silence());
   AnswerQueries();
   if (store_ != nullptr) {
+    HurryForWaiters();
     if (collector_->Drain(kDrainAtOnce) >= kBusyRecords) {
       busy_until_ns_ = MonotonicNanos() + kBusyForNs;
     }

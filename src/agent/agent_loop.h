@@ -25,6 +25,7 @@ class AgentLoop {
  private:
   Status SetUp();
   void Turn();  // once around
+  void HurryForWaiters();
   void TurnInMemory();
   void ApplyDesired();
   void ApplyPolicy();  // looks whether the operator has changed it
@@ -62,6 +63,7 @@ class AgentLoop {
   int64_t reported_at_ns_ = 0;
   int64_t last_use_ns_ = 0;  // of debug information, to give its memory back
   bool symbols_open_ = false;
+  bool hurries_ = false;
   int64_t busy_until_ns_ = 0;  // many records came a moment ago
   int64_t policy_ns_ = 0;      // when the policy was looked at
 };

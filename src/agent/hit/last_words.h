@@ -10,7 +10,7 @@
 namespace stillframe::hit {
 
 // How long a thread that ends the program waits at most until its record is out.
-inline constexpr uint32_t kLastWordsMs = 300;
+inline constexpr uint32_t kLastWordsMs = 2'000;
 
 // Commits the record and waits until it has reached the outside, or the time is over. The memory
 // that the thread was about to lose stays as it is meanwhile.
