@@ -1,5 +1,8 @@
 """Agent, server and command line together, over real sockets."""
 import json
+import pathlib
+import re
+import signal
 import subprocess
 import threading
 import time
@@ -169,6 +172,11 @@ class ServerTest(unittest.TestCase):
                                    stderr=subprocess.PIPE, text=True)
         line = process.stderr.readline()
         self.assertIn("UNAUTHORIZED", line)
+        # Said before main() has begun, which takes SIGTERM for itself.
+        status = pathlib.Path(f"/proc/{process.pid}/status")
+        harness.wait_for("its handler", lambda: int(
+            re.search(r"SigCgt:\s*(\w+)", status.read_text()).group(1), 16)
+            >> (signal.SIGTERM - 1) & 1)
         self.end(process)
 
     def test_lines_and_variables_before_arming(self):
