@@ -35,17 +35,8 @@ void UnwindModules::Refresh(const std::vector<LoadedModule>& modules, Symbolizer
     const UnwindTable* table = entry->second.get();
     if (table == nullptr || table->pcs.empty()) continue;
     const RuntimeAddress base = module.bias.ToRuntime(table->base);
-    next->modules.push_back(hit::UnwindModule{
-        .start = base.value,
-        .end = base.value + table->size_bytes,
-        .load_bias = module.bias.value,
-        .table_base = base.value,
-        .pcs = table->pcs.data(),
-        .row_rules = table->row_rules.data(),
-        .rules = table->rules.data(),
-        .row_count = static_cast<uint32_t>(table->pcs.size()),
-        .rule_count = static_cast<uint32_t>(table->rules.size()),
-    });
+    next->modules.push_back(
+        hit::ViewOf(*table, module.bias.value, base.value, base.value + table->size_bytes));
   }
   std::sort(next->modules.begin(), next->modules.end(),
             [](const auto& a, const auto& b) { return a.start < b.start; });
@@ -61,7 +52,7 @@ uint64_t UnwindModules::bytes() const {
   for (const auto& [key, table] : tables_) {
     if (table == nullptr) continue;
     bytes += table->pcs.capacity() * 4 + table->row_rules.capacity() * 2 +
-             table->rules.capacity() * sizeof(UnwindRule);
+             table->rules.capacity() * sizeof(UnwindRule) + table->blocks.capacity() * 4;
   }
   return bytes;
 }

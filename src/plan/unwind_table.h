@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/address.h"
+#include "base/page_vector.h"
 
 namespace stillframe {
 
@@ -28,6 +29,9 @@ enum class SaveKind : uint8_t {
 inline constexpr int kSavedRegisterCount = 6;
 inline constexpr uint8_t kSavedRegisters[kSavedRegisterCount] = {3, 6, 12, 13, 14, 15};
 
+// Room for a return address and seven registers.
+inline constexpr int32_t kNearBytes = 64;
+
 struct UnwindRule {
   CfaKind cfa_kind = CfaKind::kUndefined;
   uint8_t cfa_register = 0;  // DWARF number
@@ -35,17 +39,25 @@ struct UnwindRule {
   int32_t cfa_offset = 0;
   int32_t return_address_offset = -8;             // from the CFA; 0 = undefined: outermost frame
   int32_t save_offset[kSavedRegisterCount] = {};  // from the CFA
+  // 1: the return address and all saves lie in [CFA - kNearBytes, CFA), so that the unwinder may
+  // look for memory once. 0 says nothing.
+  uint8_t saves_are_near = 0;
   friend bool operator==(const UnwindRule&, const UnwindRule&) = default;
 };
 
 // Row i covers [pcs[i], pcs[i+1]) relative to `base`; the last row ends at base + size_bytes. Gaps
 // have a row whose rule is rules[0], which is always kUndefined.
+//
+// blocks[b] is the row that covers base + b * kUnwindBlockBytes, for every block that begins at or
+// below the last row's pc: a search looks at the few rows of one block instead of bisecting all.
+inline constexpr uint64_t kUnwindBlockBytes = 256;
 struct UnwindTable {
   LinkAddress base;
   uint64_t size_bytes = 0;
-  std::vector<uint32_t> pcs;
-  std::vector<uint16_t> row_rules;  // same length as pcs; index into rules
+  PageVector<uint32_t> pcs;
+  PageVector<uint16_t> row_rules;  // same length as pcs; index into rules
   std::vector<UnwindRule> rules;
+  PageVector<uint32_t> blocks;
 };
 
 }  // namespace stillframe

@@ -26,19 +26,19 @@ std::string_view ExternalName(const Dwarf_Die& function) {
 }  // namespace
 
 // Reads piece by piece; each begins where the one before still had room for a whole call.
-void CallSiteIndex::ReadCalls(const CodeRange& range, LinkAddress end) {
+void CallSiteIndex::ReadCalls(const CodeRange& range, LinkAddress end, FileBytes& piece) {
   for (const ElfSegment& segment : module_.load_segments()) {
     const uint64_t first = range.start - segment.address;
     if (range.start < segment.address || first >= segment.file_size_bytes) continue;
     const uint64_t last = std::min<uint64_t>(first + (end - range.start), segment.file_size_bytes);
     for (uint64_t at = first; at + kCallBytes <= last; at += kPieceBytes) {
       const uint64_t size = std::min(kPieceBytes + kCallBytes - 1, last - at);
-      const auto code = module_.ReadAt(FileOffset(segment.offset.value + at), size);
-      if (!code.ok()) return;
-      for (size_t i = 0; i + kCallBytes <= code->size(); ++i) {
-        if ((*code)[i] != kCallRel32) continue;
+      const std::span<uint8_t> code(piece.data(), size);
+      if (!module_.ReadInto(FileOffset(segment.offset.value + at), code).ok()) return;
+      for (size_t i = 0; i + kCallBytes <= code.size(); ++i) {
+        if (code[i] != kCallRel32) continue;
         int32_t distance = 0;
-        std::memcpy(&distance, code->data() + i + 1, sizeof distance);
+        std::memcpy(&distance, code.data() + i + 1, sizeof distance);
         const uint64_t after = (segment.address + at + i + kCallBytes) - base_;
         const uint64_t target = after + static_cast<uint64_t>(int64_t{distance});
         if (after > UINT32_MAX || target > UINT32_MAX || calls_.size() >= kMaxCalls) continue;
@@ -55,11 +55,12 @@ void CallSiteIndex::Read() {
   read_ = true;
   plt_ = ReadPltSymbols(module_);
   base_ = module_.code_ranges().front().start;  // they are sorted
+  FileBytes piece(kPieceBytes + kCallBytes - 1);
   uint64_t left = kMaxScannedBytes;
   for (const CodeRange& range : module_.code_ranges()) {
     if (range.end <= range.start) continue;
     const uint64_t size = std::min<uint64_t>(range.end - range.start, left);
-    ReadCalls(range, range.start + size);
+    ReadCalls(range, range.start + size, piece);
     left -= size;
   }
   std::sort(calls_.begin(), calls_.end(), [](const Call& a, const Call& b) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/address.h"
+#include "base/page_vector.h"
 #include "symbolizer/elf_file.h"
 #include "symbolizer/plt_symbols.h"
 #include "symbolizer/unit_index.h"
@@ -36,13 +37,14 @@ class CallSiteIndex {
     uint32_t after;
   };
   void Read();
-  void ReadCalls(const CodeRange& range, LinkAddress end);
+  // `piece` is working memory.
+  void ReadCalls(const CodeRange& range, LinkAddress end, FileBytes& piece);
   void AddCallers(LinkAddress target, size_t max, std::vector<LinkAddress>& found) const;
 
   const ElfFile& module_;
   bool read_ = false;
   LinkAddress base_;
-  std::vector<Call> calls_;  // sorted by target
+  PageVector<Call> calls_;  // sorted by target
   std::vector<PltSymbol> plt_;
 };
 

@@ -38,6 +38,15 @@ struct RuleHash {
   }
 };
 
+bool SavesAreNear(const UnwindRule& rule) {
+  const auto is_near = [](int32_t offset) { return offset >= -kNearBytes && offset <= -8; };
+  if (rule.cfa_kind == CfaKind::kUndefined || !is_near(rule.return_address_offset)) return false;
+  for (int i = 0; i < kSavedRegisterCount; ++i) {
+    if (rule.save[i] == SaveKind::kAtCfaOffset && !is_near(rule.save_offset[i])) return false;
+  }
+  return true;
+}
+
 class TableBuilder {
  public:
   TableBuilder(const CfiSection& section, const ElfFile& module)
@@ -54,8 +63,9 @@ class TableBuilder {
       return walk.ok() ? Status(Code::kNotFound, module_.path() + " has no frame information")
                        : walk.WithContext(module_.path());
     }
-    std::stable_sort(functions_.begin(), functions_.end(),
-                     [](const Function& a, const Function& b) { return a.start < b.start; });
+    std::sort(functions_.begin(), functions_.end(), [](const Function& a, const Function& b) {
+      return a.start != b.start ? a.start < b.start : a.first_row < b.first_row;
+    });
     table_.base = functions_.front().start;
     LinkAddress end = functions_.front().end;
     for (const Function& function : functions_) end = std::max(end, function.end);
@@ -113,6 +123,19 @@ class TableBuilder {
     table_.pcs.shrink_to_fit();
     table_.row_rules.shrink_to_fit();
     table_.rules.shrink_to_fit();
+    for (UnwindRule& rule : table_.rules) rule.saves_are_near = SavesAreNear(rule) ? 1 : 0;
+    IndexBlocks();
+  }
+
+  void IndexBlocks() {
+    const PageVector<uint32_t>& pcs = table_.pcs;
+    if (pcs.empty()) return;
+    table_.blocks.reserve(pcs.back() / kUnwindBlockBytes + 1);
+    uint32_t row = 0;
+    for (uint64_t start = 0; start <= pcs.back(); start += kUnwindBlockBytes) {
+      while (row + 1 < pcs.size() && pcs[row + 1] <= start) ++row;
+      table_.blocks.push_back(row);
+    }
   }
 
   void Append(LinkAddress start, uint16_t rule) {
@@ -125,8 +148,8 @@ class TableBuilder {
   const ElfFile& module_;
   UnwindTable table_;
   std::unordered_map<UnwindRule, uint16_t, RuleHash> rule_ids_;
-  std::vector<Row> rows_;
-  std::vector<Function> functions_;
+  PageVector<Row> rows_;
+  PageVector<Function> functions_;
 };
 
 struct Source {

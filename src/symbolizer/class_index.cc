@@ -85,7 +85,7 @@ void ClassIndex::ReadRelocations() {
   if (!entries.ok()) return;
   const ElfSection* symbols = module_.FindSection(".dynsym");
   const ElfSection* strings = module_.FindSection(".dynstr");
-  std::vector<uint8_t> table, names;
+  FileBytes table, names;
   if (symbols != nullptr && strings != nullptr) {
     auto read_table = module_.ReadSection(*symbols);
     auto read_names = module_.ReadSection(*strings);

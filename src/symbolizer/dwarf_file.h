@@ -37,7 +37,7 @@ class LineTables {
 
   void* map_ = nullptr;  // the headers, each where it stands in the section
   size_t map_bytes_ = 0;
-  std::vector<uint8_t> strings_;
+  FileBytes strings_;
   UniqueFd fd_;
   Elf* elf_ = nullptr;
   LineSections sections_;

@@ -57,28 +57,37 @@ Result<std::unique_ptr<ElfFile>> ElfFile::Open(const std::string& path, bool may
   return file;
 }
 
-Result<std::vector<uint8_t>> ElfFile::ReadAt(FileOffset offset, uint64_t size_bytes) const {
-  if (offset.value > size_bytes_ || size_bytes > size_bytes_ - offset.value) {
-    return Corrupt(path_, "data reaches past the end of the file");
-  }
+Result<FileBytes> ElfFile::ReadAt(FileOffset offset, uint64_t size_bytes) const {
   if (size_bytes > kMaxReadBytes) {
     return Status(Code::kOverLimit,
                   path_ + ": section of " + std::to_string(size_bytes) + " bytes");
   }
-  std::vector<uint8_t> bytes(size_bytes);
+  // Before that much is allocated.
+  if (!Holds(offset, size_bytes)) return Corrupt(path_, "data reaches past the end of the file");
+  FileBytes bytes(size_bytes);
+  SF_RETURN_IF_ERROR(ReadInto(offset, bytes));
+  return bytes;
+}
+
+bool ElfFile::Holds(FileOffset offset, uint64_t size_bytes) const {
+  return offset.value <= size_bytes_ && size_bytes <= size_bytes_ - offset.value;
+}
+
+Status ElfFile::ReadInto(FileOffset offset, std::span<uint8_t> bytes) const {
+  if (!Holds(offset, bytes.size())) return Corrupt(path_, "data reaches past the end of the file");
   uint64_t done = 0;
-  while (done < size_bytes) {
-    const ssize_t count = pread(fd_.get(), bytes.data() + done, size_bytes - done,
+  while (done < bytes.size()) {
+    const ssize_t count = pread(fd_.get(), bytes.data() + done, bytes.size() - done,
                                 static_cast<off_t>(offset.value + done));
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) return ErrnoStatus("read " + path_, errno);
     if (count == 0) return Corrupt(path_, "the file shrank while it was read");
     done += static_cast<uint64_t>(count);
   }
-  return bytes;
+  return Status();
 }
 
-Result<std::vector<uint8_t>> ElfFile::ReadSection(const ElfSection& section) const {
+Result<FileBytes> ElfFile::ReadSection(const ElfSection& section) const {
   if (section.type == SHT_NOBITS) {
     return Status(Code::kNotFound, path_ + ": " + section.name + " has no bytes in this file");
   }
@@ -152,7 +161,7 @@ Status ElfFile::ReadSections(const Header& header) {
                                                header.section_count * sizeof(Elf64_Shdr)));
   std::vector<Elf64_Shdr> raw(header.section_count);
   memcpy(raw.data(), bytes.data(), bytes.size());
-  std::vector<uint8_t> names;
+  FileBytes names;
   if (header.names_index != SHN_UNDEF) {
     if (header.names_index >= raw.size()) return Corrupt(path_, "section name table is missing");
     const Elf64_Shdr& table = raw[header.names_index];
@@ -188,7 +197,7 @@ void ElfFile::ReadNotes() {
   }
 }
 
-void ElfFile::ParseNotes(const std::vector<uint8_t>& notes) {
+void ElfFile::ParseNotes(ByteSpan notes) {
   ByteReader reader(notes);
   while (build_id_.empty() && reader.remaining() >= sizeof(Elf64_Nhdr)) {
     const uint32_t name_size = reader.U32();
@@ -245,8 +254,8 @@ std::vector<uint8_t> ElfFile::ReadCode(LinkAddress address, uint32_t size_bytes)
     const uint64_t at = address.value - segment.address.value;
     if (address < segment.address || at >= segment.file_size_bytes) continue;
     const uint64_t size = std::min<uint64_t>(size_bytes, segment.file_size_bytes - at);
-    auto bytes = ReadAt(FileOffset(segment.offset.value + at), size);
-    if (bytes.ok()) return std::move(*bytes);
+    std::vector<uint8_t> bytes(size);
+    if (ReadInto(FileOffset(segment.offset.value + at), bytes).ok()) return bytes;
   }
   return {};
 }

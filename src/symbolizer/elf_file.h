@@ -6,11 +6,13 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/address.h"
+#include "base/page_vector.h"
 #include "base/status.h"
 #include "base/unique_fd.h"
 
@@ -47,6 +49,8 @@ struct DebugLink {
   uint32_t crc = 0;
 };
 
+using FileBytes = PageVector<uint8_t>;
+
 class ElfFile {
  public:
   // Opens with O_CLOEXEC and reads headers and notes. Errors: kIoError, kCorrupt, kUnsupported
@@ -69,8 +73,10 @@ class ElfFile {
   bool HasDwarf() const;
   // The stored bytes. Errors: kNotFound for SHT_NOBITS, kUnsupported for SHF_COMPRESSED,
   // kOverLimit.
-  Result<std::vector<uint8_t>> ReadSection(const ElfSection& section) const;
-  Result<std::vector<uint8_t>> ReadAt(FileOffset offset, uint64_t size_bytes) const;
+  Result<FileBytes> ReadSection(const ElfSection& section) const;
+  Result<FileBytes> ReadAt(FileOffset offset, uint64_t size_bytes) const;
+  // Fills `bytes`; kCorrupt when the file has fewer.
+  Status ReadInto(FileOffset offset, std::span<uint8_t> bytes) const;
 
   // Whether the address lies in an executable section (segment, when the file has no sections).
   bool IsCode(LinkAddress address) const;
@@ -87,7 +93,8 @@ class ElfFile {
   Status ReadSegments(const Header& header);
   Status ReadSections(const Header& header);
   void ReadNotes();
-  void ParseNotes(const std::vector<uint8_t>& notes);
+  void ParseNotes(std::span<const uint8_t> notes);
+  bool Holds(FileOffset offset, uint64_t size_bytes) const;
   void ReadDebugLink();
   void CollectCodeRanges();
 

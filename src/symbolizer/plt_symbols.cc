@@ -14,9 +14,8 @@ namespace {
 // GOT entry address -> name of the symbol whose address the loader puts there.
 using GotNames = std::unordered_map<uint64_t, std::string>;
 
-void AddRelocations(const ElfFile& module, const ElfSection& section,
-                    const std::vector<uint8_t>& symbols, const std::vector<uint8_t>& strings,
-                    GotNames& names) {
+void AddRelocations(const ElfFile& module, const ElfSection& section, const FileBytes& symbols,
+                    const FileBytes& strings, GotNames& names) {
   const auto relocations = module.ReadSection(section);
   if (!relocations.ok()) return;
   for (size_t at = 0; at + sizeof(Elf64_Rela) <= relocations->size(); at += sizeof(Elf64_Rela)) {

@@ -12,7 +12,9 @@ namespace {
 constexpr size_t kMaxNames = 1u << 20;
 constexpr size_t kMaxModules = 4096;
 
-size_t HashOf(std::string_view path) { return std::hash<std::string_view>()(Basename(path)); }
+uint32_t HashOf(std::string_view path) {
+  return static_cast<uint32_t>(std::hash<std::string_view>()(Basename(path)));
+}
 
 }  // namespace
 
@@ -20,7 +22,7 @@ SourceNames SourceNames::Read(const ElfFile& file) {
   SourceNames names;
   const auto opened = LineTables::Open(file);
   if (!opened.ok()) return names;
-  std::vector<size_t>& hashes = names.hashes_;
+  PageVector<uint32_t>& hashes = names.hashes_;
   const Status status = ForEachLineHeader((*opened)->sections(), [&](const LineHeader& header) {
     for (const LineFile& entry : header.files) hashes.push_back(HashOf(entry.name));
     return hashes.size() < kMaxNames;

@@ -6,11 +6,12 @@
 #ifndef STILLFRAME_SYMBOLIZER_SOURCE_NAMES_H_
 #define STILLFRAME_SYMBOLIZER_SOURCE_NAMES_H_
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>
-#include <vector>
 
+#include "base/page_vector.h"
 #include "symbolizer/elf_file.h"
 
 namespace stillframe {
@@ -27,7 +28,7 @@ class SourceNames {
 
  private:
   bool known_ = false;
-  std::vector<size_t> hashes_;  // of base names, sorted
+  PageVector<uint32_t> hashes_;  // of base names, sorted
 };
 
 // By build-id, kept while the modules themselves come and go. One thread.

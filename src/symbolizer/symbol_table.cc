@@ -132,8 +132,9 @@ void SymbolTable::MarkFolded() {
 }
 
 void SymbolTable::Finish(const ElfFile& module) {
-  std::stable_sort(symbols_.begin(), symbols_.end(), [](const Symbol& a, const Symbol& b) {
-    return a.address != b.address ? a.address < b.address : a.rank < b.rank;
+  std::sort(symbols_.begin(), symbols_.end(), [](const Symbol& a, const Symbol& b) {
+    if (a.address != b.address) return a.address < b.address;
+    return a.rank != b.rank ? a.rank < b.rank : a.name < b.name;  // else as they stand in the file
   });
   MarkFolded();
   symbols_.erase(

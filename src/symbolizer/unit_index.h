@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/address.h"
+#include "base/page_vector.h"
 
 namespace stillframe {
 
@@ -68,7 +69,7 @@ class UnitIndex {
   bool intervals_read_ = false;
   std::vector<Unit> units_;
   std::multimap<uint64_t, uint32_t> by_stmt_list_;
-  std::vector<Interval> intervals_;
+  PageVector<Interval> intervals_;
   std::map<const void*, std::vector<FunctionEntry>> functions_;  // by address of the unit's DIE
 };
 

@@ -247,7 +247,7 @@ TEST(SymbolsCorrupt, FrameInformationIsCheckedAtEveryByte) {
   const auto sound = (*elf)->ReadSection(*section);
   ASSERT_TRUE(sound.ok());
   for (size_t at = 0; at < sound->size(); ++at) {
-    std::vector<uint8_t> bytes = *sound;
+    FileBytes bytes = *sound;
     for (const uint8_t value : {uint8_t{0xff}, uint8_t{0x80}, uint8_t{0}}) {
       bytes[at] = value;
       const auto table =

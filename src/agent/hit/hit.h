@@ -160,7 +160,24 @@ struct UnwindModule {
   const UnwindRule* rules;
   uint32_t row_count;
   uint32_t rule_count;
+  const uint32_t* blocks = nullptr;  // UnwindTable; nullptr: none, all rows are searched
+  uint64_t block_count = 0;
 };
+// `start` and `end`: of the module's text at run time.
+inline UnwindModule ViewOf(const UnwindTable& table, uint64_t load_bias, uint64_t start,
+                           uint64_t end) {
+  return {start,
+          end,
+          load_bias,
+          load_bias + table.base.value,
+          table.pcs.data(),
+          table.row_rules.data(),
+          table.rules.data(),
+          static_cast<uint32_t>(table.pcs.size()),
+          static_cast<uint32_t>(table.rules.size()),
+          table.blocks.data(),
+          table.blocks.size()};
+}
 struct UnwindModules {
   uint32_t count;  // sorted by start
   const UnwindModule* modules;

@@ -59,6 +59,24 @@ bool FrameCfa(const UnwindRule& rule, const FrameRecord& frame, const RegisterFi
   return rule.cfa_kind == CfaKind::kDerefOffset ? stack.Read(cfa, cfa) : true;
 }
 
+// RestoreSaved for a rule whose saves are near: `below` holds the kNearBytes below the CFA. Without
+// branches on what the rule says: it differs from frame to frame, and no processor foresees it.
+void RestoreNear(const UnwindRule& rule, const FrameRecord& frame, const uint8_t* below,
+                 FrameRecord& caller) {
+  uint32_t valid = 0;
+  for (int i = 0; i < kSavedRegisterCount; ++i) {
+    const bool is_saved = rule.save[i] == SaveKind::kAtCfaOffset;
+    const int32_t at = is_saved ? kNearBytes + rule.save_offset[i] : 0;
+    const uint64_t saved = Load64(below + at);
+    const uint64_t same = rule.save[i] == SaveKind::kSame ? ~uint64_t{0} : uint64_t{0};
+    caller.saved[i] = is_saved ? saved : frame.saved[i] & same;
+    valid |=
+        (static_cast<uint32_t>(is_saved) | (frame.valid >> i & static_cast<uint32_t>(same & 1)))
+        << i;
+  }
+  caller.valid = static_cast<uint8_t>(valid);
+}
+
 // Registers of the caller by `rule`, whose CFA is known.
 void RestoreSaved(const UnwindRule& rule, const FrameRecord& frame, StackCopy& stack,
                   FrameRecord& caller) {
@@ -104,11 +122,20 @@ Step StepFrame(const UnwindRule& rule, FrameRecord& frame, const RegisterFile* i
   if (rule.return_address_offset == 0) return Step::kOutermost;
   // Stacks grow down, so a caller's frame lies strictly above: anything else is a cycle or garbage.
   if (cfa <= frame.rsp) return Step::kLost;
-  if (!stack.Read(Add(cfa, rule.return_address_offset), caller.pc)) return Step::kLost;
+  const uint8_t* const below = rule.saves_are_near != 0 ? stack.Below(cfa) : nullptr;
+  if (below != nullptr) {
+    caller.pc = Load64(below + kNearBytes + rule.return_address_offset);
+  } else if (!stack.Read(Add(cfa, rule.return_address_offset), caller.pc)) {
+    return Step::kLost;
+  }
   if (caller.pc == 0) return Step::kOutermost;
   caller.rsp = cfa;
   caller.pc_is_exact = 0;
-  RestoreSaved(rule, frame, stack, caller);
+  if (below != nullptr) {
+    RestoreNear(rule, frame, below, caller);
+  } else {
+    RestoreSaved(rule, frame, stack, caller);
+  }
   return Step::kNext;
 }
 
@@ -146,6 +173,18 @@ uint64_t RelativePc(const UnwindModules* modules, uint64_t pc) {
   return module == nullptr ? pc : pc - module->load_bias;
 }
 
+const uint8_t* StackCopy::Below(uint64_t cfa) const {
+  const uint64_t first = cfa - kNearBytes;
+  if (first - slice_address < slice_bytes && slice_bytes - (first - slice_address) >= kNearBytes) {
+    return slice + (first - slice_address);
+  }
+  if (first - window_address < window_bytes &&
+      window_bytes - (first - window_address) >= kNearBytes) {
+    return window + (first - window_address);
+  }
+  return nullptr;
+}
+
 bool StackCopy::Read(uint64_t address, uint64_t& out) {
   if (address - slice_address < slice_bytes && slice_bytes - (address - slice_address) >= 8) {
     out = Load64(slice + (address - slice_address));
@@ -171,14 +210,21 @@ bool StackCopy::Read(uint64_t address, uint64_t& out) {
   return true;
 }
 
-const UnwindRule* FindRule(const UnwindModules* modules, uint64_t pc) {
-  const UnwindModule* const module = FindModule(modules, pc);
-  if (module == nullptr || module->row_count == 0 || pc < module->table_base) return nullptr;
+const UnwindRule* FindRuleIn(const UnwindModule& unwind_module, uint64_t pc) {
+  const UnwindModule* const module = &unwind_module;
+  if (module->row_count == 0 || pc < module->table_base) return nullptr;
   const uint64_t offset = pc - module->table_base;
   if (offset > 0xffffffff || offset < module->pcs[0]) return nullptr;
   // The last row whose pc is not above.
   uint32_t low = 0;
   uint32_t count = module->row_count;
+  const uint64_t block = offset / kUnwindBlockBytes;
+  if (block < module->block_count) {
+    low = module->blocks[block];
+    // One more than the next block's first row: it may begin behind that block's start.
+    if (block + 1 < module->block_count) count = module->blocks[block + 1] + 1;
+    count -= low;
+  }
   while (count > 1) {
     const uint32_t half = count / 2;
     if (module->pcs[low + half] <= offset) low += half;
@@ -188,6 +234,11 @@ const UnwindRule* FindRule(const UnwindModules* modules, uint64_t pc) {
   if (index >= module->rule_count) return nullptr;
   const UnwindRule* const rule = module->rules + index;
   return rule->cfa_kind == CfaKind::kUndefined ? nullptr : rule;
+}
+
+const UnwindRule* FindRule(const UnwindModules* modules, uint64_t pc) {
+  const UnwindModule* const module = FindModule(modules, pc);
+  return module == nullptr ? nullptr : FindRuleIn(*module, pc);
 }
 
 bool IsText(const UnwindModules* modules, uint64_t address) {
@@ -209,11 +260,15 @@ bool SiteCfa(const UnwindRule& rule, const RegisterFile& registers, const Memory
 UnwindResult Unwind(const UnwindModules* modules, const RegisterFile& registers, StackCopy& stack,
                     FrameRecord* frames, uint32_t max_frames) {
   StartFrame(registers, frames[0]);
+  const UnwindModule* module = nullptr;  // the frame before's: mostly this one's, too
   FrameRecord overflow;  // where the last frame's caller goes: only its CFA is wanted
   for (uint32_t i = 0;; ++i) {
     FrameRecord& frame = frames[i];
     // A return address may be the first byte after a call at its function's end.
-    const UnwindRule* const rule = FindRule(modules, frame.pc_is_exact ? frame.pc : frame.pc - 1);
+    const uint64_t pc = frame.pc_is_exact ? frame.pc : frame.pc - 1;
+    if (module == nullptr || pc < module->start || pc >= module->end)
+      module = FindModule(modules, pc);
+    const UnwindRule* const rule = module == nullptr ? nullptr : FindRuleIn(*module, pc);
     if (rule == nullptr) return {i + 1, true};
     FrameRecord& caller = i + 1 < max_frames ? frames[i + 1] : overflow;
     caller.cfa = 0;

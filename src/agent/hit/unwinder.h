@@ -26,6 +26,8 @@ struct StackCopy {
   uint32_t refills_left;  // bounds the system calls of one unwind
 
   bool Read(uint64_t address, uint64_t& out);
+  // The kNearBytes below `cfa` when they were copied already, else nullptr.
+  const uint8_t* Below(uint64_t cfa) const;
 };
 
 // The pc as in its module's file; the pc itself outside of all modules.

@@ -44,10 +44,7 @@ class ProcessTables {
       const ElfW(Phdr)& segment = info.dlpi_phdr[i];
       if (segment.p_type != PT_LOAD || (segment.p_flags & PF_X) == 0) continue;
       const uint64_t start = info.dlpi_addr + segment.p_vaddr;
-      modules_.push_back({start, start + segment.p_memsz, info.dlpi_addr,
-                          info.dlpi_addr + t.base.value, t.pcs.data(), t.row_rules.data(),
-                          t.rules.data(), static_cast<uint32_t>(t.pcs.size()),
-                          static_cast<uint32_t>(t.rules.size())});
+      modules_.push_back(ViewOf(t, info.dlpi_addr, start, start + segment.p_memsz));
     }
   }
 

@@ -294,6 +294,60 @@ TEST_F(UnwinderTest, PltEntriesHaveTwoShapes) {
   EXPECT_EQ(got.frames[0].cfa, hand.registers.gpr[7] + 16);
 }
 
+// Every row's first and last byte, of all tables of this process, with the index of blocks and by
+// bisecting all rows.
+TEST_F(UnwinderTest, TheIndexOfBlocksFindsTheRowThatBisectingFinds) {
+  const UnwindModules* const all = Tables().get();
+  std::vector<UnwindModule> plain(all->modules, all->modules + all->count);
+  uint64_t rows = 0;
+  for (UnwindModule& module : plain) {
+    EXPECT_NE(module.blocks, nullptr);
+    module.blocks = nullptr;
+    module.block_count = 0;
+    rows += module.row_count;
+  }
+  EXPECT_GT(rows, 10000u);
+  const UnwindModules unindexed{all->count, plain.data()};
+  for (const UnwindModule& module : plain) {
+    for (uint32_t row = 0; row < module.row_count; ++row) {
+      const uint64_t pc = module.table_base + module.pcs[row];
+      ASSERT_EQ(FindRule(all, pc), FindRule(&unindexed, pc)) << std::hex << pc;
+      ASSERT_EQ(FindRule(all, pc - 1), FindRule(&unindexed, pc - 1)) << std::hex << pc;
+    }
+    ASSERT_EQ(FindRule(all, module.end - 1), FindRule(&unindexed, module.end - 1));
+  }
+}
+
+// What a rule says of its saves only makes it faster.
+TEST_F(UnwinderTest, SavesThatAreNearAreReadAsOthers) {
+  for (unsigned kinds = 0; kinds < 729; ++kinds) {  // 3 to the power of 6
+    Hand hand;
+    UnwindRule& rule = hand.rules[1];
+    rule.cfa_offset = 64;
+    unsigned left = kinds;
+    for (int i = 0; i < kSavedRegisterCount; ++i, left /= 3) {
+      rule.save[i] = static_cast<SaveKind>(left % 3);
+      rule.save_offset[i] = -16 - 8 * i;
+      hand.registers.gpr[kSavedRegisters[i]] = 1000u + static_cast<unsigned>(i);
+      hand.stack[26 - i] = 2000u + static_cast<unsigned>(i);
+    }
+    hand.stack[27] = Hand::kText + 18;  // CFA = &stack[28]
+    hand.stack[35] = Hand::kText + 19;
+    const Unwound slow = hand.Run();
+    rule.saves_are_near = 1;
+    const Unwound fast = hand.Run();
+    ASSERT_EQ(slow.frames.size(), fast.frames.size());
+    ASSERT_GE(fast.frames.size(), 3u);
+    for (size_t f = 0; f < fast.frames.size(); ++f) {
+      ASSERT_EQ(fast.frames[f].pc, slow.frames[f].pc);
+      ASSERT_EQ(fast.frames[f].valid, slow.frames[f].valid) << kinds;
+      for (int i = 0; i < kSavedRegisterCount; ++i) {
+        ASSERT_EQ(fast.frames[f].saved[i], slow.frames[f].saved[i]) << kinds;
+      }
+    }
+  }
+}
+
 TEST_F(UnwinderTest, GarbageStacksAndRegistersEnd) {
   std::mt19937_64 random(5);
   for (int i = 0; i < 3000; ++i) {
@@ -306,6 +360,12 @@ TEST_F(UnwinderTest, GarbageStacksAndRegistersEnd) {
       for (int r = 0; r < kSavedRegisterCount; ++r) {
         rule.save[r] = static_cast<SaveKind>(random() % 3);
         rule.save_offset[r] = static_cast<int32_t>(random());
+      }
+      // As the table's builder promises: near, or not said to be.
+      if (random() % 2 == 0) {
+        for (int32_t& offset : rule.save_offset) offset = -8 - static_cast<int32_t>(random() % 57);
+        rule.return_address_offset = -8;
+        rule.saves_are_near = 1;
       }
     }
     for (uint16_t& row : hand.rows) row = static_cast<uint16_t>(random() % 4);

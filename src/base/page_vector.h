@@ -1,0 +1,62 @@
+// Containers whose large buffers are mappings of their own.
+//
+// Read from a large program, a section or table is megabytes that live for a moment. Allocated with
+// malloc they would stay: glibc gives back neither the end of a thread's arena nor, once a large
+// block was freed, anything below twice that block's size, and that threshold is the host's as
+// well.
+#ifndef STILLFRAME_BASE_PAGE_VECTOR_H_
+#define STILLFRAME_BASE_PAGE_VECTOR_H_
+
+#include <sys/mman.h>
+
+#include <cstddef>
+#include <limits>
+#include <memory>
+#include <new>
+#include <string>
+#include <vector>
+
+namespace stillframe {
+
+// As std::allocator below kMappedBytes. Throws std::bad_alloc.
+template <typename T>
+class PageAllocator {
+ public:
+  using value_type = T;
+
+  PageAllocator() = default;
+  template <typename U>
+  PageAllocator(const PageAllocator<U>&) {}  // NOLINT(google-explicit-constructor): rebinding
+
+  T* allocate(size_t count) {
+    if (count > std::numeric_limits<size_t>::max() / sizeof(T)) throw std::bad_alloc();
+    const size_t bytes = count * sizeof(T);
+    if (bytes < kMappedBytes) return std::allocator<T>().allocate(count);
+    void* const pages =
+        mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pages == MAP_FAILED) throw std::bad_alloc();
+    return static_cast<T*>(pages);
+  }
+  void deallocate(T* memory, size_t count) noexcept {
+    if (count * sizeof(T) < kMappedBytes) {
+      std::allocator<T>().deallocate(memory, count);
+    } else {
+      munmap(memory, count * sizeof(T));
+    }
+  }
+  template <typename U>
+  bool operator==(const PageAllocator<U>&) const {
+    return true;
+  }
+
+ private:
+  static constexpr size_t kMappedBytes = size_t{64} << 10;
+};
+
+template <typename T>
+using PageVector = std::vector<T, PageAllocator<T>>;
+using PageString = std::basic_string<char, std::char_traits<char>, PageAllocator<char>>;
+
+}  // namespace stillframe
+
+#endif  // STILLFRAME_BASE_PAGE_VECTOR_H_
