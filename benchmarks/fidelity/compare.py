@@ -46,6 +46,8 @@ def same_text(ours, gdb):
 def gdb_has(value):
     if "missing" in value:
         return False
+    if "synthetic" in value:
+        return gdb_has(value["synthetic"])
     if "fields" in value and value["fields"]:
         return any(gdb_has(field) for field in value["fields"].values())
     return True
@@ -113,6 +115,10 @@ class Comparison:
         """Compares what both show; what one lacks inside an aggregate is counted as `inner`."""
         if "skipped" in gdb or "missing" in gdb or ours["status"] not in SHOWN:
             return
+        if "synthetic" in gdb:
+            below = ours.get("children", [])
+            is_scalar = len(below) == 1 and below[0]["name"].startswith("*")
+            return self.value(where, below[0] if is_scalar else ours, gdb["synthetic"])
         if "fields" in gdb:
             return self.fields(where, ours, gdb["fields"])
         if "children" in gdb:

@@ -162,15 +162,28 @@ def snapshots_at(agent, binary, subject, addresses, environment=()):
     return found
 
 
+def heap_shift(folder, size):
+    """A library that moves the program's heap: the low bytes of a pointer differ, and with them what
+    a union shows of it in other members."""
+    library = os.path.join(folder, f"shift{size}.so")
+    if not os.path.exists(library):
+        subprocess.run(["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", library], check=True, text=True,
+                       input="#include <stdlib.h>\nvoid* kept;\n__attribute__((constructor)) "
+                             f"static void shift(void) {{ kept = malloc({size}); }}\n")
+    return library
+
+
 # Other runs of GDB: what differs between them was never initialized, or is part of an address.
 def other_runs(options, folder):
-    """The second with an agent that has nothing to do: it moves the program's heap."""
+    """The second with an agent that has nothing to do, beside the moved heap."""
     nothing = os.path.join(folder, "nothing.json")
     with open(nothing, "w", encoding="utf-8") as file:
         file.write('{"tracepoints": []}')
-    return (["MALLOC_PERTURB_=85", "LD_BIND_NOW=1", "SF_PADDING=" + 1234 * "x"],
+    return (["MALLOC_PERTURB_=85", "LD_BIND_NOW=1", "SF_PADDING=" + 1234 * "x",
+             f"LD_PRELOAD={heap_shift(folder, 104)}"],
             ["GLIBC_TUNABLES=glibc.malloc.tcache_count=0", "MALLOC_PERTURB_=170",
-             f"LD_PRELOAD={options.build}/lib/libstillframe.so", f"STILLFRAME_OUTPUT={folder}/none",
+             f"LD_PRELOAD={options.build}/lib/libstillframe.so:{heap_shift(folder, 168)}",
+             f"STILLFRAME_OUTPUT={folder}/none",
              f"STILLFRAME_TRACEPOINTS={nothing}"])
 
 

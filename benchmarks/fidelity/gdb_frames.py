@@ -75,6 +75,10 @@ def dump(value, depth):
             return {"value": text_of(value)}
         if kind.code == gdb.TYPE_CODE_PTR:
             value.fetch_lazy()
+            if "<synthetic pointer>" in text_of(value):  # to what the compiler dissolved: as good as that
+                target = value.dereference()
+                target.fetch_lazy()
+                return {"synthetic": dump(target, depth + 1)}
             return {"pointer": int(value)}
         if kind.code in (gdb.TYPE_CODE_STRUCT, gdb.TYPE_CODE_UNION):
             value.fetch_lazy()
