@@ -85,6 +85,30 @@ decode::FrameMeaning CallerPlans::Resolve(RuntimeAddress pc, bool pc_is_exact,
   return Compile(pc, pc_is_exact, module).meaning;
 }
 
+const std::vector<model::Frame>& CallerPlans::EndedBetween(
+    RuntimeAddress called, RuntimeAddress running, const std::vector<LoadedModule>& modules) {
+  if (ended_.size() >= kMaxEntries) ended_.clear();
+  const auto [known, is_new] = ended_.try_emplace({called.value, running.value});
+  std::vector<model::Frame>& frames = known->second;
+  const LoadedModule* const module = is_new ? FindModule(modules, called) : nullptr;
+  if (module == nullptr || module != FindModule(modules, running)) return frames;
+  auto opened = symbolizer_.OpenModule(module->path, module->build_id);
+  if (!opened.ok()) return frames;
+  for (EndedFunction& function :
+       (*opened)->EndedBetween(module->bias.ToLink(called), module->bias.ToLink(running))) {
+    for (SourceFrame& source : function.frames) {
+      model::Frame frame;
+      frame.function = std::move(source.function);
+      frame.file = std::move(source.file);
+      frame.line = source.line;
+      frame.inlined = source.inlined;
+      frame.pc = function.pc.value;
+      frames.push_back(std::move(frame));
+    }
+  }
+  return frames;
+}
+
 bool CallerPlans::MayPrepare(int64_t now_ns) {
   if (now_ns - second_began_ns_ >= kSecondNs) {
     second_began_ns_ = now_ns;
@@ -151,6 +175,7 @@ void CallerPlans::Publish() {
 }
 
 void CallerPlans::Forget(RuntimeAddress start, RuntimeAddress end) {
+  ended_.clear();
   for (auto it = entries_.begin(); it != entries_.end();) {
     if (it->first.first >= start.value && it->first.first <= end.value) {
       retired_entries_.push_back(std::move(it->second));

@@ -13,6 +13,7 @@
 #include "agent/hit/hit.h"
 #include "agent/loaded_modules.h"
 #include "agent/unit_view.h"
+#include "model/snapshot.h"
 #include "symbolizer/symbolizer.h"
 
 namespace stillframe::agent {
@@ -27,6 +28,10 @@ class CallerPlans {
   // TakeRetired. Never fails: without debug information it is the symbol's name or nothing.
   decode::FrameMeaning Resolve(RuntimeAddress pc, bool pc_is_exact,
                                const std::vector<LoadedModule>& modules);
+  // Functions that ended by tail calls between a call of `called` and the function `running`
+  // (SymbolModule::EndedBetween); remembered. Module and build-id are left to the caller.
+  const std::vector<model::Frame>& EndedBetween(RuntimeAddress called, RuntimeAddress running,
+                                                const std::vector<LoadedModule>& modules);
   // Compiles likely callers of the function at `site`, breadth first up to `levels` and at most
   // `max` plans, and no more than what is left of a tenth of this second: malloc has hundreds of
   // callers, and the agent's thread has other things to do.
@@ -69,6 +74,7 @@ class CallerPlans {
   durable::Writer* durable_ = nullptr;
   // Keyed by pc; exact pcs (signal frames) are looked up differently, hence the flag.
   std::map<std::pair<uint64_t, bool>, std::unique_ptr<Entry>> entries_;
+  std::map<std::pair<uint64_t, uint64_t>, std::vector<model::Frame>> ended_;  // called, running
   std::unique_ptr<Table> published_;
   std::vector<std::unique_ptr<Table>> retired_tables_;
   std::vector<std::unique_ptr<Entry>> retired_entries_;

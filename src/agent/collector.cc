@@ -95,6 +95,10 @@ void Collector::Decode(std::span<const uint8_t> record, uint64_t sequence) {
   input.resolve_frame = [this](uint64_t pc, bool exact) {
     return store_.callers().Resolve(RuntimeAddress(pc), exact, store_.modules());
   };
+  input.ended_between = [this](uint64_t called, uint64_t running) {
+    return store_.callers().EndedBetween(RuntimeAddress(called), RuntimeAddress(running),
+                                         store_.modules());
+  };
   input.symbol_name = [this](uint64_t address) { return SymbolName(address); };
   const std::string& id = probe->tracepoint_id();
   if (!store_.AdmitSnapshot(id)) return;

@@ -30,6 +30,7 @@ uint64_t NameHash(std::string_view linkage_name);
 // A tail call out of a function.
 struct TailCall {
   std::optional<Dwarf_Die> callee;  // nullopt: through a pointer
+  LinkAddress inside;               // an address in the jump; 0 when it is not told
 };
 std::vector<TailCall> TailCalls(const Dwarf_Die& function);
 

@@ -52,6 +52,7 @@ class DwarfModule : public SymbolModule {
   Result<CallerPlan> CompileCaller(LinkAddress return_address, bool pc_is_exact,
                                    const CaptureLimits& limits) override;
   std::vector<LinkAddress> LikelyCallers(LinkAddress address, uint32_t max) override;
+  std::vector<EndedFunction> EndedBetween(LinkAddress called, LinkAddress running) override;
   std::vector<uint8_t> ReadCode(LinkAddress address, uint32_t size_bytes) override;
   std::vector<std::string> TypeInfoNames(std::string_view type) override {
     return stillframe::TypeInfoNames(Symbols(), type);
@@ -412,6 +413,23 @@ Result<CallerPlan> DwarfModule::CompileCaller(LinkAddress return_address, bool p
   GiveBackPages();
   SF_RETURN_IF_ERROR(VerifyUnit(plan.unit).WithContext("caller plan for " + path_));
   return plan;
+}
+
+std::vector<EndedFunction> DwarfModule::EndedBetween(LinkAddress called, LinkAddress running) {
+  const auto debug = Debug();
+  if (!debug.ok()) return {};
+  std::vector<EndedFunction> ended;
+  for (const auto& step : tail_calls_.Between(called, running, (*debug)->units, Symbols())) {
+    const bool is_known = step.inside.value != 0;
+    EndedFunction function{is_known ? step.inside : step.function, {}};
+    function.frames = Symbolize(function.pc);
+    if (!is_known) {  // of its entry only the function is true
+      function.frames.erase(function.frames.begin(), function.frames.end() - 1);
+      function.frames[0].line = 0;
+    }
+    ended.push_back(std::move(function));
+  }
+  return ended;
 }
 
 std::vector<LinkAddress> DwarfModule::LikelyCallers(LinkAddress address, uint32_t max) {

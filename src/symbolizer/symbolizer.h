@@ -120,6 +120,12 @@ struct CheckedExpression {
   std::vector<NeededVariable> variables;  // in the order of their use
 };
 
+// A function that is not on the stack any more: it ended by jumping into the next one.
+struct EndedFunction {
+  LinkAddress pc;                   // in the jump; its entry when that is not known
+  std::vector<SourceFrame> frames;  // as by Symbolize; without lines when the jump is not known
+};
+
 // One ELF module opened for symbols. Obtained from Symbolizer::OpenModule.
 class SymbolModule {
  public:
@@ -149,6 +155,10 @@ class SymbolModule {
   // Return addresses of direct calls to the function that contains `address`, as far as this
   // module's debug information names them; at most `max`. Best effort: may be empty.
   virtual std::vector<LinkAddress> LikelyCallers(LinkAddress address, uint32_t max) = 0;
+  // The functions that stood between a call of `called` and the function `running` (their entries)
+  // and are gone because each ended by a tail call; the last one first. Empty when none did, or
+  // when there is more than one way.
+  virtual std::vector<EndedFunction> EndedBetween(LinkAddress called, LinkAddress running) = 0;
 
   // Bytes of code from the file; fewer at its end, none when the address is not code.
   virtual std::vector<uint8_t> ReadCode(LinkAddress address, uint32_t size_bytes) = 0;

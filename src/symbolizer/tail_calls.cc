@@ -2,6 +2,7 @@
 
 #include <dwarf.h>
 
+#include <algorithm>
 #include <set>
 
 #include "symbolizer/call_site_reader.h"
@@ -50,7 +51,7 @@ const TailCallGraph::Node& TailCallGraph::Read(LinkAddress entry, UnitIndex& uni
       continue;
     }
     for (const LinkAddress callee : EntriesOf(*call.callee, units, symbols)) {
-      node.callees.push_back(callee);
+      node.jumps.push_back({callee, call.inside});
     }
   }
   return node;
@@ -65,14 +66,56 @@ bool TailCallGraph::MayReachItself(LinkAddress entry, UnitIndex& units,
     open.pop_back();
     const Node& node = Read(at, units, symbols);
     if (node.has_unknown) return true;
-    for (const LinkAddress callee : node.callees) {
-      if (callee == entry) return true;
-      if (!seen.insert(callee).second) continue;
+    for (const Jump& jump : node.jumps) {
+      if (jump.callee == entry) return true;
+      if (!seen.insert(jump.callee).second) continue;
       if (seen.size() > kMaxFunctions) return true;
-      open.push_back(callee);
+      open.push_back(jump.callee);
     }
   }
   return false;
+}
+
+std::vector<TailCallGraph::Step> TailCallGraph::Between(LinkAddress called, LinkAddress running,
+                                                        UnitIndex& units,
+                                                        const SymbolTable& symbols) {
+  if (called == running || MayReachItself(running, units, symbols)) return {};
+  // Everything that may have run in between, and who jumps there.
+  std::set<LinkAddress> seen{called};
+  std::multimap<LinkAddress, LinkAddress> jumps_from;
+  std::vector<LinkAddress> open{called};
+  while (!open.empty()) {
+    const LinkAddress at = open.back();
+    open.pop_back();
+    const Node& node = Read(at, units, symbols);
+    if (node.has_unknown) return {};
+    for (const Jump& jump : node.jumps) {
+      jumps_from.emplace(jump.callee, at);
+      if (jump.callee == running || !seen.insert(jump.callee).second) continue;
+      if (seen.size() > kMaxFunctions) return {};
+      open.push_back(jump.callee);
+    }
+  }
+  if (jumps_from.contains(called)) return {};  // any number of rounds
+  // Back from the end: one way only, if each was jumped to by one function.
+  std::vector<Step> steps;
+  for (LinkAddress at = running; at != called;) {
+    const auto [first, last] = jumps_from.equal_range(at);
+    if (first == last || steps.size() > kMaxFunctions) return {};
+    const LinkAddress from = first->second;
+    if (std::any_of(first, last, [&](const auto& other) { return other.second != from; })) {
+      return {};
+    }
+    Step step{from, LinkAddress(0)};
+    size_t count = 0;
+    for (const Jump& jump : Read(from, units, symbols).jumps) {
+      if (jump.callee == at && ++count == 1) step.inside = jump.inside;
+    }
+    if (count != 1) step.inside = LinkAddress(0);
+    steps.push_back(step);
+    at = from;
+  }
+  return steps;
 }
 
 }  // namespace stillframe

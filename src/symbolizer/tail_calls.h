@@ -1,5 +1,6 @@
-// Whether a function may come back to its own entry by tail calls. Its argument registers then hold
-// something else than what its caller, whose return address is still there, passed.
+// Functions that end by jumping into another one. Whether one may come back to its own entry so:
+// its argument registers then hold something else than what its caller, whose return address is
+// still there, passed. And which ones are gone between a call and the function that runs.
 #ifndef STILLFRAME_SYMBOLIZER_TAIL_CALLS_H_
 #define STILLFRAME_SYMBOLIZER_TAIL_CALLS_H_
 
@@ -21,10 +22,23 @@ class TailCallGraph {
   // is taken not to return to it.
   bool MayReachItself(LinkAddress entry, UnitIndex& units, const SymbolTable& symbols);
 
+  struct Step {
+    LinkAddress function;  // its entry
+    LinkAddress inside;    // of its last instruction, the jump; 0: one of several, or not told
+  };
+  // The functions that, called at their beginning `called`, ended by jumping on until `running`
+  // began, the last one first. Empty when more than one way leads there, or none.
+  std::vector<Step> Between(LinkAddress called, LinkAddress running, UnitIndex& units,
+                            const SymbolTable& symbols);
+
  private:
+  struct Jump {
+    LinkAddress callee;
+    LinkAddress inside;
+  };
   struct Node {
     bool has_unknown = false;
-    std::vector<LinkAddress> callees;
+    std::vector<Jump> jumps;
   };
   const Node& Read(LinkAddress entry, UnitIndex& units, const SymbolTable& symbols);
 

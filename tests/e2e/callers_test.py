@@ -78,5 +78,47 @@ class CallersTest(unittest.TestCase):
         self.expect(frame, {"x": "4", "this.offset": "3"})
 
 
+class TailCallsTest(unittest.TestCase):
+    """Functions that are gone because they ended by a tail call: shown where only one way led there."""
+
+    @classmethod
+    def tearDownClass(cls):
+        harness.cleanup_targets()
+
+    def snapshots(self, compiler, mark, hits):
+        program = harness.compile_target("tail_calls.cc", compiler, ("-O2", "-g"))
+        line = harness.line_of("tail_calls.cc", mark)
+        done, snapshots = harness.run_with_file(program, [
+            {"location": {"file": "tail_calls.cc", "line": line},
+             "limits": {"maxHits": hits, "perSecond": 100}}])
+        self.assertEqual(len(snapshots), hits, done.stderr)
+        return snapshots
+
+    def names(self, snapshot):
+        return [frame["function"].split("(")[0] for frame in snapshot["frames"]]
+
+    def test_the_only_way(self):
+        for compiler in COMPILERS:
+            with self.subTest(compiler=compiler):
+                snapshot, = self.snapshots(compiler, "mark-last", 1)
+                self.assertEqual(self.names(snapshot)[:4], ["Last", "Second", "First", "main"])
+                for frame, mark in zip(snapshot["frames"][1:3], ("mark-second", "mark-first")):
+                    self.assertEqual(frame["line"], harness.line_of("tail_calls.cc", mark))
+                    self.assertEqual(frame["variablesReason"], "TAIL_CALL")
+                    self.assertEqual(frame["module"], snapshot["frames"][0]["module"])
+                    self.assertEqual(frame["buildId"], snapshot["frames"][0]["buildId"])
+                    self.assertFalse(frame.get("variables"))
+                main = snapshot["frames"][3]
+                self.assertEqual(main["line"], harness.line_of("tail_calls.cc", "mark-main"))
+
+    def test_two_ways_are_none(self):
+        for compiler in COMPILERS:
+            with self.subTest(compiler=compiler):
+                forked, twice = self.snapshots(compiler, "mark-goal", 2)
+                # Which of the two it was cannot be told, and that Fork was there would be half a truth.
+                self.assertEqual(self.names(forked)[:2], ["Goal", "main"])
+                self.assertEqual(self.names(twice)[:3], ["Goal", "Twice", "main"])
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -174,6 +174,26 @@ void AppendFrames(const FrameMeaning& meaning, const RecordView& record, uint32_
   }
 }
 
+// Between frame `index` and its caller: what the call names is not what runs.
+void AppendEnded(const BuildInput& input, const RecordView& record,
+                 const std::vector<FrameMeaning>& frames, uint32_t index, model::Snapshot& out) {
+  const FramePlan* const callee = PlanOf(frames[index]);
+  const FramePlan* const caller = index + 1 < frames.size() ? PlanOf(frames[index + 1]) : nullptr;
+  if (callee == nullptr || caller == nullptr || callee->function_entry.value == 0 ||
+      caller->callee_entry.value == 0 || record.frames()[index + 1].pc_is_exact != 0) {
+    return;
+  }
+  const uint64_t running = callee->function_entry.value + frames[index].load_bias;
+  const uint64_t called = caller->callee_entry.value + frames[index + 1].load_bias;
+  if (called == running) return;
+  for (model::Frame& frame : input.ended_between(called, running)) {
+    frame.module = frames[index].module;
+    frame.build_id = frames[index].build_id;
+    frame.variables_reason = CodeName(Code::kTailCall);
+    out.frames.push_back(std::move(frame));
+  }
+}
+
 void AppendExpressions(const BuildInput& input, const SitePlan& site, const RecordView& record,
                        const hit::EntryValues& entry, FormatContext& context,
                        model::Snapshot& out) {
@@ -224,6 +244,7 @@ Result<model::Snapshot> BuildSnapshot(const BuildInput& input) {
        ++i) {
     AppendFrames(frames[i], record, i, i < input.limits.local_frames, entries[i], context,
                  snapshot);
+    if (input.ended_between) AppendEnded(input, record, frames, i, snapshot);
   }
   return snapshot;
 }

@@ -36,6 +36,9 @@ struct BuildInput {
   const RedactionPolicy* redaction = nullptr;  // of values and keys; nullptr: the built-in lists
   // Meaning of the frame at `pc` (runtime). Called for frames after the first.
   std::function<FrameMeaning(uint64_t pc, bool pc_is_exact)> resolve_frame;
+  // Functions that ended by tail calls between a call of `called` and the function `running`, which
+  // both begin there (runtime), the last one first; not set: nobody knows.
+  std::function<std::vector<model::Frame>(uint64_t called, uint64_t running)> ended_between;
   // "<symbol+off>" of a runtime address; "" when none.
   std::function<std::string(uint64_t address)> symbol_name;
 };
