@@ -104,6 +104,21 @@ def unexplained(value):
     return lacks + sum(unexplained(child) for child in value.get("children", []))
 
 
+def has_ended(frame):
+    return frame.get("variablesReason") == "TAIL_CALL"
+
+
+def by_place(frames, is_chosen):
+    """The chosen frames by the number of others that stand before them."""
+    places, others = collections.defaultdict(list), 0
+    for frame in frames:
+        if is_chosen(frame):
+            places[others].append(frame)
+        else:
+            others += 1
+    return places
+
+
 class Comparison:
     def __init__(self):
         self.counts = collections.Counter()
@@ -171,6 +186,10 @@ class Comparison:
 
     def snapshot(self, where, frames, oracle):
         frames = self.aligned(frames, oracle)
+        self.ended(where, frames, oracle)
+        # Functions that ended by a tail call: GDB shows what it can of their variables, we none.
+        frames = [frame for frame in frames if not has_ended(frame)]
+        oracle = [frame for frame in oracle if not frame["ended"]]
         for index, theirs in enumerate(oracle):
             self.counts["frames"] += 1
             if index >= len(frames) or not self.same_frame(frames[index], theirs):
@@ -180,6 +199,19 @@ class Comparison:
                                            [f["function"] for f in oracle]))
                 break  # what lies below is not comparable frame by frame
             self.frame(f"{where} #{index}", index, frames[index], theirs)
+
+    def ended(self, where, frames, oracle):
+        """Counts the frames of tail calls; where both show some they must be the same."""
+        ours, theirs = by_place(frames, has_ended), by_place(oracle, lambda frame: frame["ended"])
+        for place in range(sum(not frame["ended"] for frame in oracle[:-1])):
+            mine, told = ours.get(place, []), theirs.get(place, [])
+            self.counts["ended"] += len(mine)
+            self.counts["ended gdb"] += len(told)
+            if mine and told and not all(map(self.same_frame, mine, told)):
+                self.counts["frames differ"] += 1
+                self.frames_differ.append((f"{where} behind #{place}",
+                                           [f["function"] for f in mine],
+                                           [f["function"] for f in told]))
 
     def aligned(self, frames, oracle):
         """Where a breakpoint is an inlined call's first instruction, GDB stops before the call: it

@@ -263,14 +263,15 @@ def row(name, c):
             f"{percent(c['ours 0'], c['pairs 0'])} | {percent(c['gdb up'], c['pairs up'])} | "
             f"{percent(c['ours up'], c['pairs up'])} | {c['lost']} | "
             f"{percent(c['lost'], pairs, 3)} | {c['guessed']} | {c['gained']} | {c['values']} | {c['wrong']} | "
-            f"{c['unexplained']} | {percent(c['frames'] - c['frames differ'], c['frames'])} |")
+            f"{c['unexplained']} | {percent(c['frames'] - c['frames differ'], c['frames'])} | "
+            f"{c['ended gdb']} | {c['ended']} |")
 
 
 HEADER = ("| program, compiler, level | addresses | pairs at frame 0 | GDB % | ours % | "
           "callers: GDB % | ours % | lost | lost % | guessed by GDB | gained | values compared | wrong | "
-          "without reason | frames agreeing % |\n"
+          "without reason | frames agreeing % | tail calls: GDB | ours |\n"
           "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | "
-          "---: | ---: | ---: |")
+          "---: | ---: | ---: | ---: | ---: |")
 
 
 def main():

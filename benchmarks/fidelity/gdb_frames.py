@@ -146,11 +146,17 @@ def stack():
     frame = gdb.newest_frame()
     while frame is not None and len(frames) < MAX_FRAMES:
         frames.append({"function": frame.name(), "line": frame.find_sal().line,
-                       "variables": frame_variables(frame)})
+                       "variables": frame_variables(frame), "kind": frame.type()})
         try:
             frame = frame.older()
         except gdb.error:
             break
+    # Of a function that ended by a tail call, with what was inlined where it ended.
+    ended = False
+    for entry in reversed(frames):
+        kind = entry.pop("kind")
+        ended = kind == gdb.TAILCALL_FRAME or kind == gdb.INLINE_FRAME and ended
+        entry["ended"] = ended
     return frames
 
 

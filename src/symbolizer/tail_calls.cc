@@ -79,7 +79,7 @@ bool TailCallGraph::MayReachItself(LinkAddress entry, UnitIndex& units,
 std::vector<TailCallGraph::Step> TailCallGraph::Between(LinkAddress called, LinkAddress running,
                                                         UnitIndex& units,
                                                         const SymbolTable& symbols) {
-  if (called == running || MayReachItself(running, units, symbols)) return {};
+  if (called == running) return {};
   // Everything that may have run in between, and who jumps there.
   std::set<LinkAddress> seen{called};
   std::multimap<LinkAddress, LinkAddress> jumps_from;
