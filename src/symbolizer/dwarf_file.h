@@ -13,7 +13,6 @@
 #include <vector>
 
 #include "base/status.h"
-#include "base/unique_fd.h"
 #include "symbolizer/debug_image.h"
 #include "symbolizer/elf_file.h"
 #include "symbolizer/line_header.h"
@@ -22,7 +21,8 @@ namespace stillframe {
 
 class LineTables {
  public:
-  // Errors: kCorrupt, kIoError. Strings of .debug_str are left out: nobody's line tables use them.
+  // Errors: kCorrupt, kIoError, kUnsupported, kOverLimit. Strings of .debug_str are left out:
+  // nobody's line tables use them.
   static Result<std::unique_ptr<LineTables>> Open(const ElfFile& file);
   ~LineTables();
   LineTables(const LineTables&) = delete;
@@ -37,9 +37,8 @@ class LineTables {
 
   void* map_ = nullptr;  // the headers, each where it stands in the section
   size_t map_bytes_ = 0;
+  std::vector<uint8_t> lines_;  // or all of a compressed section
   std::vector<uint8_t> strings_;
-  UniqueFd fd_;
-  Elf* elf_ = nullptr;
   LineSections sections_;
 };
 

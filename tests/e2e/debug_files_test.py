@@ -89,6 +89,28 @@ class DebugFilesTest(unittest.TestCase):
                 self.compile(*flags)
                 self.assert_full()
 
+    def assert_compressed_by_zstd(self, path):
+        sections = subprocess.run(["readelf", "-tW", path], cwd=self.folder, capture_output=True,
+                                  text=True, check=True).stdout
+        self.assertRegex(sections, r"\.debug_info\n.*\n.*COMPRESSED\n\s+ZSTD")
+
+    def test_compressed_by_zstd(self):
+        self.compile()
+        self.run_in("objcopy", "--compress-debug-sections=zstd", "program")
+        self.assert_compressed_by_zstd("program")
+        self.assert_full()
+        self.run_in("objcopy", "--only-keep-debug", "program", "program.debug")
+        self.run_in("strip", "-s", "program")
+        self.run_in("objcopy", "--add-gnu-debuglink=program.debug", "program")
+        self.assert_compressed_by_zstd("program.debug")
+        self.assert_full()
+
+    def test_compressed_by_clangs_zstd(self):
+        if not shutil.which("clang++-19"):
+            self.skipTest("no Clang 19")
+        self.compile("-gz=zstd", compiler="clang++-19")
+        self.assert_full()
+
     def test_split_units(self):
         for compiler, flags in (("g++", ()), ("g++", ("-gdwarf-4",)), ("clang++-14", ())):
             with self.subTest(compiler=compiler, flags=flags):

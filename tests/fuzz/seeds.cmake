@@ -24,6 +24,11 @@ foreach(version 4 5)
 endforeach()
 fuzz_seed(modules/small_gcc_O2_5 small.cc ${FUZZ_GCC} -O2 -gdwarf-5)
 fuzz_seed(modules/small_compressed small.cc ${FUZZ_GCC} -O1 -g -gz)
+add_custom_command(OUTPUT ${fuzz_seeds_dir}/modules/small_zstd
+  COMMAND ${FUZZ_OBJCOPY} --compress-debug-sections=zstd ${fuzz_seeds_dir}/modules/small_gcc_O2_5
+          ${fuzz_seeds_dir}/modules/small_zstd
+  DEPENDS ${fuzz_seeds_dir}/modules/small_gcc_O2_5 VERBATIM)
+list(APPEND fuzz_seeds ${fuzz_seeds_dir}/modules/small_zstd)
 fuzz_seed(modules/small_types small.cc ${FUZZ_GCC} -O1 -g -fdebug-types-section)
 fuzz_seed(containers containers.cc ${FUZZ_GCC} -std=c++20 -O2 -g)
 fuzz_seed(expressions expressions.S ${FUZZ_GCC})
