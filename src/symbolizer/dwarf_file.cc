@@ -149,8 +149,8 @@ Status DwarfFile::Map(const ElfFile& file) {
   return Status();
 }
 
-Status DwarfFile::ReadImage(const ElfFile& file) {
-  SF_ASSIGN_OR_RETURN(image_, DebugImage::Read(file, kMaxImageBytes));
+Status DwarfFile::ReadImage(const ElfFile& file, std::string_view appended) {
+  SF_ASSIGN_OR_RETURN(image_, DebugImage::Read(file, kMaxImageBytes, appended));
   if (elf_version(EV_CURRENT) == EV_NONE) return Status(Code::kInternal, "libelf is too old");
   elf_ = elf_memory(image_->data(), image_->size_bytes());
   if (elf_ == nullptr) return Status(Code::kCorrupt, file.path() + ": " + elf_errmsg(-1));
@@ -197,7 +197,7 @@ Status DwarfFile::OpenShared(const ElfFile& file) {
                                                 "', " + file.path() + " wants '" + build_id + "'");
       continue;
     }
-    SF_ASSIGN_OR_RETURN(shared_, Open(**elf, false));
+    SF_ASSIGN_OR_RETURN(shared_, Open(**elf, false, {}));
     shared_elf_ = std::move(*elf);
     dwarf_setalt(dwarf_, shared_->dwarf_);
     return Status();
@@ -205,12 +205,13 @@ Status DwarfFile::OpenShared(const ElfFile& file) {
   return status;
 }
 
-Result<std::unique_ptr<DwarfFile>> DwarfFile::Open(const ElfFile& file, bool with_shared) {
+Result<std::unique_ptr<DwarfFile>> DwarfFile::Open(const ElfFile& file, bool with_shared,
+                                                   std::string_view appended) {
   std::unique_ptr<DwarfFile> opened(new DwarfFile);
-  if (IsWorthMapping(file)) {
+  if (appended.empty() && IsWorthMapping(file)) {
     SF_RETURN_IF_ERROR(opened->Map(file));
   } else {
-    SF_RETURN_IF_ERROR(opened->ReadImage(file));
+    SF_RETURN_IF_ERROR(opened->ReadImage(file, appended));
   }
   opened->dwarf_ = dwarf_begin_elf(opened->elf_, DWARF_C_READ, nullptr);
   if (opened->dwarf_ == nullptr) {

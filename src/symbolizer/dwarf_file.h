@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "base/status.h"
@@ -46,13 +47,18 @@ class DwarfFile {
  public:
   // `file` was checked to be the right build; its descriptor is what is read from, so that libdw
   // sees the file that was checked. Errors: kCorrupt, kIoError, kOverLimit; kNoDebugInfo when the
-  // file that dwz has moved a part of it to is missing.
-  static Result<std::unique_ptr<DwarfFile>> Open(const ElfFile& file) { return Open(file, true); }
+  // file that dwz has moved a part of it to is missing. `appended`: see DebugImage::Read.
+  static Result<std::unique_ptr<DwarfFile>> Open(const ElfFile& file,
+                                                 std::string_view appended = {}) {
+    return Open(file, true, appended);
+  }
   ~DwarfFile();
   DwarfFile(const DwarfFile&) = delete;
   DwarfFile& operator=(const DwarfFile&) = delete;
 
   Dwarf* dwarf() const { return dwarf_; }
+  // What libdw reads; nullptr when a large file is mapped instead, never with an appended string.
+  DebugImage* image() const { return image_.get(); }
   // Pages of a large file that were read until now leave this process; they come back when they are
   // read again. Who walks over the whole file calls it now and then, and who is done at the end.
   void GiveBackPages() const;
@@ -61,8 +67,9 @@ class DwarfFile {
 
  private:
   DwarfFile() = default;
-  static Result<std::unique_ptr<DwarfFile>> Open(const ElfFile& file, bool with_shared);
-  Status ReadImage(const ElfFile& file);
+  static Result<std::unique_ptr<DwarfFile>> Open(const ElfFile& file, bool with_shared,
+                                                 std::string_view appended);
+  Status ReadImage(const ElfFile& file, std::string_view appended);
   Status OpenShared(const ElfFile& file);
   Status Map(const ElfFile& file);
 
