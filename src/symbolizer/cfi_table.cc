@@ -5,11 +5,13 @@
 #include <unordered_map>
 
 #include "symbolizer/cfa_machine.h"
+#include "symbolizer/section_bytes.h"
 
 namespace stillframe {
 namespace {
 
 constexpr size_t kMaxRows = 1u << 24;
+constexpr uint64_t kMaxSectionBytes = 1u << 30;
 // About what compilers spend on a row; only a first guess at how many there are.
 constexpr size_t kBytesPerRow = 8;
 
@@ -170,9 +172,9 @@ Result<UnwindTable> BuildModuleUnwindTable(const ElfFile& module, const ElfFile*
                                Source{&module, ".debug_frame", CfiFormat::kDebugFrame},
                                Source{separate, ".debug_frame", CfiFormat::kDebugFrame}}) {
     const ElfSection* section =
-        source.file == nullptr ? nullptr : source.file->FindSection(source.section);
+        source.file == nullptr ? nullptr : FindByPlainName(*source.file, source.section);
     if (section == nullptr || section->size_bytes == 0) continue;
-    const auto bytes = source.file->ReadSection(*section);
+    const auto bytes = ReadUncompressed(*source.file, *section, kMaxSectionBytes);
     if (!bytes.ok()) {
       status = bytes.status();
       continue;

@@ -116,4 +116,29 @@ DebugFile FindDebugFile(const ElfFile& module, const std::string& module_path,
   return found;
 }
 
+std::vector<std::string> PackageCandidates(const ElfFile& module, const std::string& module_path,
+                                           const std::string& debug_file,
+                                           const std::vector<std::string>& debug_path) {
+  constexpr std::string_view kDebugSuffix = ".debug";
+  std::vector<std::string> candidates{module_path + ".dwp"};
+  if (!debug_file.empty() && debug_file != module_path) {
+    candidates.push_back(debug_file + ".dwp");
+    if (debug_file.ends_with(kDebugSuffix)) {
+      candidates.push_back(debug_file.substr(0, debug_file.size() - kDebugSuffix.size()) + ".dwp");
+    }
+  }
+  std::vector<std::string> folders = debug_path;
+  folders.push_back(kSystemDebugFolder);
+  const std::string& id = module.build_id();
+  const std::string name = module_path.substr(module_path.rfind('/') + 1) + ".dwp";
+  for (const std::string& root : folders) {
+    if (id.size() > 2) {
+      candidates.push_back(root + "/.build-id/" + id.substr(0, 2) + "/" + id.substr(2) + ".dwp");
+    }
+    candidates.push_back(root + "/" + name);
+    candidates.push_back(root + "/" + FolderOf(module_path) + "/" + name);
+  }
+  return candidates;
+}
+
 }  // namespace stillframe

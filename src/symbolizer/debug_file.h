@@ -25,6 +25,13 @@ struct DebugFile {
 DebugFile FindDebugFile(const ElfFile& module, const std::string& module_path,
                         const std::vector<std::string>& debug_path);
 
+// Where a package of split units (.dwp) may be: beside the module, beside `debug_file` (the file
+// that holds the DWARF), and in every FOLDER as above, as .build-id/xx/yyyy.dwp, NAME.dwp or
+// <module's folder>/NAME.dwp.
+std::vector<std::string> PackageCandidates(const ElfFile& module, const std::string& module_path,
+                                           const std::string& debug_file,
+                                           const std::vector<std::string>& debug_path);
+
 }  // namespace stillframe
 
 #endif  // STILLFRAME_SYMBOLIZER_DEBUG_FILE_H_

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "base/hex.h"
+#include "symbolizer/section_bytes.h"
 
 namespace stillframe {
 namespace {
@@ -22,6 +23,7 @@ namespace {
 constexpr uint64_t kMaxReadBytes = 32u << 20;
 // Uncompressed.
 constexpr uint64_t kMaxImageBytes = 1u << 30;
+constexpr uint64_t kMaxLineBytes = 256u << 20;
 constexpr uint64_t kMaxUnits = 1u << 20;
 
 // Compressed sections have to be in memory whole, however the file is opened.
@@ -29,11 +31,9 @@ bool IsWorthMapping(const ElfFile& file) {
   uint64_t total = 0;
   for (const ElfSection& section : file.sections()) {
     if (section.name.find("debug_") == std::string::npos || section.type == SHT_NOBITS) continue;
-    const bool packed =
-        (section.flags & SHF_COMPRESSED) != 0 || section.name.starts_with(".zdebug_");
     const bool inside = section.offset.value <= file.size_bytes() &&
                         section.size_bytes <= file.size_bytes() - section.offset.value;
-    if (packed || !inside) return false;
+    if (IsCompressed(section) || !inside) return false;
     total += section.size_bytes;
   }
   return total > kMaxReadBytes;
@@ -45,18 +45,7 @@ ByteSpan SectionBytes(Elf_Scn* section) {
   return ByteSpan(static_cast<const uint8_t*>(data->d_buf), data->d_size);
 }
 
-// A new handle on the checked file: its descriptor is duplicated, so that what is read is what was
-// checked.
-Status OpenElf(const ElfFile& file, Elf_Cmd command, UniqueFd& fd, Elf*& elf) {
-  fd.Reset(fcntl(file.fd(), F_DUPFD_CLOEXEC, 3));
-  if (!fd.valid()) return ErrnoStatus("dup of " + file.path(), errno);
-  if (elf_version(EV_CURRENT) == EV_NONE) return Status(Code::kInternal, "libelf is too old");
-  elf = elf_begin(fd.get(), command, nullptr);
-  if (elf == nullptr) return Status(Code::kCorrupt, file.path() + ": " + elf_errmsg(-1));
-  return Status();
-}
-
-// Calls visit(name without its leading dot or ".z", section, header) for each section with content.
+// Calls visit(name without its leading dot, section) for each section with content.
 template <typename Visit>
 void ForEachSection(Elf* elf, Visit visit) {
   size_t names = 0;
@@ -68,16 +57,9 @@ void ForEachSection(Elf* elf, Visit visit) {
     const char* text = elf_strptr(elf, names, header.sh_name);
     if (text == nullptr) continue;
     std::string_view name(text);
-    const bool gnu_compressed = name.substr(0, 2) == ".z";
-    name.remove_prefix(gnu_compressed ? 2 : name.substr(0, 1) == "." ? 1 : 0);
-    visit(name, section, header, gnu_compressed);
+    name.remove_prefix(name.starts_with(".") ? 1 : 0);
+    visit(name, section);
   }
-}
-
-// False when the section cannot be decompressed.
-bool Decompress(Elf_Scn* section, const GElf_Shdr& header, bool gnu_compressed) {
-  if ((header.sh_flags & SHF_COMPRESSED) != 0) return elf_compress(section, 0, 0) >= 0;
-  return !gnu_compressed || elf_compress_gnu(section, 0, 0) >= 0;
 }
 
 // libdw's own would end the process. Its frames hold nothing that must be given back but memory.
@@ -130,35 +112,23 @@ Status LineTables::ReadHeaders(const ElfFile& file, const ElfSection& section) {
 
 Result<std::unique_ptr<LineTables>> LineTables::Open(const ElfFile& file) {
   std::unique_ptr<LineTables> opened(new LineTables);
-  const ElfSection* const plain = file.FindSection(".debug_line");
-  const ElfSection* const strings = file.FindSection(".debug_line_str");
-  const auto is_plain = [](const ElfSection* section) {
-    return section->type != SHT_NOBITS && (section->flags & SHF_COMPRESSED) == 0;
-  };
-  if (plain != nullptr && plain->size_bytes > 0 && is_plain(plain) &&
-      (strings == nullptr || is_plain(strings))) {
-    SF_RETURN_IF_ERROR(opened->ReadHeaders(file, *plain));
-    if (strings != nullptr) {
-      SF_ASSIGN_OR_RETURN(opened->strings_, file.ReadSection(*strings));
-      opened->sections_.line_strings = opened->strings_;
-    }
+  const ElfSection* const lines = FindByPlainName(file, ".debug_line");
+  const ElfSection* const strings = FindByPlainName(file, ".debug_line_str");
+  if (strings != nullptr && strings->type != SHT_NOBITS) {
+    SF_ASSIGN_OR_RETURN(opened->strings_, ReadUncompressed(file, *strings, kMaxLineBytes));
+    opened->sections_.line_strings = opened->strings_;
+  }
+  if (lines == nullptr || lines->type == SHT_NOBITS || lines->size_bytes == 0) return opened;
+  if (!IsCompressed(*lines)) {
+    SF_RETURN_IF_ERROR(opened->ReadHeaders(file, *lines));
     return opened;
   }
-  SF_RETURN_IF_ERROR(OpenElf(file, ELF_C_READ, opened->fd_, opened->elf_));
-  bool readable = true;
-  LineSections& sections = opened->sections_;
-  ForEachSection(opened->elf_, [&](std::string_view name, Elf_Scn* section, const GElf_Shdr& header,
-                                   bool gnu_compressed) {
-    if (name != "debug_line" && name != "debug_line_str") return;
-    readable = readable && Decompress(section, header, gnu_compressed);
-    (name == "debug_line" ? sections.line : sections.line_strings) = SectionBytes(section);
-  });
-  if (!readable) return Status(Code::kCorrupt, file.path() + ": " + elf_errmsg(-1));
+  SF_ASSIGN_OR_RETURN(opened->lines_, ReadUncompressed(file, *lines, kMaxLineBytes));
+  opened->sections_.line = opened->lines_;
   return opened;
 }
 
 LineTables::~LineTables() {
-  if (elf_ != nullptr) elf_end(elf_);
   if (map_ != nullptr) munmap(map_, map_bytes_);
 }
 
@@ -179,8 +149,8 @@ Status DwarfFile::Map(const ElfFile& file) {
   return Status();
 }
 
-Status DwarfFile::ReadImage(const ElfFile& file) {
-  SF_ASSIGN_OR_RETURN(image_, DebugImage::Read(file, kMaxImageBytes));
+Status DwarfFile::ReadImage(const ElfFile& file, std::string_view appended) {
+  SF_ASSIGN_OR_RETURN(image_, DebugImage::Read(file, kMaxImageBytes, appended));
   if (elf_version(EV_CURRENT) == EV_NONE) return Status(Code::kInternal, "libelf is too old");
   elf_ = elf_memory(image_->data(), image_->size_bytes());
   if (elf_ == nullptr) return Status(Code::kCorrupt, file.path() + ": " + elf_errmsg(-1));
@@ -227,7 +197,7 @@ Status DwarfFile::OpenShared(const ElfFile& file) {
                                                 "', " + file.path() + " wants '" + build_id + "'");
       continue;
     }
-    SF_ASSIGN_OR_RETURN(shared_, Open(**elf, false));
+    SF_ASSIGN_OR_RETURN(shared_, Open(**elf, false, {}));
     shared_elf_ = std::move(*elf);
     dwarf_setalt(dwarf_, shared_->dwarf_);
     return Status();
@@ -235,12 +205,13 @@ Status DwarfFile::OpenShared(const ElfFile& file) {
   return status;
 }
 
-Result<std::unique_ptr<DwarfFile>> DwarfFile::Open(const ElfFile& file, bool with_shared) {
+Result<std::unique_ptr<DwarfFile>> DwarfFile::Open(const ElfFile& file, bool with_shared,
+                                                   std::string_view appended) {
   std::unique_ptr<DwarfFile> opened(new DwarfFile);
-  if (IsWorthMapping(file)) {
+  if (appended.empty() && IsWorthMapping(file)) {
     SF_RETURN_IF_ERROR(opened->Map(file));
   } else {
-    SF_RETURN_IF_ERROR(opened->ReadImage(file));
+    SF_RETURN_IF_ERROR(opened->ReadImage(file, appended));
   }
   opened->dwarf_ = dwarf_begin_elf(opened->elf_, DWARF_C_READ, nullptr);
   if (opened->dwarf_ == nullptr) {
@@ -248,14 +219,12 @@ Result<std::unique_ptr<DwarfFile>> DwarfFile::Open(const ElfFile& file, bool wit
   }
   dwarf_new_oom_handler(opened->dwarf_, &ThrowOutOfMemory);
   if (with_shared) SF_RETURN_IF_ERROR(opened->OpenShared(file));
-  // After dwarf_begin_elf, which decompresses sections in place.
   LineSections& lines = opened->line_sections_;
-  ForEachSection(opened->elf_,
-                 [&](std::string_view name, Elf_Scn* section, const GElf_Shdr&, bool) {
-                   if (name == "debug_line") lines.line = SectionBytes(section);
-                   if (name == "debug_line_str") lines.line_strings = SectionBytes(section);
-                   if (name == "debug_str") lines.strings = SectionBytes(section);
-                 });
+  ForEachSection(opened->elf_, [&](std::string_view name, Elf_Scn* section) {
+    if (name == "debug_line") lines.line = SectionBytes(section);
+    if (name == "debug_line_str") lines.line_strings = SectionBytes(section);
+    if (name == "debug_str") lines.strings = SectionBytes(section);
+  });
   return opened;
 }
 

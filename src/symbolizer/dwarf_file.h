@@ -10,10 +10,10 @@
 
 #include <cstdint>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "base/status.h"
-#include "base/unique_fd.h"
 #include "symbolizer/debug_image.h"
 #include "symbolizer/elf_file.h"
 #include "symbolizer/line_header.h"
@@ -22,7 +22,8 @@ namespace stillframe {
 
 class LineTables {
  public:
-  // Errors: kCorrupt, kIoError. Strings of .debug_str are left out: nobody's line tables use them.
+  // Errors: kCorrupt, kIoError, kUnsupported, kOverLimit. Strings of .debug_str are left out:
+  // nobody's line tables use them.
   static Result<std::unique_ptr<LineTables>> Open(const ElfFile& file);
   ~LineTables();
   LineTables(const LineTables&) = delete;
@@ -37,9 +38,8 @@ class LineTables {
 
   void* map_ = nullptr;  // the headers, each where it stands in the section
   size_t map_bytes_ = 0;
+  FileBytes lines_;  // or all of a compressed section
   FileBytes strings_;
-  UniqueFd fd_;
-  Elf* elf_ = nullptr;
   LineSections sections_;
 };
 
@@ -47,13 +47,18 @@ class DwarfFile {
  public:
   // `file` was checked to be the right build; its descriptor is what is read from, so that libdw
   // sees the file that was checked. Errors: kCorrupt, kIoError, kOverLimit; kNoDebugInfo when the
-  // file that dwz has moved a part of it to is missing.
-  static Result<std::unique_ptr<DwarfFile>> Open(const ElfFile& file) { return Open(file, true); }
+  // file that dwz has moved a part of it to is missing. `appended`: see DebugImage::Read.
+  static Result<std::unique_ptr<DwarfFile>> Open(const ElfFile& file,
+                                                 std::string_view appended = {}) {
+    return Open(file, true, appended);
+  }
   ~DwarfFile();
   DwarfFile(const DwarfFile&) = delete;
   DwarfFile& operator=(const DwarfFile&) = delete;
 
   Dwarf* dwarf() const { return dwarf_; }
+  // What libdw reads; nullptr when a large file is mapped instead, never with an appended string.
+  DebugImage* image() const { return image_.get(); }
   // Pages of a large file that were read until now leave this process; they come back when they are
   // read again. Who walks over the whole file calls it now and then, and who is done at the end.
   void GiveBackPages() const;
@@ -62,8 +67,9 @@ class DwarfFile {
 
  private:
   DwarfFile() = default;
-  static Result<std::unique_ptr<DwarfFile>> Open(const ElfFile& file, bool with_shared);
-  Status ReadImage(const ElfFile& file);
+  static Result<std::unique_ptr<DwarfFile>> Open(const ElfFile& file, bool with_shared,
+                                                 std::string_view appended);
+  Status ReadImage(const ElfFile& file, std::string_view appended);
   Status OpenShared(const ElfFile& file);
   Status Map(const ElfFile& file);
 

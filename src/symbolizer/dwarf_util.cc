@@ -121,30 +121,6 @@ std::string AbsolutePath(Dwarf_Die unit, std::string_view path) {
   return NormalizePath(std::string(folder) + "/" + std::string(path));
 }
 
-namespace {
-
-// Of the skeleton of a unit that was split off to a file of its own: that file; "" for others.
-std::string SplitFileName(Dwarf_Die unit) {
-  for (const unsigned attribute : {DW_AT_dwo_name, DW_AT_GNU_dwo_name}) {
-    Dwarf_Attribute found;
-    if (dwarf_attr(&unit, attribute, &found) == nullptr) continue;
-    const char* const name = dwarf_formstring(&found);
-    if (name != nullptr && *name != '\0') return AbsolutePath(unit, name);
-  }
-  return "";
-}
-
-}  // namespace
-
-Status WhyNoFunction(Dwarf_Die unit) {
-  const std::string split = SplitFileName(unit);
-  if (split.empty()) {
-    return Status(Code::kNoDebugInfo, "no function in the debug information covers this address");
-  }
-  return Status(Code::kNoDebugInfo, "the debug information of this code was split off to " + split +
-                                        ", which is not there (packages, .dwp, are not read)");
-}
-
 std::vector<std::pair<LinkAddress, LinkAddress>> RangesOf(Dwarf_Die die) {
   constexpr int kMaxRanges = 1024;
   std::vector<std::pair<LinkAddress, LinkAddress>> ranges;

@@ -49,9 +49,6 @@ std::string FileName(Dwarf_Die unit, uint64_t index);
 // `path` made absolute with the unit's DW_AT_comp_dir.
 std::string AbsolutePath(Dwarf_Die unit, std::string_view path);
 
-// kNoDebugInfo: why a unit names no function for an address of its own.
-Status WhyNoFunction(Dwarf_Die unit);
-
 // The first instruction of a concrete function, also of one that is split into hot and cold parts;
 // 0 when it has no code.
 LinkAddress FunctionEntryOf(Dwarf_Die function);

@@ -13,6 +13,7 @@
 #include "symbolizer/location_compiler.h"
 #include "symbolizer/result_location.h"
 #include "symbolizer/scope_reader.h"
+#include "symbolizer/split_units.h"
 #include "symbolizer/type_builder.h"
 
 namespace stillframe {
@@ -310,7 +311,8 @@ class FrameCompilerImpl : public FrameCompiler {
     if (cu == nullptr) return Status(Code::kInvalidArgument, "no unit for the frame");
     ScopeChain chain = ChainAt(*cu, lookup_pc);
     if (chain.functions.empty()) {
-      return dwarf::WhyNoFunction(*cu);
+      if (parts_.units.split_units() != nullptr) return parts_.units.split_units()->WhyNone(*cu);
+      return Status(Code::kNoDebugInfo, "no function in the debug information covers this address");
     }
     std::vector<SourceFrame> sources = dwarf::DescribeChain(*cu, chain, lookup_pc, parts_.namer);
     Trim(chain, sources, requested);

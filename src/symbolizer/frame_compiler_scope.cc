@@ -4,6 +4,7 @@
 #include <unordered_set>
 
 #include "symbolizer/dwarf_util.h"
+#include "symbolizer/split_units.h"
 #include "symbolizer/type_builder_simplify.h"
 
 namespace stillframe::dwarf {
@@ -168,12 +169,10 @@ const std::vector<Dwarf_Die>& GlobalNames::AllUnits() {
   Dwarf_CU* unit = nullptr;
   Dwarf_Die die;
   uint8_t type = 0;
-  Dwarf_Die body;
-  while (dwarf_get_units(dwarf_, unit, &unit, nullptr, &type, &die, &body) == 0) {
-    const bool readable = type == DW_UT_compile || type == DW_UT_partial || type == DW_UT_type;
+  while (dwarf_get_units(dwarf_, unit, &unit, nullptr, &type, &die, nullptr) == 0) {
+    const bool readable = type == DW_UT_compile || type == DW_UT_partial || type == DW_UT_type ||
+                          (type == DW_UT_skeleton && units_.split_units() != nullptr);
     if (readable) all_units_->push_back(die);
-    const bool split = type == DW_UT_skeleton && Tag(body) == DW_TAG_compile_unit;
-    if (split) all_units_->push_back(body);
   }
   return *all_units_;
 }
@@ -186,12 +185,14 @@ bool GlobalNames::VisitUnits(const Dwarf_Die& unit, Visit visit) {
   uint64_t spent = 0;
   for (size_t i = 0; i < all.size() && spent < kSearchBudgetBytes; ++i) {
     Dwarf_Die die = all[i];
-    if (die.addr == unit.addr) continue;
+    const auto body = units_.split_units() != nullptr ? units_.split_units()->BodyOf(die)
+                                                      : std::optional<Dwarf_Die>();
     Dwarf_Die next = i + 1 < all.size() ? all[i + 1] : die;
     const Dwarf_Off start = dwarf_dieoffset(&die);
     const Dwarf_Off end = dwarf_dieoffset(&next);
-    // Of units that were split off to files of their own these are offsets in different files.
-    spent += end > start ? end - start : kUnknownUnitBytes;
+    spent += end > start && !body ? end - start : kUnknownUnitBytes;
+    if (body) die = *body;
+    if (die.addr == unit.addr) continue;
     const UnitIndex* index = units_.For(die);
     if (index != nullptr && visit(*index)) return true;
   }

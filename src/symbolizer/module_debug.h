@@ -3,6 +3,9 @@
 #define STILLFRAME_SYMBOLIZER_MODULE_DEBUG_H_
 
 #include <memory>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "base/status.h"
 #include "symbolizer/call_sites.h"
@@ -11,18 +14,25 @@
 #include "symbolizer/elf_file.h"
 #include "symbolizer/line_index.h"
 #include "symbolizer/scope_reader.h"
+#include "symbolizer/split_units.h"
 #include "symbolizer/unit_index.h"
 
 namespace stillframe {
 
 struct ModuleDebug {
   // `module` is what runs (it tells which addresses are code); `file` holds the DWARF. Both must
-  // outlive the result.
-  static Result<std::unique_ptr<ModuleDebug>> Open(const ElfFile& module, const ElfFile& file) {
-    SF_ASSIGN_OR_RETURN(std::unique_ptr<DwarfFile> opened, DwarfFile::Open(file));
-    return std::unique_ptr<ModuleDebug>(new ModuleDebug(module, file, std::move(opened)));
+  // outlive the result. `packages`: where a package of its split units may be (debug_file.h).
+  static Result<std::unique_ptr<ModuleDebug>> Open(const ElfFile& module, const ElfFile& file,
+                                                   const std::vector<std::string>& packages = {}) {
+    auto split_units = std::make_unique<SplitUnits>(packages);
+    SF_ASSIGN_OR_RETURN(std::unique_ptr<DwarfFile> opened,
+                        DwarfFile::Open(file, split_units->name()));
+    split_units->set_image(opened->image());
+    return std::unique_ptr<ModuleDebug>(
+        new ModuleDebug(module, file, std::move(split_units), std::move(opened)));
   }
 
+  std::unique_ptr<SplitUnits> split_units;
   std::unique_ptr<DwarfFile> file;
   UnitIndex units;
   LineIndex lines;
@@ -31,14 +41,17 @@ struct ModuleDebug {
   dwarf::UnitCache unit_cache;
 
  private:
-  ModuleDebug(const ElfFile& module, const ElfFile& debug, std::unique_ptr<DwarfFile> opened)
-      : file(std::move(opened)),
-        units(file->dwarf(), [this] { file->GiveBackPages(); }),
+  ModuleDebug(const ElfFile& module, const ElfFile& debug, std::unique_ptr<SplitUnits> splits,
+              std::unique_ptr<DwarfFile> opened)
+      : split_units(std::move(splits)),
+        file(std::move(opened)),
+        units(file->dwarf(), *split_units, [this] { file->GiveBackPages(); }),
         lines(file->line_sections(), module,
               [this](uint64_t unit_offset) { return units.CompilationFolder(unit_offset); }),
         calls(module),
         classes(module, debug) {
     unit_cache.set_classes(&classes);
+    unit_cache.set_split_units(split_units.get());
   }
 };
 

@@ -22,6 +22,7 @@
 namespace stillframe {
 class ClassIndex;
 class Formatters;
+class SplitUnits;
 }  // namespace stillframe
 
 namespace stillframe::dwarf {
@@ -105,9 +106,13 @@ class UnitCache {
   // The user's formatters; nullptr when nobody set them.
   const Formatters* formatters() const { return formatters_; }
   void set_formatters(const Formatters* formatters) { formatters_ = formatters; }
+  // Where the module's split units come from; nullptr when nobody set it: none are looked for.
+  SplitUnits* split_units() const { return split_units_; }
+  void set_split_units(SplitUnits* split_units) { split_units_ = split_units; }
 
  private:
   std::unordered_map<const void*, std::unique_ptr<UnitIndex>> units_;
+  SplitUnits* split_units_ = nullptr;
   ClassIndex* classes_ = nullptr;
   const Formatters* formatters_ = nullptr;
 };

@@ -78,16 +78,14 @@ void UnitIndex::ReadUnits() {
   if (units_read_) return;
   units_read_ = true;
   Dwarf_CU* cu = nullptr;
-  Dwarf_Die root, body;
-  uint8_t type = 0;
+  Dwarf_Die root;
   while (units_.size() < kMaxUnits &&
-         dwarf_get_units(dwarf_, cu, &cu, nullptr, &type, &root, &body) == 0) {
+         dwarf_get_units(dwarf_, cu, &cu, nullptr, nullptr, &root, nullptr) == 0) {
     if (dwarf_tag(&root) != DW_TAG_compile_unit && dwarf_tag(&root) != DW_TAG_skeleton_unit) {
       continue;
     }
     Unit unit;
     unit.root = root;
-    unit.body = type == DW_UT_skeleton && dwarf_tag(&body) == DW_TAG_compile_unit ? body : root;
     Dwarf_Attribute attribute;
     Dwarf_Word stmt_list = 0;
     if (dwarf_attr(&root, DW_AT_stmt_list, &attribute) != nullptr &&
@@ -101,6 +99,12 @@ void UnitIndex::ReadUnits() {
   for (uint32_t i = 0; i < units_.size(); ++i) {
     if (units_[i].has_stmt_list) by_stmt_list_.emplace(units_[i].stmt_list, i);
   }
+}
+
+Dwarf_Die* UnitIndex::Body(Unit& unit) {
+  if (!unit.has_body) unit.body = split_units_.BodyOf(unit.root).value_or(unit.root);
+  unit.has_body = true;
+  return &unit.body;
 }
 
 void UnitIndex::ReadIntervals() {
@@ -138,7 +142,7 @@ Dwarf_Die* UnitIndex::FindByAddress(LinkAddress address) {
   constexpr int kMaxSteps = 1024;
   for (int step = 0; step < kMaxSteps && it != intervals_.begin(); ++step) {
     --it;
-    if (address < it->end) return &units_[it->unit].body;
+    if (address < it->end) return Body(units_[it->unit]);
     if (address >= it->max_end) return nullptr;
   }
   return nullptr;
@@ -149,7 +153,7 @@ Dwarf_Die* UnitIndex::FindByLineProgram(uint64_t stmt_list, LinkAddress address)
   const auto [first, last] = by_stmt_list_.equal_range(stmt_list);
   for (auto it = first; it != last; ++it) {
     Unit& unit = units_[it->second];
-    if (dwarf_haspc(&unit.root, address.value) == 1) return &unit.body;
+    if (dwarf_haspc(&unit.root, address.value) == 1) return Body(unit);
   }
   return FindByAddress(address);
 }

@@ -14,6 +14,7 @@
 
 #include "base/address.h"
 #include "base/page_vector.h"
+#include "symbolizer/split_units.h"
 
 namespace stillframe {
 
@@ -26,11 +27,10 @@ struct FunctionEntry {
 
 class UnitIndex {
  public:
-  // `dwarf` must outlive this. Everything is read on first use. `give_back` is called now and then
-  // during walks over all units.
-  explicit UnitIndex(
-      Dwarf* dwarf, std::function<void()> give_back = [] {})
-      : dwarf_(dwarf), give_back_(std::move(give_back)) {}
+  // `dwarf` and `split_units` must outlive this. Everything is read on first use. `give_back` is
+  // called now and then during walks over all units.
+  UnitIndex(Dwarf* dwarf, SplitUnits& split_units, std::function<void()> give_back)
+      : dwarf_(dwarf), split_units_(split_units), give_back_(std::move(give_back)) {}
 
   // The unit whose ranges contain the address; nullptr when none does. Pointers stay valid.
   Dwarf_Die* FindByAddress(LinkAddress address);
@@ -45,12 +45,13 @@ class UnitIndex {
   const FunctionEntry* FindFunction(Dwarf_Die* unit, LinkAddress address);
   // Number of units, and the unit at an index: to walk them all.
   size_t unit_count();
-  Dwarf_Die* unit(size_t index) { return &units_[index].body; }
+  Dwarf_Die* unit(size_t index) { return Body(units_[index]); }
 
  private:
   struct Unit {
     Dwarf_Die root;  // has the ranges and the line program: a skeleton when the DWARF is split
-    Dwarf_Die body;  // has the functions
+    Dwarf_Die body;  // has the functions; see Body()
+    bool has_body = false;
     uint64_t stmt_list = 0;
     bool has_stmt_list = false;
   };
@@ -61,9 +62,12 @@ class UnitIndex {
     uint32_t unit;
   };
   void ReadUnits();
+  // Split units are opened when they are asked for: all of a package would be all of it in memory.
+  Dwarf_Die* Body(Unit& unit);
   void ReadIntervals();
 
   Dwarf* dwarf_;
+  SplitUnits& split_units_;
   std::function<void()> give_back_;
   bool units_read_ = false;
   bool intervals_read_ = false;

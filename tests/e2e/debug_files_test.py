@@ -55,17 +55,17 @@ class DebugFilesTest(unittest.TestCase):
     def compile(self, *flags, compiler="g++"):
         self.run_in(compiler, "-O1", "-g", *flags, *SOURCES, "-o", "program")
 
-    def hit(self):
+    def hit(self, **env):
         """(what the agent says, the snapshot or None); the program is not changed by it."""
         done, snapshots = harness.run_with_file(
-            self.folder / "program", [{"location": {"file": "library.cc", "line": LINE}}])
+            self.folder / "program", [{"location": {"file": "library.cc", "line": LINE}}], env=env)
         self.assertEqual(done.stdout, "33\n")
         self.assertLessEqual(len(snapshots), 1)
         return done.stderr, snapshots[0] if snapshots else None
 
-    def assert_full(self):
+    def assert_full(self, **env):
         """Names and values, in the frame and in its caller."""
-        said, snapshot = self.hit()
+        said, snapshot = self.hit(**env)
         self.assertIsNotNone(snapshot, said)
         frame, caller = snapshot["frames"][:2]
         self.assertEqual(frame["function"], "Handle(Order const&, int)")
@@ -89,6 +89,28 @@ class DebugFilesTest(unittest.TestCase):
                 self.compile(*flags)
                 self.assert_full()
 
+    def assert_compressed_by_zstd(self, path):
+        sections = subprocess.run(["readelf", "-tW", path], cwd=self.folder, capture_output=True,
+                                  text=True, check=True).stdout
+        self.assertRegex(sections, r"\.debug_info\n.*\n.*COMPRESSED\n\s+ZSTD")
+
+    def test_compressed_by_zstd(self):
+        self.compile()
+        self.run_in("objcopy", "--compress-debug-sections=zstd", "program")
+        self.assert_compressed_by_zstd("program")
+        self.assert_full()
+        self.run_in("objcopy", "--only-keep-debug", "program", "program.debug")
+        self.run_in("strip", "-s", "program")
+        self.run_in("objcopy", "--add-gnu-debuglink=program.debug", "program")
+        self.assert_compressed_by_zstd("program.debug")
+        self.assert_full()
+
+    def test_compressed_by_clangs_zstd(self):
+        if not shutil.which("clang++-19"):
+            self.skipTest("no Clang 19")
+        self.compile("-gz=zstd", compiler="clang++-19")
+        self.assert_full()
+
     def test_split_units(self):
         for compiler, flags in (("g++", ()), ("g++", ("-gdwarf-4",)), ("clang++-14", ())):
             with self.subTest(compiler=compiler, flags=flags):
@@ -99,7 +121,64 @@ class DebugFilesTest(unittest.TestCase):
         self.compile("-gsplit-dwarf")
         for file in self.folder.glob("*.dwo"):
             file.unlink()
-        self.assert_refused("NO_DEBUG_INFO", "was split off", "library.dwo", ".dwp")
+        self.assert_refused("NO_DEBUG_INFO", "was split off", "library.dwo",
+                            "no package (.dwp)")
+
+    def pack(self, name="program.dwp", tool="dwp"):
+        self.run_in(tool, "-e", "program", "-o", name)
+        for file in self.folder.glob("*.dwo"):
+            file.unlink()
+
+    def test_packages_of_split_units(self):
+        # GCC's DWARF 5 cannot be packed here: dwp of binutils 2.40 crashes, llvm-dwp does not end.
+        for compiler, tool, flags in (
+                ("g++", "dwp", ("-gdwarf-4",)),
+                ("g++", "dwp", ("-gdwarf-4", "-fdebug-types-section")),
+                ("g++", "dwp", ("-gdwarf-4", "-O2", "-gz")),
+                ("clang++-14", "llvm-dwp-14", ("-gdwarf-4",)),
+                ("clang++-14", "llvm-dwp-14", ("-gdwarf-5", "-O2"))):
+            with self.subTest(compiler=compiler, tool=tool, flags=flags):
+                self.compile("-gsplit-dwarf", *flags, compiler=compiler)
+                self.pack(tool=tool)
+                self.assert_full()
+
+    def test_packages_are_found_where_debug_files_are(self):
+        self.compile("-gsplit-dwarf", "-gdwarf-4")
+        (self.folder / "debug").mkdir()
+        self.pack("debug/program.dwp")
+        self.assert_refused("NO_DEBUG_INFO", "library.dwo", "no package (.dwp)")
+        self.assert_full(STILLFRAME_DEBUG_PATH=str(self.folder / "debug"))
+        self.run_in("objcopy", "--only-keep-debug", "program", "debug/program.debug")
+        self.run_in("strip", "-s", "program")
+        self.run_in("objcopy", "--add-gnu-debuglink=debug/program.debug", "program")
+        self.assert_full(STILLFRAME_DEBUG_PATH=str(self.folder / "debug"))
+
+    def test_packages_that_do_not_fit(self):
+        text = (self.folder / "library.cc").read_text()
+        (self.folder / "library.cc").write_text(text.replace("int sum = extra", "long sum = extra"))
+        self.compile("-gsplit-dwarf", "-gdwarf-4")
+        self.pack("other.dwp")
+        (self.folder / "library.cc").write_text(text)
+        self.compile("-gsplit-dwarf", "-gdwarf-4")
+        for file in self.folder.glob("*.dwo"):
+            file.unlink()
+        shutil.copy(self.folder / "other.dwp", self.folder / "program.dwp")
+        self.assert_refused("NO_DEBUG_INFO", "library.dwo", "program.dwp has no unit 0x")
+        package = (self.folder / "other.dwp").read_bytes()
+        (self.folder / "program.dwp").write_bytes(package[:len(package) // 2])
+        self.assert_refused("NO_DEBUG_INFO", "library.dwo", "program.dwp")
+        shutil.copy(self.folder / "program", self.folder / "program.dwp")
+        self.assert_refused("NO_DEBUG_INFO", "program.dwp is no package of split units")
+
+    def test_split_units_of_another_build(self):
+        self.compile("-gsplit-dwarf")
+        kept = {file.name: file.read_bytes() for file in self.folder.glob("*.dwo")}
+        text = (self.folder / "library.cc").read_text()
+        (self.folder / "library.cc").write_text(text.replace("int sum = extra", "long sum = extra"))
+        self.compile("-gsplit-dwarf")
+        for name, content in kept.items():
+            (self.folder / name).write_bytes(content)
+        self.assert_refused("BUILD_MISMATCH", "library.dwo, which is of another build")
 
     def test_link_time_optimization(self):
         self.compile("-O2", "-flto")

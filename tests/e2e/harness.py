@@ -51,7 +51,7 @@ def compile_target(source, compiler="g++", flags=("-O2", "-g"), extra=()):
         folder = pathlib.Path(tempfile.mkdtemp(prefix="sf-target-"))
         out = folder / pathlib.Path(source).stem
         subprocess.run([compiler, "-std=c++20", *flags, "-o", str(out), str(TARGETS / source),
-                        "-pthread", *extra], check=True)
+                        "-pthread", *extra], check=True, cwd=folder)  # *.dwo go there
         _compiled[key] = out
     return _compiled[key]
 

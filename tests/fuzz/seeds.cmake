@@ -24,7 +24,26 @@ foreach(version 4 5)
 endforeach()
 fuzz_seed(modules/small_gcc_O2_5 small.cc ${FUZZ_GCC} -O2 -gdwarf-5)
 fuzz_seed(modules/small_compressed small.cc ${FUZZ_GCC} -O1 -g -gz)
+add_custom_command(OUTPUT ${fuzz_seeds_dir}/modules/small_zstd
+  COMMAND ${FUZZ_OBJCOPY} --compress-debug-sections=zstd ${fuzz_seeds_dir}/modules/small_gcc_O2_5
+          ${fuzz_seeds_dir}/modules/small_zstd
+  DEPENDS ${fuzz_seeds_dir}/modules/small_gcc_O2_5 VERBATIM)
+list(APPEND fuzz_seeds ${fuzz_seeds_dir}/modules/small_zstd)
 fuzz_seed(modules/small_types small.cc ${FUZZ_GCC} -O1 -g -fdebug-types-section)
+# A program whose units were split off and packed: packages/split_N is what package_fuzz starts from.
+find_program(FUZZ_DWP llvm-dwp-14 REQUIRED)
+file(MAKE_DIRECTORY ${fuzz_seeds_dir}/packages)
+foreach(version 4 5)
+  set(split ${fuzz_seeds_dir}/split_${version})
+  add_custom_command(OUTPUT ${split} ${fuzz_seeds_dir}/packages/split_${version}
+    COMMAND ${FUZZ_CLANG} -O1 -gdwarf-${version} -gsplit-dwarf -fPIC -c
+            ${CMAKE_CURRENT_SOURCE_DIR}/seeds/small.cc -o ${split}.o
+    COMMAND ${FUZZ_CLANG} ${fuzz_link_flags} ${split}.o -o ${split}
+    COMMAND ${FUZZ_DWP} ${split}.dwo -o ${fuzz_seeds_dir}/packages/split_${version}
+    COMMAND ${CMAKE_COMMAND} -E rm ${split}.o ${split}.dwo
+    DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/seeds/small.cc VERBATIM)
+  list(APPEND fuzz_seeds ${split} ${fuzz_seeds_dir}/packages/split_${version})
+endforeach()
 fuzz_seed(containers containers.cc ${FUZZ_GCC} -std=c++20 -O2 -g)
 fuzz_seed(expressions expressions.S ${FUZZ_GCC})
 

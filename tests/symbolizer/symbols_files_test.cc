@@ -7,6 +7,7 @@
 #include "symbolizer/cfi_table.h"
 #include "symbolizer/debug_file.h"
 #include "symbolizer/line_sites.h"
+#include "symbolizer/section_bytes.h"
 #include "symbolizer/symbol_table.h"
 #include "tests/symbolizer/symbols_support.h"
 
@@ -230,6 +231,71 @@ void MutationLoop(const std::string& variant, uint32_t seed, int count) {
   }
 }
 
+TEST(SymbolsSections, CompressedOnesAreThePlainOnes) {
+  const auto plain = ElfFile::Open(TargetPath("gcc_O2_dwarf5"));
+  ASSERT_TRUE(plain.ok());
+  const ScratchFolder folder;
+  for (const std::string& path :
+       {TargetPath("gcc_zstd"), folder.path() + "/zlib", folder.path() + "/zlib-gnu"}) {
+    SCOPED_TRACE(path);
+    if (path.starts_with(folder.path())) {
+      RunTool("objcopy --compress-debug-sections=" + path.substr(path.rfind('/') + 1) + " '" +
+              TargetPath("gcc_O2_dwarf5") + "' " + path);
+    }
+    const auto packed = ElfFile::Open(path);
+    ASSERT_TRUE(packed.ok());
+    size_t compressed = 0;
+    for (const ElfSection& section : (*plain)->sections()) {
+      if (!section.name.starts_with(".debug_")) continue;
+      const ElfSection* const same = FindByPlainName(**packed, section.name);
+      ASSERT_NE(same, nullptr) << section.name;
+      compressed += IsCompressed(*same) ? 1 : 0;
+      const auto wanted = (*plain)->ReadSection(section);
+      const auto read = ReadUncompressed(**packed, *same, 1 << 20);
+      ASSERT_TRUE(wanted.ok());
+      ASSERT_TRUE(read.ok()) << read.status().ToString();
+      EXPECT_EQ(*read, *wanted) << section.name;
+      EXPECT_EQ(ReadUncompressed(**packed, *same, wanted->size() - 1).status().code(),
+                Code::kOverLimit);
+    }
+    EXPECT_GE(compressed, 3u);
+  }
+}
+
+// Every field of the compression header, and the end of the data.
+TEST(SymbolsSections, DamagedZstdIsRefusedByName) {
+  const std::string path = TargetPath("gcc_zstd");
+  const std::string sound = ReadAll(path);
+  const auto elf = ElfFile::Open(path);
+  ASSERT_TRUE(elf.ok());
+  const ElfSection* const section = (*elf)->FindSection(".debug_info");
+  ASSERT_TRUE(section != nullptr && IsCompressed(*section));
+  const ScratchFolder folder;
+  const auto read = [&](size_t at, uint64_t value, size_t bytes) {
+    std::string damaged = sound;
+    memcpy(&damaged[section->offset.value + at], &value, bytes);
+    WriteAll(folder.path() + "/damaged", damaged);
+    const auto file = ElfFile::Open(folder.path() + "/damaged");
+    EXPECT_TRUE(file.ok());
+    const auto result = ReadUncompressed(**file, *(*file)->FindSection(".debug_info"), 1 << 30);
+    EXPECT_FALSE(result.ok());
+    EXPECT_NE(result.status().message().find(".debug_info"), std::string::npos);
+    EXPECT_FALSE(DwarfFile::Open(**file).ok());
+    return result.status();
+  };
+  const auto size = UncompressedSize(**elf, *section);
+  ASSERT_TRUE(size.ok());
+  const Status unknown = read(0, 77, 4);
+  EXPECT_EQ(unknown.code(), Code::kUnsupported);
+  EXPECT_NE(unknown.message().find("type 77"), std::string::npos) << unknown.ToString();
+  EXPECT_EQ(read(0, 1, 4).code(), Code::kCorrupt);  // zstd data that says it is zlib's
+  EXPECT_EQ(read(8, *size + 1, 8).code(), Code::kCorrupt);
+  EXPECT_EQ(read(8, *size - 1, 8).code(), Code::kCorrupt);
+  EXPECT_NE(read(8, UINT64_MAX, 8).message().find("absurd"), std::string::npos);
+  EXPECT_EQ(read(24, 0, 4).code(), Code::kCorrupt);  // the frame's magic number
+  EXPECT_EQ(read(section->size_bytes - 8, UINT64_MAX, 8).code(), Code::kCorrupt);
+}
+
 TEST(SymbolsCorrupt, MutatedGccBinaryNeverCrashesOrHangs) { MutationLoop("gcc_O2_dwarf5", 1, 300); }
 TEST(SymbolsCorrupt, MutatedClangBinaryNeverCrashesOrHangs) {
   MutationLoop("clang_O2_dwarf4", 2, 300);
@@ -237,6 +303,7 @@ TEST(SymbolsCorrupt, MutatedClangBinaryNeverCrashesOrHangs) {
 TEST(SymbolsCorrupt, MutatedCompressedBinaryNeverCrashesOrHangs) {
   MutationLoop("gcc_compressed", 3, 200);
 }
+TEST(SymbolsCorrupt, MutatedZstdBinaryNeverCrashesOrHangs) { MutationLoop("gcc_zstd", 4, 200); }
 
 // A length field that says "everything" in each place of the frame information.
 TEST(SymbolsCorrupt, FrameInformationIsCheckedAtEveryByte) {

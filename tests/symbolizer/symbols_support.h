@@ -31,7 +31,7 @@ inline const std::vector<std::string>& DebugVariants() {
   static const std::vector<std::string> variants = {
       "gcc_O0_dwarf4",   "gcc_O0_dwarf5",   "gcc_O2_dwarf4",   "gcc_O2_dwarf5",
       "clang_O0_dwarf4", "clang_O0_dwarf5", "clang_O2_dwarf4", "clang_O2_dwarf5",
-      "gcc_compressed",  "gcc_nopie",       "gcc_cet"};
+      "gcc_compressed",  "gcc_zstd",        "gcc_nopie",       "gcc_cet"};
   return variants;
 }
 

@@ -22,6 +22,14 @@ foreach(level 0 2)
   endforeach()
 endforeach()
 symbols_program(gcc_compressed ${SYMBOLS_GXX} -O2 -g -gz)
+# Neither compiler knows zstd here; binutils 2.40 does.
+find_program(SYMBOLS_OBJCOPY objcopy REQUIRED)
+add_custom_command(OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/symbols_gcc_zstd
+  COMMAND ${SYMBOLS_OBJCOPY} --compress-debug-sections=zstd
+          ${CMAKE_CURRENT_BINARY_DIR}/symbols_gcc_O2_dwarf5
+          ${CMAKE_CURRENT_BINARY_DIR}/symbols_gcc_zstd
+  DEPENDS ${CMAKE_CURRENT_BINARY_DIR}/symbols_gcc_O2_dwarf5 VERBATIM)
+list(APPEND symbols_programs ${CMAKE_CURRENT_BINARY_DIR}/symbols_gcc_zstd)
 symbols_program(gcc_nopie ${SYMBOLS_GXX} -O2 -g -no-pie)
 symbols_program(gcc_nodebug ${SYMBOLS_GXX} -O2)
 symbols_program(gcc_cet ${SYMBOLS_GXX} -O2 -g -fcf-protection=full -Wl,-z,ibtplt)

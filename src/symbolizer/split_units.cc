@@ -1,0 +1,205 @@
+#include "symbolizer/split_units.h"
+
+#include <dwarf.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "symbolizer/byte_reader.h"
+#include "symbolizer/dwarf_util.h"
+
+namespace stillframe {
+namespace {
+
+// Units stay in memory as long as the module's debug information is open.
+constexpr uint64_t kMaxSuppliedBytes = 512u << 20;
+
+std::optional<Dwarf_Attribute> SplitName(Dwarf_Die unit) {
+  Dwarf_Attribute found;
+  for (const unsigned attribute : {DW_AT_dwo_name, DW_AT_GNU_dwo_name}) {
+    if (dwarf_attr(&unit, attribute, &found) != nullptr) return found;
+  }
+  return std::nullopt;
+}
+
+// Of the skeleton of a unit that was split off to a file of its own: that file; "" for others.
+std::string SplitFileName(const Dwarf_Die& unit) {
+  auto attribute = SplitName(unit);
+  const char* const name = attribute ? dwarf_formstring(&*attribute) : nullptr;
+  return name == nullptr || *name == '\0' ? "" : dwarf::AbsolutePath(unit, name);
+}
+
+UniqueFd MemoryFile() {
+  constexpr unsigned kNoExecSeal = 8;  // MFD_NOEXEC_SEAL of Linux 6.3, which a system may insist on
+  UniqueFd file(memfd_create("stillframe-split-unit", MFD_CLOEXEC | kNoExecSeal));
+  if (!file.valid() && errno == EINVAL) {
+    file.Reset(memfd_create("stillframe-split-unit", MFD_CLOEXEC));
+  }
+  return file;
+}
+
+Status WriteAll(int fd, const char* bytes, size_t size_bytes) {
+  for (size_t done = 0; done < size_bytes;) {
+    const ssize_t count = write(fd, bytes + done, size_bytes - done);
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return ErrnoStatus("write a split unit to memory", errno);
+    done += static_cast<size_t>(count);
+  }
+  return Status();
+}
+
+// The index that a form of the DW_FORM_strx family holds.
+std::optional<uint64_t> StringIndex(unsigned form, ByteReader& reader) {
+  switch (form) {
+    case DW_FORM_strx:
+    case DW_FORM_GNU_str_index:
+      return reader.Uleb();
+    case DW_FORM_strx1:
+      return reader.U8();
+    case DW_FORM_strx2:
+      return reader.U16();
+    case DW_FORM_strx3: {
+      const uint64_t low = reader.U16();
+      return low | uint64_t{reader.U8()} << 16;
+    }
+    case DW_FORM_strx4:
+      return reader.U32();
+    default:
+      return std::nullopt;
+  }
+}
+
+}  // namespace
+
+SplitUnits::SplitUnits(const std::vector<std::string>& packages) {
+  for (const std::string& path : packages) {
+    if (access(path.c_str(), F_OK) != 0) continue;
+    auto opened = SplitPackage::Open(path);
+    if (!opened.ok()) {
+      if (package_status_.ok()) package_status_ = opened.status();
+      continue;
+    }
+    fd_ = MemoryFile();
+    if (!fd_.valid()) {
+      package_status_ = ErrnoStatus("memfd_create, for units of " + path, errno);
+      return;
+    }
+    package_ = std::move(opened).value();
+    package_status_ = Status();
+    name_ = "/proc/thread-self/fd/" + std::to_string(fd_.get());
+    return;
+  }
+}
+
+// Makes the skeleton's DW_AT_dwo_name say name_: the offset of the string in .debug_info, or in the
+// table that the form looks in.
+Status SplitUnits::NameSupplied(Dwarf_Die skeleton) {
+  const auto unsupported = [](const char* what) {
+    return Status(Code::kUnsupported, std::string("the name of its split unit is ") + what);
+  };
+  const auto attribute = SplitName(skeleton);
+  if (!attribute) return unsupported("missing");
+  uint8_t address_size = 0, offset_size = 0;
+  Dwarf_Die unit;
+  if (dwarf_diecu(&skeleton, &unit, &address_size, &offset_size) == nullptr) {
+    return unsupported("in no unit");
+  }
+  auto* const bytes = reinterpret_cast<uint8_t*>(image_->data());
+  const uint8_t* const value = attribute->valp;
+  if (value < bytes || value >= bytes + image_->size_bytes()) return unsupported("out of reach");
+  uint64_t place = static_cast<uint64_t>(value - bytes);
+  const char* section = ".debug_str";
+  if (attribute->form == DW_FORM_line_strp) {
+    section = ".debug_line_str";
+  } else if (attribute->form != DW_FORM_strp) {
+    ByteReader reader(ByteSpan(bytes, image_->size_bytes()), place);
+    const auto index = StringIndex(attribute->form, reader);
+    if (!index || !reader.ok()) return unsupported("not in a table of strings");
+    Dwarf_Attribute found;
+    Dwarf_Word base = attribute->form == DW_FORM_GNU_str_index ? 0 : 2 * offset_size;
+    if (dwarf_attr(&skeleton, DW_AT_str_offsets_base, &found) != nullptr &&
+        dwarf_formudata(&found, &base) != 0) {
+      return unsupported("in a table without a base");
+    }
+    const DebugImage::Place table = image_->Find(".debug_str_offsets");
+    const uint64_t at = base + *index * offset_size;
+    if (*index > table.size_bytes || base > table.size_bytes ||
+        at + offset_size > table.size_bytes) {
+      return unsupported("outside its table");
+    }
+    place = table.offset + at;
+  }
+  const uint64_t string = image_->AppendedTo(section);
+  if (string == 0 || place + offset_size > image_->size_bytes()) return unsupported("out of reach");
+  std::memcpy(bytes + place, &string, offset_size);  // little-endian, as ElfFile has checked
+  return Status();
+}
+
+Status SplitUnits::Supply(Dwarf_Die skeleton, uint64_t id) {
+  SF_ASSIGN_OR_RETURN(const auto unit, package_->Cut(id));
+  if (supplied_bytes_ + unit->size_bytes() > kMaxSuppliedBytes) {
+    return Status(Code::kOverLimit, "too many units of " + package_->path() + " at once");
+  }
+  const UniqueFd file = MemoryFile();
+  if (!file.valid()) return ErrnoStatus("memfd_create, for units of " + package_->path(), errno);
+  SF_RETURN_IF_ERROR(WriteAll(file.get(), unit->data(), unit->size_bytes()));
+  SF_RETURN_IF_ERROR(NameSupplied(skeleton));
+  if (dup3(file.get(), fd_.get(), O_CLOEXEC) < 0) return ErrnoStatus("dup3", errno);
+  supplied_bytes_ += unit->size_bytes();
+  return Status();
+}
+
+std::optional<Dwarf_Die> SplitUnits::BodyOf(const Dwarf_Die& skeleton) {
+  uint8_t type = 0;
+  uint64_t id = 0;
+  Dwarf_Die root;
+  if (dwarf_cu_info(skeleton.cu, nullptr, &type, &root, nullptr, &id, nullptr, nullptr) != 0 ||
+      type != DW_UT_skeleton) {
+    return std::nullopt;
+  }
+  const auto known = known_.find(root.addr);
+  if (known != known_.end()) return known->second.body;
+  return known_.emplace(root.addr, Find(root, id)).first->second.body;
+}
+
+SplitUnits::Known SplitUnits::Find(Dwarf_Die skeleton, uint64_t id) {
+  const std::string file = SplitFileName(skeleton);  // as the compiler named it
+  Status supplied(Code::kNoDebugInfo, "");
+  if (package_ != nullptr) supplied = Supply(skeleton, id);
+  Dwarf_Die root, body{};
+  if (dwarf_cu_info(skeleton.cu, nullptr, nullptr, &root, &body, nullptr, nullptr, nullptr) == 0 &&
+      dwarf::Tag(body) == DW_TAG_compile_unit) {
+    return {body, Status()};
+  }
+  if (supplied.ok()) {
+    return {std::nullopt, Status(Code::kBuildMismatch,
+                                 package_->path() + ": what its index names as the debug "
+                                                    "information of this code is another unit")};
+  }
+  const std::string what = "the debug information of this code was split off to " + file;
+  if (access(file.c_str(), F_OK) == 0) {
+    return {std::nullopt,
+            Status(Code::kBuildMismatch, what + ", which is of another build or damaged")};
+  }
+  std::string why = ", which is not there";
+  if (package_ != nullptr) {
+    why += "; " + supplied.message();
+  } else if (!package_status_.ok()) {
+    why += "; " + package_status_.message();
+  } else {
+    why += ", and there is no package (.dwp) beside the program or on STILLFRAME_DEBUG_PATH";
+  }
+  const bool mismatch = supplied.code() == Code::kBuildMismatch;
+  return {std::nullopt, Status(mismatch ? Code::kBuildMismatch : Code::kNoDebugInfo, what + why)};
+}
+
+Status SplitUnits::WhyNone(const Dwarf_Die& unit) const {
+  const auto known = known_.find(unit.addr);
+  if (known != known_.end() && !known->second.why_none.ok()) return known->second.why_none;
+  return Status(Code::kNoDebugInfo, "no function in the debug information covers this address");
+}
+
+}  // namespace stillframe
