@@ -21,6 +21,7 @@ namespace {
 constexpr uint32_t kLightAtOnce = 4096;
 constexpr uint64_t kLeastSnapshotBytes = 64u << 10;
 constexpr uint64_t kTextPerByte = 8;
+constexpr size_t kMaxSymbolNames = 1024;
 
 }  // namespace
 
@@ -61,7 +62,17 @@ void Collector::LoseForMemory(uint64_t probe_id) {
   store_.symbolizer().ReleaseMemory();
 }
 
-std::string Collector::SymbolName(uint64_t address) {
+const std::string& Collector::SymbolName(uint64_t address) {
+  if (symbol_names_of_ != store_.modules_version() || symbol_names_.size() >= kMaxSymbolNames) {
+    symbol_names_.clear();
+    symbol_names_of_ = store_.modules_version();
+  }
+  const auto found = symbol_names_.find(address);
+  if (found != symbol_names_.end()) return found->second;
+  return symbol_names_.emplace(address, FindSymbolName(address)).first->second;
+}
+
+std::string Collector::FindSymbolName(uint64_t address) {
   const LoadedModule* module = FindModule(store_.modules(), RuntimeAddress(address));
   if (module == nullptr) return "";
   used_symbols_ = true;
@@ -136,7 +147,7 @@ void Collector::Decode(std::span<const uint8_t> record, uint64_t sequence) {
       std::min<uint64_t>(clock_.Nanos(header.end_ticks - header.start_ticks), UINT32_MAX));
   // A byte of memory can be many of text; what is over is cut, never dropped.
   model::Prune(*snapshot, std::max(kLeastSnapshotBytes, kTextPerByte * probe->plan().limits.bytes));
-  outbox_.Add(std::move(*snapshot));
+  outbox_.Add(*snapshot);
 }
 
 // Of the place where a signal came: every register is known there, as at a probe.
@@ -202,7 +213,7 @@ void Collector::DecodeLight(std::span<const uint8_t> record) {
   if (probe->log()) MakeLogEvent(*probe->log(), *snapshot, redaction_);
   Describe(*snapshot, id, durable::kFirstLightSequence + ++light_sequence_, header->ticks);
   if (durable_ != nullptr) durable_->NextIsLight(header->ticks);
-  outbox_.Add(std::move(*snapshot));
+  outbox_.Add(*snapshot);
 }
 
 }  // namespace stillframe::agent
