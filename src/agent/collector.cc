@@ -196,14 +196,15 @@ void Collector::DecodeLight(std::span<const uint8_t> record) {
   }
   const std::string& id = probe->tracepoint_id();
   if (!store_.AdmitSnapshot(id)) return;
-  if (!logs_.Take(MonotonicNanos())) return outbox_.Lost(id, "logRate");
+  if (probe->log() && !logs_.Take(MonotonicNanos())) return outbox_.Lost(id, "logRate");
   decode::LightInput input;
   input.record = record;
   input.plan = &probe->plan();
   input.sites = probe->light().sites();
   input.redaction = redaction_;
   input.symbol_name = [this](uint64_t address) { return SymbolName(address); };
-  auto snapshot = decode::BuildLightSnapshot(input);
+  const auto span_ticks = decode::ReadSpanTicks(input, *header);
+  auto snapshot = span_ticks.ok() ? decode::BuildLightSnapshot(input) : span_ticks.status();
   if (!snapshot.ok()) {
     ++corrupt_;
     LogError("decoding a light record: " + snapshot.status().ToString());
@@ -211,7 +212,12 @@ void Collector::DecodeLight(std::span<const uint8_t> record) {
     return;
   }
   if (probe->log()) MakeLogEvent(*probe->log(), *snapshot, redaction_);
-  Describe(*snapshot, id, durable::kFirstLightSequence + ++light_sequence_, header->ticks);
+  if (*span_ticks) {
+    snapshot->kind = model::Kind::kSpan;
+    snapshot->duration_nanos = clock_.Nanos(**span_ticks);
+  }
+  Describe(*snapshot, id, durable::kFirstLightSequence + ++light_sequence_,
+           header->ticks - span_ticks->value_or(0));
   if (durable_ != nullptr) durable_->NextIsLight(header->ticks);
   outbox_.Add(*snapshot);
 }
