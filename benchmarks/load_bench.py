@@ -2,7 +2,7 @@
 """Whole programs under the loads of the requirements: is everything accounted for, what does it cost,
 does memory stay flat?
 
-  load_bench.py [--seconds N] [declined] [captured] [logged] [span]
+  load_bench.py [--seconds N | --minutes N] [declined] [captured] [logged] [span]
 """
 import argparse
 import json
@@ -19,6 +19,7 @@ import harness  # noqa: E402
 
 IDENTITY = ("conditionFalse", "conditionError", "rateLimited", "budgetStopped", "reentrant",
             "ringFull", "unsafeContext", "captured")
+SETTLED_S = 13
 LIMITS = "snapshotsPerSecond=0,logsPerSecond=0,cpuPercent=0"
 FREE = {"maxHits": 1_000_000_000, "perSecond": 10_000, "perTrace": 0, "expiresIn": "7200s"}
 ANY_RATE = {"maxHits": 1_000_000_000, "perTrace": 0, "expiresIn": "7200s"}
@@ -66,9 +67,11 @@ def plain(program, seconds, rate):
     env = {k: v for k, v in os.environ.items() if not k.startswith(("STILLFRAME_", "LD_PRELOAD"))}
     process = run_program(program, seconds, rate, env)
     process.stdout.readline()
+    time.sleep(seconds / 2)
+    _, resident = memory_kib(process.pid)
     result = said(process)
     process.communicate("\n")
-    return result
+    return result | {"rss": resident}
 
 
 def settled(server, key, tracepoint):
@@ -125,9 +128,12 @@ def check(name, result, counters):
 def report(name, rate, baseline, result, counters, samples, agent_cpu):
     seconds, runs = result["seconds"], result["runs"]
     added = result["busy"] / runs - baseline["busy"] / baseline["runs"]
-    # The first tenth is start and first arming.
-    private = [sample[1] / 1024 for sample in samples[len(samples) // 10:]]
-    third = max(len(private) // 3, 1)
+    # What the process has in memory more than without the agent, code and all. Debug information is
+    # given back ten seconds after it was last needed.
+    steady = [sample for sample in samples if sample[0] > SETTLED_S] or samples[-1:]
+    added_mib = [(sample[2] - baseline["rss"]) / 1024 for sample in steady]
+    peak = (max(sample[2] for sample in samples) - baseline["rss"]) / 1024
+    third = max(len(added_mib) // 3, 1)
     print(f"\n## {name}: {rate:,} a second wanted, {runs / seconds:,.0f} a second for {seconds:.0f} s\n")
     print(f"- hitting thread: {added * 1e9:.0f} ns a hit, {added * runs / seconds * 100:.2f} % of a "
           f"core; agent's thread: {agent_cpu / seconds * 100:.1f} % of a core")
@@ -135,19 +141,22 @@ def report(name, rate, baseline, result, counters, samples, agent_cpu):
     print(f"- hits {counters['hits']:,}; captured {counters['captured']:,}; acked "
           f"{counters['acked']:,}; in flight {counters['inFlight']:,}; declined {losses or 'none'}; "
           f"dropped {counters['dropped'] or 'none'}")
-    print(f"- private memory of the whole process: {sum(private[:third]) / third:.1f} MiB in the first "
-          f"third, {sum(private[-third:]) / third:.1f} MiB in the last, at most {max(private):.1f}")
+    print(f"- the agent's memory (resident): {sum(added_mib[:third]) / third:.1f} MiB in the first third "
+          f"after the {SETTLED_S}th second, {sum(added_mib[-third:]) / third:.1f} MiB in the last, at most "
+          f"{max(added_mib):.1f}; at most {peak:.1f} while debug information was read")
     sys.stdout.flush()
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--minutes", type=float)
     parser.add_argument("cases", nargs="*", choices=[[], *CASES], default=[])
     options = parser.parse_args()
+    seconds = options.minutes * 60 if options.minutes else options.seconds
     program = harness.compile_target("load.cc")
     try:
-        good = [case(name, program, options.seconds) for name in options.cases or CASES]
+        good = [case(name, program, seconds) for name in options.cases or CASES]
     finally:
         harness.cleanup_targets()
     return 0 if all(good) else 1

@@ -13,6 +13,7 @@
 #include "agent/dw_stubs/dw_stubs.h"
 #include "agent/identity.h"
 #include "agent/loader_guard.h"
+#include "agent/own_pages.h"
 #include "agent/private_descriptors.h"
 #include "agent/queries.h"
 #include "agent/ring/ring.h"
@@ -237,6 +238,7 @@ void AgentLoop::Turn() {
     }
     if (symbols_open_ && MonotonicNanos() - last_use_ns_ > kKeepSymbolsNs) {
       store_->symbolizer().ReleaseMemory();
+      GiveBackOwnPages();
       symbols_open_ = false;
     }
   }

@@ -21,6 +21,7 @@ namespace {
 constexpr uint32_t kLightAtOnce = 4096;
 constexpr uint64_t kLeastSnapshotBytes = 64u << 10;
 constexpr uint64_t kTextPerByte = 8;
+constexpr size_t kMaxSymbolNames = 1024;
 
 }  // namespace
 
@@ -61,7 +62,17 @@ void Collector::LoseForMemory(uint64_t probe_id) {
   store_.symbolizer().ReleaseMemory();
 }
 
-std::string Collector::SymbolName(uint64_t address) {
+const std::string& Collector::SymbolName(uint64_t address) {
+  if (symbol_names_of_ != store_.modules_version() || symbol_names_.size() >= kMaxSymbolNames) {
+    symbol_names_.clear();
+    symbol_names_of_ = store_.modules_version();
+  }
+  const auto found = symbol_names_.find(address);
+  if (found != symbol_names_.end()) return found->second;
+  return symbol_names_.emplace(address, FindSymbolName(address)).first->second;
+}
+
+std::string Collector::FindSymbolName(uint64_t address) {
   const LoadedModule* module = FindModule(store_.modules(), RuntimeAddress(address));
   if (module == nullptr) return "";
   used_symbols_ = true;
@@ -140,7 +151,7 @@ void Collector::Decode(std::span<const uint8_t> record, uint64_t sequence) {
       std::min<uint64_t>(clock_.Nanos(header.end_ticks - header.start_ticks), UINT32_MAX));
   // A byte of memory can be many of text; what is over is cut, never dropped.
   model::Prune(*snapshot, std::max(kLeastSnapshotBytes, kTextPerByte * probe->plan().limits.bytes));
-  outbox_.Add(std::move(*snapshot));
+  outbox_.Add(*snapshot);
 }
 
 // Of the place where a signal came: every register is known there, as at a probe.
@@ -189,14 +200,15 @@ void Collector::DecodeLight(std::span<const uint8_t> record) {
   }
   const std::string& id = probe->tracepoint_id();
   if (!store_.AdmitSnapshot(id)) return;
-  if (!logs_.Take(MonotonicNanos())) return outbox_.Lost(id, "logRate");
+  if (probe->log() && !logs_.Take(MonotonicNanos())) return outbox_.Lost(id, "logRate");
   decode::LightInput input;
   input.record = record;
   input.plan = &probe->plan();
   input.sites = probe->light().sites();
   input.redaction = redaction_;
   input.symbol_name = [this](uint64_t address) { return SymbolName(address); };
-  auto snapshot = decode::BuildLightSnapshot(input);
+  const auto span_ticks = decode::ReadSpanTicks(input, *header);
+  auto snapshot = span_ticks.ok() ? decode::BuildLightSnapshot(input) : span_ticks.status();
   if (!snapshot.ok()) {
     ++corrupt_;
     LogError("decoding a light record: " + snapshot.status().ToString());
@@ -204,9 +216,14 @@ void Collector::DecodeLight(std::span<const uint8_t> record) {
     return;
   }
   if (probe->log()) MakeLogEvent(*probe->log(), *snapshot, redaction_);
-  Describe(*snapshot, id, durable::kFirstLightSequence + ++light_sequence_, header->ticks);
+  if (*span_ticks) {
+    snapshot->kind = model::Kind::kSpan;
+    snapshot->duration_nanos = clock_.Nanos(**span_ticks);
+  }
+  Describe(*snapshot, id, durable::kFirstLightSequence + ++light_sequence_,
+           header->ticks - span_ticks->value_or(0));
   if (durable_ != nullptr) durable_->NextIsLight(header->ticks);
-  outbox_.Add(std::move(*snapshot));
+  outbox_.Add(*snapshot);
 }
 
 }  // namespace stillframe::agent

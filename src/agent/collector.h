@@ -4,6 +4,7 @@
 
 #include <map>
 #include <string>
+#include <unordered_map>
 
 #include "agent/durable/writer.h"
 #include "agent/log_message.h"
@@ -48,7 +49,8 @@ class Collector {
   void Describe(model::Snapshot& snapshot, const std::string& tracepoint_id, uint64_t sequence,
                 uint64_t ticks);
   void LoseForMemory(uint64_t probe_id);
-  std::string SymbolName(uint64_t address);
+  const std::string& SymbolName(uint64_t address);
+  std::string FindSymbolName(uint64_t address);
   const std::string& NameOf(uint32_t thread_id);
 
   TracepointStore& store_;
@@ -59,6 +61,10 @@ class Collector {
   durable::Writer* durable_ = nullptr;
   RateGate logs_;
   std::map<uint32_t, std::string> thread_names_;  // of one Drain: asking costs a system call or two
+  // Of pointers that were shown: the same come again and again, and looking one up would keep the
+  // debug information open.
+  std::unordered_map<uint64_t, std::string> symbol_names_;
+  uint64_t symbol_names_of_ = 0;  // modules_version() when they were found
   bool used_symbols_ = false;
   uint64_t corrupt_ = 0;
   uint64_t drained_ = 0;

@@ -5,6 +5,8 @@
 namespace stillframe::agent {
 namespace {
 
+constexpr uint32_t kHead = sizeof(LightHeader) + sizeof(TraceContextRecord);
+
 bool IsScalar(const TypeNode& type) {
   switch (type.kind) {
     case TypeKind::kBool:
@@ -74,7 +76,6 @@ bool MakeField(const PlanUnit& unit, const Variable& variable, LightField& field
 }  // namespace
 
 bool LightPlan::Make(const ProbePlan& plan) {
-  constexpr uint32_t kHead = sizeof(LightHeader) + sizeof(TraceContextRecord);
   sites_.clear();
   fields_.clear();
   size_t total = 0;
@@ -102,7 +103,18 @@ bool LightPlan::Make(const ProbePlan& plan) {
       if (fields_[i].kind == LightKind::kText) fields_[i].text_capacity = capacity;
     }
     sites_.push_back(
-        {fields_.data() + first, site.expression_count, fixed, fixed + texts * capacity});
+        {fields_.data() + first, site.expression_count, fixed, fixed + texts * capacity, 0});
+  }
+  return true;
+}
+
+bool LightPlan::MakeSpan(const ProbePlan& plan) {
+  sites_.clear();
+  fields_.clear();
+  for (const SitePlan& site : plan.sites) {
+    if (site.expression_count != 0) return false;
+    const uint32_t bytes = kHead + static_cast<uint32_t>(sizeof(LightValue));
+    sites_.push_back({nullptr, 0, bytes, bytes, kHead});
   }
   return true;
 }

@@ -1,5 +1,4 @@
-// Which LOG tracepoints leave light records (plan/light_record.h), and what is in them. Agent
-// thread.
+// Which tracepoints leave light records (plan/light_record.h), and what is in them. Agent thread.
 #ifndef STILLFRAME_AGENT_LIGHT_PLAN_H_
 #define STILLFRAME_AGENT_LIGHT_PLAN_H_
 
@@ -15,6 +14,8 @@ class LightPlan {
   // False when some expression is more than a scalar or a text: then hits capture records instead.
   // Texts are cut at plan.limits.string_bytes and at what a light record holds.
   bool Make(const ProbePlan& plan);
+  // Of a span's end. False when it has expressions: then hits capture records instead.
+  bool MakeSpan(const ProbePlan& plan);
   // By site index; lives as long as this object.
   const std::vector<LightSite>& sites() const { return sites_; }
 

@@ -61,6 +61,9 @@ ModuleProbe::ModuleProbe(std::string tracepoint_id, uint64_t probe_id, ProbePlan
     runtime_.action = span.ends ? hit::Action::kEndSpan : hit::Action::kBeginSpan;
     runtime_.span = span.id;
     runtime_.span_any_frame = span.any_frame;
+    if (span.ends && hit::HasStreams() && light_.MakeSpan(plan_)) {
+      runtime_.light = light_.sites().data();
+    }
   }
   if (spec.kind == model::Kind::kSnapshot && !spec.location.exception.empty()) {
     lacks_throws_ = !runtime_.MakeThrows();

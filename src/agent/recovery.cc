@@ -56,7 +56,7 @@ void Recovery::Step(Link& link) {
   for (uint32_t i = 0; i < kAtOnce && !taken_ && outbox_.bytes() < kAtOnceBytes; ++i) {
     auto snapshot = dead_->Next();
     taken_ = !snapshot.has_value();
-    if (snapshot && outbox_.Add(std::move(*snapshot))) ++count_;
+    if (snapshot && outbox_.Add(*snapshot)) ++count_;
   }
   link.SendFor(dead_->identity(), outbox_);
   if (taken_ && outbox_.empty()) Finish();

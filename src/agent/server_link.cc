@@ -40,6 +40,16 @@ class Retry {
   std::minstd_rand random_{std::random_device()()};
 };
 
+std::string EncodePlainly(const model::AgentIdentity& sender,
+                          std::vector<model::Snapshot> snapshots) {
+  model::PublishRequest request;
+  request.instance = sender.instance;
+  request.service = sender.service;
+  request.epoch = static_cast<uint64_t>(sender.start_unix_nanos);
+  request.snapshots = std::move(snapshots);
+  return transport::EncodePublishRequest(request);
+}
+
 class ServerLink final : public Link {
  public:
   ServerLink(std::unique_ptr<transport::Connection> connection,
@@ -81,16 +91,11 @@ class ServerLink final : public Link {
   void SendFor(const model::AgentIdentity& sender, transport::Outbox& outbox) override {
     TakePublish();
     if (connection_->publish_running() || outbox.empty() || !publish_retry_.due()) return;
-    model::PublishRequest request;
-    request.instance = sender.instance;
-    request.service = sender.service;
-    request.epoch = static_cast<uint64_t>(sender.start_unix_nanos);
-    request.snapshots = outbox.Batch();
-    request.tables = takes_tables_ && request.snapshots.size() >= transport::kTablesFromSnapshots;
-    publishing_.clear();
+    publishing_ = outbox.Sequences();
     published_ = &outbox;
-    for (const auto& snapshot : request.snapshots) publishing_.push_back(snapshot.sequence);
-    connection_->StartPublish(request);
+    const bool tables = takes_tables_ && publishing_.size() >= transport::kTablesFromSnapshots;
+    connection_->StartPublish(
+        tables ? outbox.EncodeBatch(sender) : EncodePlainly(sender, outbox.Batch()), tables);
   }
 
   void Wait(uint32_t timeout_ms) override {

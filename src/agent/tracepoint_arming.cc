@@ -291,9 +291,8 @@ void TracepointStore::CompileAndArm(Active& active) {
   Status status = CheckSupported(spec);
   if (status.ok()) status = Prepare();
   if (!status.ok()) return SetState(active, model::State::kError, status);
-  if (spec.kind == model::Kind::kLog && !hit::HasStreams() && hit::PrepareStreams().ok()) {
-    MeasureHits();
-  }
+  const bool streams = spec.kind == model::Kind::kLog || spec.kind == model::Kind::kSpan;
+  if (streams && !hit::HasStreams() && hit::PrepareStreams().ok()) MeasureHits();
   Plans plans, ends;
   const bool is_span = spec.kind == model::Kind::kSpan && !spec.dry_run;  // else it only counts
   if (IsDecidedAtEnd(spec) && !spec.dry_run) {

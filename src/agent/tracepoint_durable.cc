@@ -10,7 +10,7 @@ durable::ProbeRole RoleOf(const hit::ProbeRuntime& runtime) {
     case hit::Action::kLog:
       return durable::ProbeRole::kLight;
     case hit::Action::kEndSpan:
-      return durable::ProbeRole::kSpan;
+      return runtime.light != nullptr ? durable::ProbeRole::kLightSpan : durable::ProbeRole::kSpan;
     case hit::Action::kCount:
     case hit::Action::kMeasure:
       return durable::ProbeRole::kCounts;

@@ -96,6 +96,7 @@ void TracepointStore::RefreshModules() {
   std::vector<LoadedModule> now = ListLoadedModules();
   ForgetUnloaded(now);
   modules_ = std::move(now);
+  ++modules_version_;
   if (options_.durable != nullptr) options_.durable->NoteModules(modules_);
   unwind_.Refresh(modules_, *symbolizer_);
   HookUnwinders();

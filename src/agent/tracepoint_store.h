@@ -79,6 +79,8 @@ class TracepointStore {
 
   CallerPlans& callers() { return callers_; }
   const std::vector<LoadedModule>& modules() const { return modules_; }
+  // Changes whenever modules() does.
+  uint64_t modules_version() const { return modules_version_; }
   // What the process pays: time spent in hits, of tracepoints that are gone as well, and the memory
   // of the unwind tables and of the ring's slots in use.
   double HitSeconds() const;
@@ -201,6 +203,7 @@ class TracepointStore {
   bool prepared_ = false;
 
   std::vector<LoadedModule> modules_;
+  uint64_t modules_version_ = 0;
   uint64_t module_generation_ = 0;
   int64_t budget_checked_ns_ = 0;
   int64_t looked_at_ns_ = 0;

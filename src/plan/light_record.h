@@ -1,8 +1,10 @@
 // What a hit of a LOG tracepoint leaves in its thread's stream: the values of its expressions and
-// nothing else. Written by hits, or by code compiled for the probe; read in the same process by the
-// agent thread, which treats every field as hostile, because a wild host store may have hit it.
+// nothing else; and what the end of a SPAN leaves, how long it took. Written by hits, or by code
+// compiled for the probe; read in the same process by the agent thread, which treats every field as
+// hostile, because a wild host store may have hit it.
 //
 //   LightHeader | TraceContextRecord | LightValue[fields] | texts in their order, padded to 8 each
+//   LightHeader (ticks: of its end) | TraceContextRecord | LightValue: the span's ticks
 #ifndef STILLFRAME_PLAN_LIGHT_RECORD_H_
 #define STILLFRAME_PLAN_LIGHT_RECORD_H_
 
@@ -59,6 +61,7 @@ struct LightSite {
   uint32_t field_count = 0;
   uint32_t fixed_bytes = sizeof(LightHeader) + sizeof(TraceContextRecord);  // all but the texts
   uint32_t max_bytes = fixed_bytes;                                         // with full texts
+  uint32_t span_offset = 0;  // of a span's LightValue; 0 = it is none
 };
 
 }  // namespace stillframe

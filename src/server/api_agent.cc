@@ -51,6 +51,24 @@ std::optional<Response> CheckIdentity(const std::string& service, const std::str
   return std::nullopt;
 }
 
+// Ids of a batch's snapshots: in the order of time, so that the store's index of them grows at its
+// end, and with enough chance in them that no two batches have the same.
+class SnapshotIds {
+ public:
+  explicit SnapshotIds(int64_t now_ms)
+      : prefix_("sn_" + Digits(static_cast<uint64_t>(now_ms), 12) + RandomHex(4)) {}
+  std::string Next() { return prefix_ + Digits(next_++, 4); }
+
+ private:
+  static std::string Digits(uint64_t number, size_t count) {
+    std::string digits(count, '0');
+    for (size_t i = count; i-- > 0; number /= 16) digits[i] = "0123456789abcdef"[number % 16];
+    return digits;
+  }
+  std::string prefix_;
+  uint64_t next_ = 0;
+};
+
 }  // namespace
 
 void Api::Poll(RouteContext& context) {
@@ -90,6 +108,7 @@ void Api::Publish(RouteContext& context) {
   std::vector<SnapshotRow> rows;
   std::vector<uint64_t> unwanted;  // taken from the agent, and not kept
   const int64_t now_ms = WallMs();
+  SnapshotIds ids(now_ms);
   for (model::Snapshot& snapshot : request->snapshots) {
     if (hub_.IsLost(snapshot.tracepoint_id, request->instance)) {
       unwanted.push_back(snapshot.sequence);
@@ -98,7 +117,7 @@ void Api::Publish(RouteContext& context) {
     snapshot.service = request->service;  // not what the snapshot claims
     snapshot.instance = request->instance;
     // Ours, whatever it says: an id that another snapshot has would be refused with its batch.
-    snapshot.id = "sn_" + RandomHex(12);
+    snapshot.id = ids.Next();
     SnapshotRow row;
     row.id = snapshot.id;
     row.service = request->service;

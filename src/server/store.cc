@@ -145,6 +145,10 @@ Status Store::Prepare() {
   SF_RETURN_IF_ERROR(writer_->Execute(
       "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; "
       "PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF"));
+  // What a transaction changes stays in memory until its end, and so does what would undo a part of
+  // it: else a large batch goes to the disk twice. The log is folded in every 16 MiB.
+  SF_RETURN_IF_ERROR(writer_->Execute(
+      "PRAGMA temp_store=MEMORY; PRAGMA cache_size=-32768; PRAGMA wal_autocheckpoint=4096"));
   SF_RETURN_IF_ERROR(CreateOrCheckSchema(*writer_));
   SF_RETURN_IF_ERROR(QuickCheck(*writer_, path_));
   chmod(path_.c_str(), 0600);  // snapshots hold production data

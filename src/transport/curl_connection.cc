@@ -226,10 +226,10 @@ class CurlConnection final : public Connection {
     return DecodePollResponse(**body);
   }
 
-  void StartPublish(const model::PublishRequest& request) override {
+  void StartPublish(const std::string& body, bool tables) override {
     if (publish_.running()) return;
-    publish_.Start(multi_, endpoint_, "/v1/agent/publish", EncodePublishRequest(request),
-                   kPublishTimeoutMs, request.tables ? kTables : kPlain);
+    publish_.Start(multi_, endpoint_, "/v1/agent/publish", body, kPublishTimeoutMs,
+                   tables ? kTables : kPlain);
     Progress();
   }
   bool publish_running() const override { return publish_.running(); }

@@ -1,6 +1,7 @@
 #include "transport/outbox.h"
 
 #include <algorithm>
+#include <new>
 #include <unordered_set>
 
 namespace stillframe::transport {
@@ -8,8 +9,9 @@ namespace {
 
 constexpr double kBaseMs = 500;
 constexpr double kCapMs = 30'000;
+constexpr size_t kFirstEntries = 16;
 
-// Roughly what things cost in memory and on the wire: enough for limits.
+// Roughly what the objects cost in memory.
 uint64_t Size(const std::vector<model::Value>& values) {
   uint64_t bytes = 0;
   for (const model::Value& value : values) {
@@ -38,63 +40,118 @@ uint32_t BackoffMs(uint32_t attempt, uint32_t retry_after_ms, double random) {
   return std::max(retry_after_ms, static_cast<uint32_t>(ceiling * random));
 }
 
-bool Outbox::Add(model::Snapshot snapshot) {
-  const uint64_t bytes = Size(snapshot);
-  if (bytes_ + bytes > limits_.bytes) {
+Outbox::Chunk& Outbox::ChunkFor(const model::Snapshot& snapshot, uint64_t text_bytes) {
+  if (!chunks_.empty()) {
+    Chunk& last = chunks_.back();
+    const bool full = last.entries.size() >= limits_.batch_snapshots ||
+                      last.pack.bytes() >= limits_.batch_bytes ||
+                      last.text_bytes + text_bytes > limits_.batch_text_bytes;
+    if (!last.sealed && !full && last.pack.Fits(snapshot)) return last;
+    last.sealed = true;
+    last.pack.Shrink();
+    last.entries.shrink_to_fit();
+    Count(last);
+  }
+  return chunks_.emplace_back();
+}
+
+void Outbox::Count(Chunk& chunk) {
+  const uint64_t bytes = chunk.pack.bytes() + chunk.entries.capacity() * sizeof(Entry);
+  bytes_ += bytes - chunk.counted;
+  chunk.counted = bytes;
+}
+
+bool Outbox::Add(const model::Snapshot& snapshot) {
+  const uint64_t text_bytes = Size(snapshot);
+  // It takes less than that once it is packed.
+  if (bytes_ + text_bytes > limits_.bytes) {
     Lost(snapshot.tracepoint_id, "outboxFull");
     return false;
   }
-  bytes_ += bytes;
-  ++totals_[snapshot.tracepoint_id].in_flight;
+  Tracepoint& tracepoint = *totals_.try_emplace(snapshot.tracepoint_id).first;
+  Chunk& chunk = ChunkFor(snapshot, text_bytes);
+  try {
+    if (chunk.entries.empty()) chunk.entries.reserve(kFirstEntries);
+    chunk.entries.emplace_back();
+    chunk.entries.back() = {snapshot.sequence, &tracepoint, chunk.pack.Add(snapshot)};
+  } catch (const std::bad_alloc&) {
+    chunk.sealed = true;
+    chunk.entries.resize(chunk.left);
+    if (chunk.left == 0) chunks_.pop_back();
+    throw;
+  }
+  ++chunk.left;
+  chunk.text_bytes += text_bytes;
+  Count(chunk);
+  ++tracepoint.second.in_flight;
   if (observer_ != nullptr) observer_->Added(snapshot);
-  entries_.push_back({std::move(snapshot), bytes});
   return true;
 }
 
-std::vector<model::Snapshot> Outbox::Batch() const {
-  std::vector<model::Snapshot> batch;
-  uint64_t bytes = 0;
-  for (const Entry& entry : entries_) {
-    const bool full =
-        batch.size() == limits_.batch_snapshots || bytes + entry.bytes > limits_.batch_bytes;
-    if (full && !batch.empty()) break;  // one that is larger than a batch goes alone
-    bytes += entry.bytes;
-    batch.push_back(entry.snapshot);
+std::vector<uint64_t> Outbox::Sequences() {
+  std::vector<uint64_t> sequences;
+  if (chunks_.empty()) return sequences;
+  chunks_.front().sealed = true;
+  for (const Entry& entry : chunks_.front().entries) {
+    if (!entry.gone) sequences.push_back(entry.sequence);
   }
-  return batch;
+  return sequences;
 }
 
-template <typename Count>
-void Outbox::Remove(const std::vector<uint64_t>& sequences, const Count& count) {
-  // A batch is the oldest entries, so what is looked for stands in front.
+std::vector<SnapshotPack::Place> Outbox::Places() const {
+  std::vector<SnapshotPack::Place> places;
+  for (const Entry& entry : chunks_.front().entries) {
+    if (!entry.gone) places.push_back(entry.place);
+  }
+  return places;
+}
+
+std::vector<model::Snapshot> Outbox::Batch() {
+  if (chunks_.empty()) return {};
+  chunks_.front().sealed = true;
+  return chunks_.front().pack.Decode(Places());
+}
+
+std::string Outbox::EncodeBatch(const model::AgentIdentity& sender) {
+  if (chunks_.empty()) return "";
+  chunks_.front().sealed = true;
+  return chunks_.front().pack.Encode(sender, Places());
+}
+
+template <typename Book>
+void Outbox::Remove(const std::vector<uint64_t>& sequences, const Book& book) {
+  // A batch is the oldest chunk, so what is looked for stands in front.
   std::unordered_set<uint64_t> wanted(sequences.begin(), sequences.end());
-  for (auto entry = entries_.begin(); entry != entries_.end() && !wanted.empty();) {
-    if (wanted.erase(entry->snapshot.sequence) == 0) {
-      ++entry;
+  for (auto chunk = chunks_.begin(); chunk != chunks_.end() && !wanted.empty();) {
+    for (Entry& entry : chunk->entries) {
+      if (entry.gone || wanted.erase(entry.sequence) == 0) continue;
+      entry.gone = true;
+      --chunk->left;
+      --entry.tracepoint->second.in_flight;
+      book(*entry.tracepoint, entry.sequence);
+    }
+    chunk->sealed = chunk->sealed || chunk->left != chunk->entries.size();
+    if (chunk->left != 0) {
+      ++chunk;
       continue;
     }
-    bytes_ -= entry->bytes;
-    Totals& totals = totals_[entry->snapshot.tracepoint_id];
-    --totals.in_flight;
-    count(totals, entry->snapshot);
-    entry = entries_.erase(entry);
+    bytes_ -= chunk->counted;
+    chunk = chunks_.erase(chunk);
   }
-  if (observer_ != nullptr && entries_.empty()) observer_->Emptied();
+  if (observer_ != nullptr && chunks_.empty()) observer_->Emptied();
 }
 
 void Outbox::Acked(const std::vector<uint64_t>& sequences) {
-  Remove(sequences, [this](Totals& totals, const model::Snapshot& snapshot) {
-    ++totals.acked;
-    if (observer_ != nullptr) observer_->Acked(snapshot.tracepoint_id, snapshot.sequence);
+  Remove(sequences, [this](Tracepoint& tracepoint, uint64_t sequence) {
+    ++tracepoint.second.acked;
+    if (observer_ != nullptr) observer_->Acked(tracepoint.first, sequence);
   });
 }
 
 void Outbox::Reject(const std::vector<uint64_t>& sequences) {
-  Remove(sequences, [this](Totals& totals, const model::Snapshot& snapshot) {
-    ++totals.dropped["refused"];
-    if (observer_ != nullptr) {
-      observer_->Dropped(snapshot.tracepoint_id, "refused", snapshot.sequence);
-    }
+  Remove(sequences, [this](Tracepoint& tracepoint, uint64_t sequence) {
+    ++tracepoint.second.dropped["refused"];
+    if (observer_ != nullptr) observer_->Dropped(tracepoint.first, "refused", sequence);
   });
 }
 
@@ -104,15 +161,16 @@ void Outbox::Lost(const std::string& tracepoint_id, const std::string& reason) {
 }
 
 void Outbox::DropAll(const std::string& reason) {
-  for (const Entry& entry : entries_) {
-    Totals& totals = totals_[entry.snapshot.tracepoint_id];
-    --totals.in_flight;
-    ++totals.dropped[reason];
-    if (observer_ != nullptr) {
-      observer_->Dropped(entry.snapshot.tracepoint_id, reason, entry.snapshot.sequence);
+  for (const Chunk& chunk : chunks_) {
+    for (const Entry& entry : chunk.entries) {
+      if (entry.gone) continue;
+      auto& [id, totals] = *entry.tracepoint;
+      --totals.in_flight;
+      ++totals.dropped[reason];
+      if (observer_ != nullptr) observer_->Dropped(id, reason, entry.sequence);
     }
   }
-  entries_.clear();
+  chunks_.clear();
   bytes_ = 0;
 }
 

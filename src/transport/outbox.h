@@ -1,5 +1,5 @@
-// Snapshots and log messages between the ring and the server's acknowledgement: bounded, retried
-// with exponential back-off and full jitter, every loss counted by reason.
+// Snapshots and log messages between the ring and the server's acknowledgement: bounded, kept in
+// the wire's form, retried with exponential back-off and full jitter, every loss counted by reason.
 #ifndef STILLFRAME_TRANSPORT_OUTBOX_H_
 #define STILLFRAME_TRANSPORT_OUTBOX_H_
 
@@ -7,16 +7,19 @@
 #include <deque>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "model/agent_info.h"
+#include "transport/snapshot_pack.h"
 
 namespace stillframe::transport {
 
 struct OutboxLimits {
-  uint64_t bytes = 4u << 20;  // estimated size of what is kept; the newest is dropped when full
+  uint64_t bytes = 4u << 20;         // memory for what is kept; the newest is dropped when full
   uint32_t batch_snapshots = 1'000;  // the server takes no more
-  uint64_t batch_bytes = 768u << 10;
+  uint64_t batch_bytes = 192u << 10;
+  uint64_t batch_text_bytes = 2u << 20;  // the objects that the server makes of it
 };
 
 // Delay before attempt n (1 = first retry): full jitter in [0, min(cap, base * 2^(n-1))], never
@@ -41,10 +44,14 @@ class Outbox {
   explicit Outbox(OutboxLimits limits) : limits_(limits) {}
   // nullptr: nobody. It must outlive the outbox.
   void SetObserver(OutboxObserver* observer) { observer_ = observer; }
-  // False: full; counted as dropped "outboxFull" against the snapshot's tracepoint.
-  bool Add(model::Snapshot snapshot);
-  // The oldest snapshots that fit in a batch; they stay until Acked or Reject.
-  std::vector<model::Snapshot> Batch() const;
+  // False: full; counted as dropped "outboxFull" against the snapshot's tracepoint. Throws
+  // std::bad_alloc; the snapshot is neither kept nor counted then.
+  bool Add(const model::Snapshot& snapshot);
+  // The oldest snapshots that fit in a batch, by their sequences; they stay until Acked or Reject.
+  std::vector<uint64_t> Sequences();
+  // Those of them that Sequences() named: as objects, and as a publish request with tables.
+  std::vector<model::Snapshot> Batch();
+  std::string EncodeBatch(const model::AgentIdentity& sender);
   void Acked(const std::vector<uint64_t>& sequences);
   // The server refuses these for good (4xx): dropped "refused".
   void Reject(const std::vector<uint64_t>& sequences);
@@ -53,27 +60,42 @@ class Outbox {
   // At exit: what is left is dropped "shutdownDeadline".
   void DropAll(const std::string& reason);
 
-  bool empty() const { return entries_.empty(); }
-  uint64_t bytes() const { return bytes_; }  // estimated
+  bool empty() const { return chunks_.empty(); }
+  uint64_t bytes() const { return bytes_; }  // memory, nearly
   uint64_t in_flight(const std::string& tracepoint_id) const;
   uint64_t acked(const std::string& tracepoint_id) const;
   std::map<std::string, uint64_t> dropped(const std::string& tracepoint_id) const;
 
  private:
-  struct Entry {
-    model::Snapshot snapshot;
-    uint64_t bytes;
-  };
   struct Totals {
     uint64_t in_flight = 0, acked = 0;
     std::map<std::string, uint64_t> dropped;
   };
+  using Tracepoint = std::pair<const std::string, Totals>;  // in totals_, where it stays
+  struct Entry {
+    uint64_t sequence = 0;
+    Tracepoint* tracepoint = nullptr;
+    SnapshotPack::Place place;
+    bool gone = false;
+  };
+  // What makes a batch.
+  struct Chunk {
+    SnapshotPack pack;
+    std::vector<Entry> entries;
+    size_t left = 0;          // entries that are not gone
+    uint64_t text_bytes = 0;  // estimated size of the objects
+    bool sealed = false;      // nothing is added any more
+    uint64_t counted = 0;     // of bytes_
+  };
+  Chunk& ChunkFor(const model::Snapshot& snapshot, uint64_t text_bytes);
+  void Count(Chunk& chunk);
+  std::vector<SnapshotPack::Place> Places() const;
   // Takes the entries with these sequences out and lets `count` book each.
-  template <typename Count>
-  void Remove(const std::vector<uint64_t>& sequences, const Count& count);
+  template <typename Book>
+  void Remove(const std::vector<uint64_t>& sequences, const Book& book);
 
   OutboxLimits limits_;
-  std::deque<Entry> entries_;
+  std::deque<Chunk> chunks_;  // none is empty
   uint64_t bytes_ = 0;
   std::map<std::string, Totals> totals_;
   OutboxObserver* observer_ = nullptr;

@@ -35,7 +35,8 @@ class Connection {
   // kCorrupt.
   virtual std::optional<Result<model::PollResponse>> TakePoll() = 0;
 
-  virtual void StartPublish(const model::PublishRequest& request) = 0;
+  // `body`: a PublishRequest, with or without tables.
+  virtual void StartPublish(const std::string& body, bool tables) = 0;
   virtual bool publish_running() const = 0;
   virtual std::optional<Result<model::PublishResponse>> TakePublish() = 0;
   // Server's Retry-After of the last failed answer, 0 = none.

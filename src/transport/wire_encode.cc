@@ -1,181 +1,14 @@
 // model -> proto/stillframe/v1/agent.proto, by protozero: the agent holds no protobuf runtime. The
 // tests decode with libprotobuf.
-#include <map>
 #include <protozero/pbf_writer.hpp>
-#include <tuple>
-#include <unordered_map>
 
-#include "base/utf8.h"
 #include "transport/transport.h"
+#include "transport/wire_text.h"
 
 namespace stillframe::transport {
 namespace {
 
 using protozero::pbf_writer;
-
-// libprotobuf gives up at 100 messages within each other; a value sits in three.
-constexpr int kMaxValueDepth = 64;
-
-// A `string` field: libprotobuf refuses the whole message for one that is not UTF-8.
-void AddString(pbf_writer& out, uint32_t field, const std::string& text) {
-  if (!text.empty()) out.add_string(field, IsUtf8(text) ? text : ToUtf8(text));
-}
-
-void AddBytes(pbf_writer& out, uint32_t field, const std::string& text) {
-  if (!text.empty()) out.add_bytes(field, text);
-}
-
-// What the snapshots of a batch have in common, each once. Numbers begin at 1; 0 is "".
-class Tables {
-  using PlaceKey =
-      std::tuple<uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, uint64_t, uint32_t, uint32_t>;
-
- public:
-  uint32_t String(const std::string& text) {
-    if (text.empty()) return 0;
-    const auto [found, is_new] = strings_.try_emplace(text, Next(strings_));
-    if (is_new) string_order_.push_back(&found->first);
-    return found->second;
-  }
-  uint32_t Label(const model::Value& value) {
-    const std::pair key{String(value.name), String(value.type)};
-    if (key == std::pair{0u, 0u}) return 0;
-    const auto [found, is_new] = labels_.try_emplace(key, Next(labels_));
-    if (is_new) label_order_.push_back(key);
-    return found->second;
-  }
-  uint32_t Place(const model::Frame& frame) {
-    const PlaceKey key{String(frame.function),
-                       String(frame.file),
-                       frame.line,
-                       String(frame.module),
-                       String(frame.build_id),
-                       frame.pc,
-                       frame.inlined ? 1u : 0u,
-                       String(frame.variables_reason)};
-    if (key == PlaceKey()) return 0;
-    const auto [found, is_new] = places_.try_emplace(key, Next(places_));
-    if (is_new) place_order_.push_back(key);
-    return found->second;
-  }
-
-  void Encode(pbf_writer& out) const {
-    for (const std::string* text : string_order_) out.add_bytes(5, *text);
-    for (const auto& [name, type] : label_order_) {
-      pbf_writer nested(out, 6);
-      AddNumber(nested, 1, name);
-      AddNumber(nested, 2, type);
-    }
-    for (const PlaceKey& place : place_order_) {
-      pbf_writer nested(out, 7);
-      AddNumber(nested, 1, std::get<0>(place));
-      AddNumber(nested, 2, std::get<1>(place));
-      AddNumber(nested, 3, std::get<2>(place));
-      AddNumber(nested, 4, std::get<3>(place));
-      AddNumber(nested, 5, std::get<4>(place));
-      AddNumber(nested, 6, std::get<5>(place));
-      AddNumber(nested, 7, std::get<6>(place));
-      AddNumber(nested, 8, std::get<7>(place));
-    }
-  }
-
- private:
-  template <typename Map>
-  static uint32_t Next(const Map& map) {
-    return static_cast<uint32_t>(map.size() + 1);
-  }
-  static void AddNumber(pbf_writer& out, uint32_t field, uint64_t number) {
-    if (number != 0) out.add_uint64(field, number);
-  }
-
-  std::unordered_map<std::string, uint32_t> strings_;
-  std::vector<const std::string*> string_order_;  // keys stay where they are
-  std::map<std::pair<uint32_t, uint32_t>, uint32_t> labels_;
-  std::vector<std::pair<uint32_t, uint32_t>> label_order_;
-  std::map<PlaceKey, uint32_t> places_;
-  std::vector<PlaceKey> place_order_;
-};
-
-// `tables`: nullptr without.
-void EncodeValue(pbf_writer& out, const model::Value& value, Tables* tables, int depth = 0) {
-  if (tables != nullptr) {
-    out.add_uint32(8, tables->Label(value));
-  } else {
-    AddBytes(out, 1, value.name);
-    AddBytes(out, 2, value.type);
-  }
-  AddBytes(out, 3, value.value);
-  if (value.has_value) out.add_bool(4, true);
-  const bool too_deep = depth >= kMaxValueDepth && !value.children.empty();
-  const model::ValueStatus status = too_deep ? model::ValueStatus::kTruncated : value.status;
-  if (tables == nullptr || status != model::ValueStatus::kExact) {
-    out.add_enum(5, static_cast<int32_t>(status));
-  }
-  AddString(out, 6, too_deep ? "LIMIT" : value.reason);
-  if (too_deep) return;
-  for (const model::Value& child : value.children) {
-    pbf_writer nested(out, 7);
-    EncodeValue(nested, child, tables, depth + 1);
-  }
-}
-
-void EncodeFrame(pbf_writer& out, const model::Frame& frame, Tables* tables) {
-  if (tables != nullptr) {
-    out.add_uint32(10, tables->Place(frame));
-    for (const model::Value& variable : frame.variables) {
-      pbf_writer nested(out, 8);
-      EncodeValue(nested, variable, tables);
-    }
-    return;
-  }
-  AddBytes(out, 1, frame.function);
-  AddBytes(out, 2, frame.file);
-  out.add_uint32(3, frame.line);
-  AddBytes(out, 4, frame.module);
-  AddString(out, 5, frame.build_id);
-  out.add_uint64(6, frame.pc);
-  out.add_bool(7, frame.inlined);
-  for (const model::Value& variable : frame.variables) {
-    pbf_writer nested(out, 8);
-    EncodeValue(nested, variable, nullptr);
-  }
-  AddString(out, 9, frame.variables_reason);
-}
-
-void EncodeSnapshot(pbf_writer& out, const model::Snapshot& snapshot, Tables* tables) {
-  if (tables != nullptr) {
-    out.add_uint32(20, tables->String(snapshot.tracepoint_id));
-    out.add_uint32(21, tables->String(snapshot.thread_name));
-  } else {
-    AddString(out, 1, snapshot.id);
-    AddString(out, 2, snapshot.tracepoint_id);
-    AddString(out, 3, snapshot.service);
-    AddString(out, 4, snapshot.instance);
-    AddBytes(out, 7, snapshot.thread_name);
-  }
-  out.add_sfixed64(5, snapshot.time_unix_nanos);
-  out.add_uint32(6, snapshot.thread_id);
-  AddString(out, 8, snapshot.trace.trace_id);
-  AddString(out, 9, snapshot.trace.span_id);
-  out.add_bool(10, snapshot.trace.sampled);
-  for (const model::Frame& frame : snapshot.frames) {
-    pbf_writer nested(out, 11);
-    EncodeFrame(nested, frame, tables);
-  }
-  for (const model::Value& value : snapshot.expressions) {
-    pbf_writer nested(out, 12);
-    EncodeValue(nested, value, tables);
-  }
-  out.add_uint32(13, snapshot.capture_nanos);
-  if (snapshot.duration_nanos != 0) out.add_uint64(18, snapshot.duration_nanos);
-  out.add_bool(14, snapshot.truncated);
-  out.add_uint64(15, snapshot.sequence);
-  if (snapshot.kind != model::Kind::kSnapshot) {
-    out.add_enum(16, static_cast<int32_t>(snapshot.kind));
-  }
-  AddBytes(out, 17, snapshot.message);
-  AddString(out, 19, snapshot.fingerprint);
-}
 
 using Pairs = std::vector<std::pair<std::string, std::string>>;
 
@@ -304,21 +137,6 @@ std::string EncodePollRequest(const model::PollRequest& request) {
     AddString(nested, 4, answer.error_message);
   }
   if (request.leaving) out.add_bool(6, true);
-  return bytes;
-}
-
-std::string EncodePublishRequest(const model::PublishRequest& request) {
-  std::string bytes;
-  pbf_writer out(bytes);
-  AddString(out, 1, request.instance);
-  AddString(out, 2, request.service);
-  out.add_uint64(3, request.epoch);
-  Tables tables;
-  for (const model::Snapshot& snapshot : request.snapshots) {
-    pbf_writer nested(out, 4);
-    EncodeSnapshot(nested, snapshot, request.tables ? &tables : nullptr);
-  }
-  tables.Encode(out);
   return bytes;
 }
 

@@ -247,6 +247,27 @@ class RecoverTest(unittest.TestCase):
                 for run in range(1, self.done(process, thread) + 1):
                     self.assertIn(f"run {run} of {thread} twice {2 * run}", messages)
 
+    def test_spans(self):
+        span = {"id": "span", "kind": "SPAN", "location": {"function": "Work"}}
+        process = self.start([span], pause_us=200)
+        harness.wait_for("hits", lambda: self.done(process, 0) > 1000)
+        self.kill(process)
+        processes, errors = self.recover(self.rings)
+        self.assertEqual((errors, processes[0]["problems"]), ("", []))
+        everything = self.written(process) + processes[0]["snapshots"]
+        numbers = sorted({self.number(one) % (1 << 62) for one in everything})
+        self.assertEqual(numbers, list(range(1, len(numbers) + 1)))
+        for one in everything:
+            self.assertEqual(one["kind"], "SPAN")
+            self.assertIn("Work", one["frames"][0]["function"])
+            self.assertRegex(one["time"], r"^20\d\d-")
+            # It does next to nothing, and may lose its processor meanwhile.
+            self.assertGreater(one["durationNanos"], 0)
+            self.assertLess(one["durationNanos"], 5 * 10**9)
+        counters = processes[0]["tracepoints"][0]["counters"]
+        self.assertEqual(counters["captured"], len(numbers))
+        self.assertEqual(counters["inFlight"], len(processes[0]["snapshots"]))
+
     def test_orderly_end_and_exec(self):
         """What was delivered leaves nothing; a process that replaced itself is dead."""
         process = self.start([self.snapshot()], mode=("exec",))

@@ -154,6 +154,20 @@ Result<LightHeader> ReadLightHeader(std::span<const uint8_t> record) {
   return header;
 }
 
+Result<std::optional<uint64_t>> ReadSpanTicks(const LightInput& input, const LightHeader& header) {
+  if (header.site_index >= input.sites.size()) {
+    return Status(Code::kCorrupt, "light record: a site that the plan does not have");
+  }
+  const uint32_t offset = input.sites[header.site_index].span_offset;
+  if (offset == 0) return std::optional<uint64_t>();
+  LightValue value;
+  if (offset > input.record.size() || input.record.size() - offset < sizeof value) {
+    return Status(Code::kCorrupt, "light record: shorter than a span's");
+  }
+  std::memcpy(&value, input.record.data() + offset, sizeof value);
+  return std::optional(value.value);
+}
+
 Result<model::Snapshot> BuildLightSnapshot(const LightInput& input) {
   SF_ASSIGN_OR_RETURN(const LightHeader header, ReadLightHeader(input.record));
   const ProbePlan& plan = *input.plan;

@@ -157,7 +157,7 @@ void DeadProcess::AddProbe(std::string_view payload) {
   auto probe = std::make_unique<Probe>();
   if (!Parse(payload, probe->entry)) return Problem("a probe's entry is damaged");
   const std::string name = "tracepoint " + probe->entry.tracepoint_id;
-  if (probe->entry.role > ProbeRole::kCounts) return Problem(name + ": unknown kind of probe");
+  if (probe->entry.role > ProbeRole::kLightSpan) return Problem(name + ": unknown kind of probe");
   auto plan = DecodePlan(probe->entry.plan);
   if (!plan.ok()) return Problem(name + ": " + plan.status().ToString());
   probe->plan = std::move(*plan);
@@ -172,6 +172,9 @@ void DeadProcess::AddProbe(std::string_view payload) {
   }
   if (probe->entry.role == ProbeRole::kLight && !probe->light.Make(probe->plan)) {
     return Problem(name + ": its plan makes no log messages");
+  }
+  if (probe->entry.role == ProbeRole::kLightSpan && !probe->light.MakeSpan(probe->plan)) {
+    return Problem(name + ": its plan makes no spans");
   }
   const uint64_t id = probe->entry.probe_id;
   probes_[id] = std::move(probe);

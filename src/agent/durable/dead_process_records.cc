@@ -150,7 +150,7 @@ std::optional<model::Snapshot> DeadProcess::NextLight() {
       if (header.state != kLightCommitted) break;
       if (header.size_bytes < sizeof(LightHeader) + sizeof(TraceContextRecord) ||
           header.size_bytes % 8 != 0 || header.size_bytes > kMaxLightBytes) {
-        Problem("a thread's log messages end in a damaged one");
+        Problem("a thread's light records end in a damaged one");
         break;
       }
       const bool first = stream_done_ == 0;
@@ -163,7 +163,7 @@ std::optional<model::Snapshot> DeadProcess::NextLight() {
       auto snapshot =
           DecodeLight({reinterpret_cast<const uint8_t*>(at), header.size_bytes}, header);
       if (snapshot.ok()) return std::move(*snapshot);
-      Problem("a log message: " + snapshot.status().ToString());
+      Problem("a light record: " + snapshot.status().ToString());
     }
   }
   return std::nullopt;
@@ -177,14 +177,20 @@ Result<model::Snapshot> DeadProcess::DecodeLight(std::span<const uint8_t> record
   input.plan = &probe->plan;
   input.sites = probe->light.sites();
   input.symbol_name = [this](uint64_t address) { return SymbolName(address); };
-  auto snapshot = decode::BuildLightSnapshot(input);
+  const auto span_ticks = decode::ReadSpanTicks(input, header);
+  auto snapshot = span_ticks.ok() ? decode::BuildLightSnapshot(input) : span_ticks.status();
   if (!snapshot.ok()) {
     Drop(probe->entry.tracepoint_id, "undecodable");
     return snapshot.status();
   }
-  agent::MakeLogEvent(probe->log, *snapshot, &redaction_);
+  if (*span_ticks) {
+    snapshot->kind = model::Kind::kSpan;
+    snapshot->duration_nanos = Nanos(**span_ticks);
+  } else {
+    agent::MakeLogEvent(probe->log, *snapshot, &redaction_);
+  }
   last_.last_light = std::max(last_.last_light, kFirstLightSequence) + 1;
-  Describe(*snapshot, *probe, last_.last_light, header.ticks);
+  Describe(*snapshot, *probe, last_.last_light, header.ticks - span_ticks->value_or(0));
   return snapshot;
 }
 

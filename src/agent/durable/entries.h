@@ -43,7 +43,7 @@ struct ProcessEntry {
 };
 
 // What a probe does with its hits, as far as it matters for what they leave behind.
-enum class ProbeRole : uint8_t { kRecords, kLight, kSpan, kCounts };
+enum class ProbeRole : uint8_t { kRecords, kLight, kSpan, kCounts, kLightSpan };
 
 struct ProbeEntry {
   uint64_t probe_id = 0;

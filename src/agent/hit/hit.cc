@@ -268,6 +268,24 @@ __attribute__((noinline)) Counter TryLog(SiteRuntime* site, const SiteProbe& ent
   return EndCapture(probe, shard, start);
 }
 
+// A permit is there.
+Counter LeaveSpan(const SiteProbe& entry, CounterShard& shard, uint64_t now, uint64_t span_ticks) {
+  uint8_t* record = nullptr;
+  const Counter outcome = WriteLight(*entry.probe, entry.site_index, now, record);
+  if (outcome != kCaptured) {
+    ReturnPermit(*entry.probe);
+    return outcome;
+  }
+  const LightSite& site = entry.probe->light[entry.site_index];
+  auto* const value = reinterpret_cast<LightValue*>(record + site.span_offset);
+  value->value = span_ticks;
+  value->code = 0;
+  value->text_bytes = 0;
+  CountCaptured(t_thread, shard);
+  ring::CommitLight(record);
+  return EndCapture(*entry.probe, shard, now);
+}
+
 // kCaptured: there is nothing to be counted.
 __attribute__((noinline)) Counter StartSpan(SiteRuntime* site, const SiteProbe& entry,
                                             const RegisterFile* registers) {
@@ -299,7 +317,9 @@ __attribute__((noinline)) Counter FinishSpan(SiteRuntime* site, const SiteProbe&
     if (verdict != kCaptured) return verdict;
   }
   const Counter permit = TakePermit(probe, now, false);
-  return permit == kCaptured ? MakeRecord(entry, registers, shard, now, now - begun) : permit;
+  if (permit != kCaptured) return permit;
+  if (probe.light != nullptr) return LeaveSpan(entry, shard, now, now - begun);
+  return MakeRecord(entry, registers, shard, now, now - begun);
 }
 
 // The measured value as a double's bits; false when it cannot be had.

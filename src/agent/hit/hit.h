@@ -107,10 +107,10 @@ struct ProbeRuntime {
   const Scope* scope = nullptr;      // nullptr: everyone is meant
   std::atomic<uint32_t> stopped{0};  // 1: the agent stopped it (budget); partner: agent thread
   Action action = Action::kCapture;
-  const LightSite* light = nullptr;           // kLog: by site index
-  uint32_t span = 0;                          // kBeginSpan, kEndSpan: which belong together
-  bool span_any_frame = false;                // begun in one function, ended in another
-  const MeasureSite* measure = nullptr;       // kMeasure: by site index
+  const LightSite* light = nullptr;      // kLog, and kEndSpan without expressions: by site index
+  uint32_t span = 0;                     // kBeginSpan, kEndSpan: which belong together
+  bool span_any_frame = false;           // begun in one function, ended in another
+  const MeasureSite* measure = nullptr;  // kMeasure: by site index
   DistributionShard* distribution = nullptr;  // kMeasure: kShardCount
   bool uses_facts = false;                    // some program of the unit has Op::kFact
   ThrowEntry* throws = nullptr;               // kCapture of throws: kThrowEntries, else nullptr
