@@ -17,7 +17,8 @@ MAY_USE = {
     "src/transport": {"src/base", "src/model", "src/transport"},
     "src/server": {"src/base", "src/model", "src/server"},
     "src/cli": {"src/base", "src/model", "src/plan", "src/symbolizer", "src/cli",
-                "src/agent/probe", "src/agent/next_instruction.h", "src/agent/durable"},
+                "src/agent/probe", "src/agent/next_instruction.h",
+                "src/agent/function_exits.h", "src/agent/durable"},
     # The hit path: these hold no code that would call anything else.
     "src/agent/ring": {"src/plan", "src/agent/ring", "src/base/status.h"},
     "src/agent/hit": {"src/plan", "src/agent/ring", "src/agent/hit", "src/base/status.h",

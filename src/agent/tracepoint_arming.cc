@@ -30,11 +30,6 @@ Status CheckSupported(const model::TracepointSpec& spec) {
       (spec.location.file.empty() || spec.end_location.file.empty())) {
     return refuse("spans between other places than two lines are");
   }
-  if (!spec.location.exception.empty()) {
-    if (spec.kind != model::Kind::kSnapshot && spec.kind != model::Kind::kCounter) {
-      return refuse("throws can only be SNAPSHOT or COUNTER; other kinds are");
-    }
-  }
   if (!spec.location.fatal.empty()) {
     if (spec.kind != model::Kind::kSnapshot && spec.kind != model::Kind::kCounter) {
       return refuse("the end of a program can only be SNAPSHOT or COUNTER; other kinds are");
@@ -186,7 +181,7 @@ Status TracepointStore::CompileEverywhere(const Active& active, bool name_near_f
       auto plan = CompileIn(active.desired.spec, request, **opened, module);
       status = NameLogMessage(plan.status(), log);
       if (plan.ok() && request.thrown_as_is) {
-        status = AddThrown(active.desired.spec, plan->plan);
+        status = NameLogMessage(AddThrown(active.desired.spec, log, *plan), log);
         if (!status.ok()) return status;
       }
       if (plan.ok()) plans.push_back(std::move(*plan));
@@ -223,7 +218,8 @@ Result<TracepointStore::ModulePlan> TracepointStore::CompileIn(const model::Trac
   if (is_line && spec.kind != model::Kind::kSpan) {
     compiled.passed_over = DropContinuations(opened, compiled.plan);
   }
-  if (spec.kind == model::Kind::kDistribution) {
+  // What is measured of a throw is in the plan only when AddThrown was there.
+  if (spec.kind == model::Kind::kDistribution && !request.thrown_as_is) {
     SF_ASSIGN_OR_RETURN(compiled.measure, MakeMeasureSites(compiled.plan));
   }
   if (spec.kind == model::Kind::kSpan) DropVariables(compiled.plan);
@@ -246,17 +242,25 @@ std::vector<std::string> TracepointStore::ThrownTypes(const std::string& type) {
 }
 
 // The type may be defined in any module.
-Status TracepointStore::AddThrown(const model::TracepointSpec& spec, ProbePlan& plan) {
-  const ThrownRequest request{.type = spec.location.exception,
-                              .condition = spec.condition,
-                              .expressions = spec.expressions,
-                              .items = spec.capture.items};
+Status TracepointStore::AddThrown(const model::TracepointSpec& spec, const model::LogTemplate& log,
+                                  ModulePlan& thrown) {
+  ThrownRequest request{.type = spec.location.exception,
+                        .condition = spec.condition,
+                        .leading = ExpressionsOf(log, {}),
+                        .expressions = spec.expressions,
+                        .items = spec.capture.items};
+  const bool is_measured = spec.kind == model::Kind::kDistribution;
+  if (is_measured) request.leading = std::move(request.expressions);
   for (const LoadedModule& module : modules_) {
     if (module.is_agent || module.is_vdso) continue;
     auto opened = symbolizer_->OpenModule(module.path, module.build_id);
     if (!opened.ok() || !(*opened)->debug_status().ok()) continue;
-    Status status = (*opened)->AddThrown(request, plan);
-    if (status.code() != Code::kNotFound) return status;
+    Status status = (*opened)->AddThrown(request, thrown.plan);
+    if (status.code() == Code::kNotFound) continue;
+    if (status.ok() && is_measured) {
+      SF_ASSIGN_OR_RETURN(thrown.measure, MakeMeasureSites(thrown.plan));
+    }
+    return status;
   }
   return Status(Code::kUnknownVariable, "no debug information describes '" + request.type +
                                             "': there is no $exception to ask about");

@@ -148,7 +148,8 @@ class TracepointStore {
   Status CompileEnds(const Active& active, const Plans& begins, Plans& ends);
   std::vector<std::string> ThrownTypes(const std::string& type);
   void PrepareCallers(const model::TracepointSpec& spec, const Plans& plans);
-  Status AddThrown(const model::TracepointSpec& spec, ProbePlan& plan);
+  Status AddThrown(const model::TracepointSpec& spec, const model::LogTemplate& log,
+                   ModulePlan& thrown);
   void PrepareThrowers();
   void NoteProbe(const model::TracepointSpec& spec, const ModuleProbe& probe);
   const ModuleProbe& ArmIn(Active& active, ModulePlan plan, const SpanRole& span);

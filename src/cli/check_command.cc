@@ -2,9 +2,11 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "agent/function_exits.h"
 #include "cli/commands.h"
 #include "cli/offline_module.h"
 #include "cli/snapshot_view.h"
+#include "symbolizer/expression.h"
 
 namespace stillframe::cli {
 namespace {
@@ -32,7 +34,9 @@ Json NeededJson(const NeededVariable& variable) {
 }
 
 Json CheckedJson(const CheckedExpression& checked) {
-  Json json = {{"address", Hex(checked.address.value)}, {"function", checked.function}};
+  Json json;
+  if (checked.address.value != 0) json["address"] = Hex(checked.address.value);
+  json["function"] = checked.function;
   json["usable"] = checked.status.ok();
   if (checked.status.ok()) {
     json["type"] = checked.type;
@@ -112,32 +116,97 @@ void PrintGroups(const GlobalOptions& global, const std::vector<CheckedExpressio
   for (const auto& [text, addresses] : groups) {
     std::string where;
     for (size_t i = 0; i < addresses.size() && i < kMaxAddresses; ++i) {
-      where += (i == 0 ? "" : " ") + Hex(addresses[i]);
+      if (addresses[i] != 0) where += Hex(addresses[i]) + ' ';
     }
     if (addresses.size() > kMaxAddresses) {
-      where += " and " + std::to_string(addresses.size() - kMaxAddresses) + " more";
+      where += "and " + std::to_string(addresses.size() - kMaxAddresses) + " more ";
     }
-    std::printf("%s  %s", Paint(global.style, Ink::kBold, where).c_str(), text.c_str());
+    if (!where.empty()) std::printf("%s ", Paint(global.style, Ink::kBold, where).c_str());
+    std::fputs(text.c_str(), stdout);
   }
+}
+
+// Whether the frame is reached through a register that returning does not change.
+bool HasFramePointer(const UnwindTable& table, LinkAddress address) {
+  constexpr uint8_t kRbp = 6;
+  const int64_t offset = address - table.base;
+  if (offset < 0 || static_cast<uint64_t>(offset) >= table.size_bytes) return false;
+  const auto row = std::upper_bound(table.pcs.begin(), table.pcs.end(), offset);
+  if (row == table.pcs.begin()) return false;
+  const UnwindRule& rule = table.rules[table.row_rules[row - table.pcs.begin() - 1]];
+  return rule.cfa_kind == CfaKind::kRegisterOffset && rule.cfa_register == kRbp;
+}
+
+// As the agent finds the places where a function is left.
+Status AddReturns(SymbolModule& module, PlanRequest& request) {
+  PlanRequest entries = request;
+  entries.own_code_only = true;
+  SF_ASSIGN_OR_RETURN(const ProbePlan plan, module.Compile(entries));
+  const Result<UnwindTable> table = module.BuildUnwindTable();
+  const auto has_frame_pointer = [&table](LinkAddress address) {
+    return table.ok() && HasFramePointer(*table, address);
+  };
+  SF_ASSIGN_OR_RETURN(request.returns, agent::FunctionReturns(module, plan, has_frame_pointer));
+  return Status();
+}
+
+Result<std::vector<CheckedExpression>> CheckAt(const CheckOptions& options, bool at_return,
+                                               PlanRequest& request) {
+  Opened opened;
+  SF_RETURN_IF_ERROR(OpenOffline(options.binary, opened));
+  // Mistakes in the text are told before any of the place.
+  SF_RETURN_IF_ERROR(CheckExpressionSyntax(options.expression));
+  if (at_return) SF_RETURN_IF_ERROR(AddReturns(*opened.module, request));
+  return opened.module->Check(request, options.expression);
+}
+
+// False: it names no place.
+bool ReadPlace(const std::string& place, PlanRequest& request) {
+  const Json location = LocationOf(place);
+  if (location.is_null() || location.contains("module")) return false;
+  request.file = location.value("file", "");
+  request.line = location.value("line", 0u);
+  request.function = location.value("function", "");
+  if (location.contains("address")) {
+    request.address =
+        LinkAddress(strtoull(location["address"].get<std::string>().c_str(), nullptr, 16));
+  }
+  return true;
+}
+
+// $return is nowhere else, so who asks for it means there.
+bool AsksForResult(const std::string& expression) {
+  return expression.find("$return") != std::string::npos;
 }
 
 }  // namespace
 
-int RunCheck(const GlobalOptions& global, const std::string& binary, const std::string& place,
-             const std::string& expression) {
+int RunCheck(const GlobalOptions& global, const CheckOptions& given) {
+  CheckOptions options = given;
   PlanRequest request;
-  if (!ParsePlace(place, false, request.file, request.line)) {
-    return FailUsage("'" + place + "' is not FILE:LINE");
+  if (!options.exception.empty()) {
+    if (!options.expression.empty() || options.at_return) {
+      return FailUsage("with --exception there is no place");
+    }
+    options.expression = options.place;
+    request.thrown = {options.exception};
+  } else if (options.expression.empty()) {
+    return FailUsage("what is to be checked? Say BINARY PLACE EXPRESSION");
+  } else if (!ReadPlace(options.place, request)) {
+    return FailUsage("'" + options.place + "' is not FILE:LINE, a function or an address");
   }
-  Opened opened;
-  if (Status status = OpenOffline(binary, opened); !status.ok()) return FailStatus(global, status);
-  const auto sites = opened.module->Check(request, expression);
+  const bool is_function = !request.function.empty();
+  if (options.at_return && !is_function) return FailUsage("--return belongs to a function");
+  const bool at_return = options.at_return || (is_function && AsksForResult(options.expression));
+  const std::string& expression = options.expression;
+  auto sites = CheckAt(options, at_return, request);
   if (!sites.ok()) {
     const int code = FailStatus(global, sites.status());
     const std::string mark = MarkColumn(global, expression, ColumnOf(sites.status().message()));
     if (!global.json) std::fputs(mark.c_str(), stderr);
     return code;
   }
+  if (!options.exception.empty()) sites->front().function = "throw of " + options.exception;
   const auto usable = std::count_if(sites->begin(), sites->end(),
                                     [](const CheckedExpression& one) { return one.status.ok(); });
   if (global.json) {

@@ -145,16 +145,20 @@ void AddReaders(CLI::App& app, Action& action, FilterOptions& filter, std::strin
       [&] { action = [&filter](const GlobalOptions& g) { return RunAgents(g, filter.service); }; });
 }
 
-void AddCheck(CLI::App& app, Action& action, std::string& binary, std::string& place,
-              std::string& expression) {
+void AddCheck(CLI::App& app, Action& action, CheckOptions& options) {
   CLI::App* check = app.add_subcommand("check", "offline: type and variables of an expression");
-  check->add_option("binary", binary, "ELF file")->required();
-  check->add_option("place", place, "FILE:LINE")->required();
-  check->add_option("expression", expression, "C++ expression; after -- if it begins with a -")
+  check->add_option("binary", options.binary, "ELF file")->required();
+  // With --exception there is one word less, so the last one is the expression.
+  check
+      ->add_option("place", options.place,
+                   "FILE:LINE, a function or 0xADDRESS; not with --exception")
       ->required();
-  check->callback([&] {
-    action = [&](const GlobalOptions& g) { return RunCheck(g, binary, place, expression); };
-  });
+  check->add_option("expression", options.expression,
+                    "C++ expression; after -- if it begins with a -");
+  check->add_flag("--return", options.at_return, "where the function is left, with $return");
+  check->add_option("--exception", options.exception,
+                    "instead of a place: where this type is thrown, with $exception");
+  check->callback([&] { action = [&](const GlobalOptions& g) { return RunCheck(g, options); }; });
 }
 
 void AddOffline(CLI::App& app, Action& action, std::string& binary, std::string& place,
@@ -198,8 +202,9 @@ int RunCli(int argc, char** argv) {
   SetOptions set;
   FilterOptions filter;
   StopOptions stop;
+  CheckOptions check;
   RecoverOptions recover;
-  std::string output = "text", id, binary, place, expression, expires;
+  std::string output = "text", id, binary, place, expires;
   std::vector<std::string> ids;
   bool no_color = false, list_files = false;
   Action action;
@@ -208,7 +213,7 @@ int RunCli(int argc, char** argv) {
   AddReaders(app, action, filter, id, ids);
   AddControl(app, action, stop, ids, expires);
   AddOffline(app, action, binary, place, list_files);
-  AddCheck(app, action, binary, place, expression);
+  AddCheck(app, action, check);
   AddRecover(app, action, recover);
   try {
     app.parse(argc, argv);

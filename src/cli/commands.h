@@ -76,9 +76,13 @@ int RunAgents(const GlobalOptions& global, const std::string& service);
 // Offline, on a binary.
 int RunLines(const GlobalOptions& global, const std::string& binary, const std::string& place);
 int RunVariables(const GlobalOptions& global, const std::string& binary, const std::string& place);
-// What an expression will be at each site of the line: 0 when it can be used at one of them.
-int RunCheck(const GlobalOptions& global, const std::string& binary, const std::string& place,
-             const std::string& expression);
+// What is asked of a place before anything is armed. With an exception there is no place.
+struct CheckOptions {
+  std::string binary, place, exception, expression;
+  bool at_return = false;
+};
+// What an expression will be at each site of the place: 0 when it can be used at one of them.
+int RunCheck(const GlobalOptions& global, const CheckOptions& options);
 // `list_files`: name the source files as well.
 int RunDoctor(const GlobalOptions& global, const std::string& binary, bool list_files);
 
@@ -93,6 +97,9 @@ int RunRecover(const GlobalOptions& global, const RecoverOptions& options);
 // "orders.cc:42" -> file and line; false when it is not that. The line may be absent when allowed
 // (then 0).
 bool ParsePlace(const std::string& place, bool line_optional, std::string& file, uint32_t& line);
+// The location of FILE:LINE, 0xADDRESS, MODULE:0xADDRESS or a function's name; null when it is none
+// of them.
+nlohmann::ordered_json LocationOf(const std::string& place);
 // "1h", "30m", "90s", "2d" -> "3600s"; "" when malformed.
 std::string ParseLifetime(const std::string& text);
 

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <sstream>
 
 namespace stillframe::cli {
 
@@ -19,7 +20,10 @@ Status OpenOffline(const std::string& binary, Opened& out) {
   SymbolizerOptions options;
   options.redaction = &out.redaction;
   options.max_sites = 10'000;
-  if (const char* path = getenv("STILLFRAME_DEBUG_PATH")) options.debug_path.push_back(path);
+  std::istringstream folders(getenv("STILLFRAME_DEBUG_PATH") ?: "");
+  for (std::string folder; std::getline(folders, folder, ':');) {
+    if (!folder.empty()) options.debug_path.push_back(folder);
+  }
   out.symbolizer = Symbolizer::Create(options);
   SF_ASSIGN_OR_RETURN(out.module, out.symbolizer->OpenModule(binary, ""));
   return Status();

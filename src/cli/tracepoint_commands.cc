@@ -40,23 +40,6 @@ bool IsAddress(std::string_view text) {
          text.find_first_not_of("0123456789abcdefABCDEF", 2) == std::string_view::npos;
 }
 
-// FILE:LINE, 0xADDRESS, MODULE:0xADDRESS or a function's name; null when it is none of them.
-Json LocationOf(const std::string& place) {
-  std::string file;
-  uint32_t line = 0;
-  if (ParsePlace(place, false, file, line)) return {{"file", file}, {"line", line}};
-  if (IsAddress(place)) return {{"address", place}};
-  const size_t colon = place.rfind(':');
-  if (colon != std::string::npos && colon > 0 && IsAddress(place.substr(colon + 1))) {
-    return {{"module", place.substr(0, colon)}, {"address", place.substr(colon + 1)}};
-  }
-  // No function has these in its name; files do.
-  const bool may_be_function = !place.empty() &&
-                               place.find_first_of("./\\\"'") == std::string::npos &&
-                               place.find_first_of(":0123456789") != 0 && place.back() != ':';
-  return may_be_function ? Json{{"function", place}} : Json();
-}
-
 Json SelectorOf(const SetOptions& options) {
   Json selector = Json::object();
   for (const auto& [name, value] : {std::pair{"version", &options.version},
@@ -133,6 +116,22 @@ int WaitForAgents(const GlobalOptions& global, ApiClient& client, const std::str
 }
 
 }  // namespace
+
+Json LocationOf(const std::string& place) {
+  std::string file;
+  uint32_t line = 0;
+  if (ParsePlace(place, false, file, line)) return {{"file", file}, {"line", line}};
+  if (IsAddress(place)) return {{"address", place}};
+  const size_t colon = place.rfind(':');
+  if (colon != std::string::npos && colon > 0 && IsAddress(place.substr(colon + 1))) {
+    return {{"module", place.substr(0, colon)}, {"address", place.substr(colon + 1)}};
+  }
+  // No function has these in its name; files do.
+  const bool may_be_function = !place.empty() &&
+                               place.find_first_of("./\\\"'") == std::string::npos &&
+                               place.find_first_of(":0123456789") != 0 && place.back() != ':';
+  return may_be_function ? Json{{"function", place}} : Json();
+}
 
 bool ParsePlace(const std::string& place, bool line_optional, std::string& file, uint32_t& line) {
   const size_t colon = place.rfind(':');

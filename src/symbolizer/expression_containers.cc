@@ -208,7 +208,7 @@ Result<Value> Compiler::Method(const Value& wrapped, const Node& node) {
   }
   if (name == "what") {
     if (const auto offset = StandardTextOffset(unit_, object.type, 0)) {
-      const TypeId pointer = PointerTo(unit_, CharType(unit_));
+      const TypeId pointer = PointerTo(unit_, ConstCharType(unit_));
       SF_ASSIGN_OR_RETURN(const Value part, Part(object, *offset, pointer));
       return Load(part);
     }

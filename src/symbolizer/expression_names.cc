@@ -61,6 +61,13 @@ std::string NearNames(std::string_view name, const std::vector<std::string>& can
   return text;
 }
 
+// Names that only some places have.
+std::string_view WhereThereIs(std::string_view name) {
+  if (name == "$return") return " here: it is where a function is left that returns a value";
+  if (name == "$exception") return " here: it is where an object of a named type is thrown";
+  return "";
+}
+
 // $thread, $trace, $hits, $duration.
 Result<Value> Compiler::HitFact(const Node& node) {
   Fragment code;
@@ -88,9 +95,10 @@ Result<Value> Compiler::HitFact(const Node& node) {
   }
   const bool thread = node.text == "$thread";
   if (!thread && node.text != "$hits" && node.text != "$duration") {
-    return Status(Code::kUnknownVariable,
-                  Column(node.column) + "no '" + node.text + "'" +
-                      NearNames(node.text, {"$thread", "$trace", "$hits", "$duration"}));
+    std::string message = Column(node.column) + "no '" + node.text + "'";
+    message += WhereThereIs(node.text);
+    message += NearNames(node.text, {"$thread", "$trace", "$hits", "$duration"});
+    return Status(Code::kUnknownVariable, std::move(message));
   }
   const Fact fact = thread ? Fact::kThreadId : node.text == "$hits" ? Fact::kHits : Fact::kDuration;
   code.Emit(Op::kFact, static_cast<uint8_t>(fact));

@@ -293,6 +293,7 @@ TypeId NumberType(PlanUnit& unit, Number number) {
 
 TypeId BoolType(PlanUnit& unit) { return Basic(unit, TypeKind::kBool, 1, "bool"); }
 TypeId CharType(PlanUnit& unit) { return Basic(unit, TypeKind::kChar, 1, "char"); }
+TypeId ConstCharType(PlanUnit& unit) { return Basic(unit, TypeKind::kChar, 1, "const char"); }
 TypeId NullptrType(PlanUnit& unit) { return Basic(unit, TypeKind::kNullptr, 8, "std::nullptr_t"); }
 
 TypeId PointerTo(PlanUnit& unit, TypeId target) {

@@ -38,6 +38,7 @@ std::string_view StripQualifiers(std::string_view name);
 TypeId NumberType(PlanUnit& unit, Number number);
 TypeId BoolType(PlanUnit& unit);
 TypeId CharType(PlanUnit& unit);
+TypeId ConstCharType(PlanUnit& unit);
 TypeId NullptrType(PlanUnit& unit);
 TypeId PointerTo(PlanUnit& unit, TypeId target);
 TypeId ArrayOf(PlanUnit& unit, TypeId element, uint32_t count);

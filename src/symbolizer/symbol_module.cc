@@ -295,6 +295,10 @@ Status DwarfModule::CheckCount(size_t sites, const PlanRequest& request) const {
 Result<std::vector<CheckedExpression>> DwarfModule::Check(const PlanRequest& request,
                                                           std::string_view expression) {
   SF_RETURN_IF_ERROR(CheckExpressionSyntax(expression));
+  if (!request.thrown.empty()) {
+    SF_ASSIGN_OR_RETURN(ModuleDebug* const debug, Debug());
+    return CheckThrownObject(*debug, request.thrown.front(), expression, options_.redaction);
+  }
   PlanRequest place = request;
   place.condition.clear();
   place.expressions.clear();

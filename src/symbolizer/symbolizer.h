@@ -83,7 +83,8 @@ struct PlanRequest {
 struct ThrownRequest {
   std::string type;
   std::string condition;
-  std::vector<std::string> expressions;
+  std::vector<std::string> leading;      // watches before the plan's own
+  std::vector<std::string> expressions;  // behind them
   uint32_t items = CaptureLimits{}.items;
 };
 
@@ -145,7 +146,9 @@ class SymbolModule {
   // this module does not define it.
   virtual Status AddThrown(const ThrownRequest& request, ProbePlan& plan) = 0;
   // What CompileWatch would make of the text at each site that the request names (its own condition
-  // and expressions are not looked at). An error of the text's grammar, or of the location.
+  // and expressions are not looked at). An error of the text's grammar, or of the location. When
+  // `thrown` names a type (as sources do), at the one site of its throws, which has no address
+  // here.
   virtual Result<std::vector<CheckedExpression>> Check(const PlanRequest& request,
                                                        std::string_view expression) = 0;
   // Plan of a caller frame whose return address is `return_address` (looked up at - 1), or of an

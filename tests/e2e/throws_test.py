@@ -1,6 +1,7 @@
 """Snapshots at the throw of an exception: the thrower's frames and variables, the type, what()."""
 import json
 import re
+import subprocess
 import unittest
 
 import harness
@@ -133,6 +134,102 @@ class ThrowsTest(unittest.TestCase):
                                                location={"exception": "std::runtime_error"}):
             self.assertEqual(snapshots, [])
             self.assertRegex(said, r"at exit: hits=5 .*captured=2")
+
+    def test_logged(self):
+        for _, _, snapshots, said in self.each(
+                kind="LOG", location={"exception": "shop::Error"},
+                logMessage="{$exception.code_ - 400}: {$exception.what()} {{}}",
+                expressions=["$exception.code_"]):
+            self.assertEqual([s["kind"] for s in snapshots], ["LOG", "LOG"], said)
+            self.assertEqual([re.sub(r"0x[0-9a-f]+ ", "", s["message"]) for s in snapshots],
+                             ["4: no order 77 {}", "2: declined {}"])
+            first = snapshots[0]
+            self.assertEqual([(e["text"], e["value"]) for e in first["expressions"]],
+                             [("type", "shop::NotFound"), ("what()", '"no order 77"'),
+                              ("$exception.code_", "404")])
+            # The place is that of the throw.
+            self.assertEqual(len(first["frames"]), 1)
+            self.assertIn("shop::Find", first["frames"][0]["function"])
+            self.assertEqual(first["frames"][0]["line"], harness.line_of("throws.cc", "mark-throw"))
+
+    def test_every_throw_is_logged(self):
+        program = harness.compile_target("throws.cc", *MATRIX[1])
+        done, snapshots = harness.run_with_file(
+            program, [{"kind": "LOG", "location": {"exception": "shop::Error"},
+                       "logMessage": "code {$exception.code_}"}],
+            args=["20"], env={"STILLFRAME_LIMITS": "snapshotsPerSecond=1000,cpuPercent=50"})
+        self.assertEqual(done.stdout, OUTPUT)
+        self.assertEqual(sorted(s["message"] for s in snapshots),
+                         ["code 402"] * 19 + ["code 404"] * 3)
+
+    def test_logged_without_a_type(self):
+        for _, _, snapshots, said in self.each(kind="LOG", location={"exception": "*"},
+                                               logMessage="thrown"):
+            self.assertEqual([(s["message"], s["expressions"][0]["value"].split("<")[0])
+                              for s in snapshots],
+                             [("thrown", name) for name in
+                              ("shop::NotFound", "std::out_of_range", "shop::Plain", "shop::Error",
+                               "std::__cxx11::basic_string")], said)
+
+    def test_distribution(self):
+        for compiler, flags in MATRIX:
+            with self.subTest(compiler=compiler, flags=flags):
+                program = harness.compile_target("throws.cc", compiler, flags)
+                done, snapshots = harness.run_with_file(
+                    program, [{"kind": "DISTRIBUTION", "location": {"exception": "shop::Error"},
+                               "condition": "$exception.code_ > 0",
+                               "expressions": ["$exception.code_ - 400"]}],
+                    args=["200"], env={"STILLFRAME_LOG": "info"})
+                self.assertEqual(snapshots, [])
+                self.assertEqual(done.stdout, OUTPUT)
+                status = json.loads(re.findall(r"final (\{.*\})", done.stderr)[0])
+                of = status["distribution"]
+                self.assertEqual((of["count"], of["sum"], of["min"], of["max"]),
+                                 (202, 181 * 2 + 21 * 4, 2, 4), done.stderr)
+
+    def test_mistakes_in_logs_and_distributions(self):
+        for spec, said_of_it in (
+                ({"kind": "LOG", "logMessage": "at {$exception.cod}"},
+                 "UNKNOWN_VARIABLE: logMessage column 16"),
+                ({"kind": "LOG", "logMessage": "at {$exception.code_ +}"}, "BAD_EXPRESSION"),
+                ({"kind": "DISTRIBUTION", "expressions": ["$exception.what()"]},
+                 "is no number but a const char *"),
+                ({"kind": "DISTRIBUTION", "expressions": ["$exception.cod"]}, "near: code_")):
+            program = harness.compile_target("throws.cc", *MATRIX[1])
+            done, snapshots = harness.run_with_file(
+                program, [{"location": {"exception": "shop::Error"}, **spec}],
+                env={"STILLFRAME_LOG": "info"})
+            self.assertEqual(snapshots, [])
+            self.assertIn(said_of_it, done.stderr)
+
+    def test_through_a_server_and_the_command_line(self):
+        server = harness.Server()
+        self.addCleanup(server.stop)
+        key = server.key("agent", "--service", "throws")
+        made = [json.loads(server.cli("--output", "json", "set", "--exception", "shop::Error",
+                                      "--service", "throws", *rest).stdout)
+                for rest in (["--log", "code {$exception.code_}"],
+                             ["--distribution", "$exception.code_"], ["--count"])]
+        self.assertEqual([m["kind"] for m in made], ["LOG", "DISTRIBUTION", "COUNTER"])
+        program = harness.compile_target("throws.cc", *MATRIX[1])
+        env = server.agent_env(key, "throws", STILLFRAME_START_WAIT="20s")
+        env["LD_PRELOAD"] = f"{harness.flush_library()}:{env['LD_PRELOAD']}"
+        done = subprocess.run([str(program)], env=env, capture_output=True, text=True, timeout=60)
+        self.assertEqual((done.stdout, done.stderr), (OUTPUT, ""))
+
+        def logs():
+            found = server.call("GET", "/v1/snapshots?service=throws")[1]["snapshots"]
+            return found if len(found) == 2 else None
+        self.assertEqual(sorted(s["message"] for s in harness.wait_for("both log events", logs)),
+                         ["code 402", "code 404"])
+
+        def status(tracepoint):
+            agents = server.call("GET", f"/v1/tracepoints/{tracepoint['id']}")[1]["agents"]
+            return agents[0] if agents and agents[0]["counters"]["captured"] == 2 else None
+        for tracepoint in made:
+            of = harness.wait_for(f"the count of a {tracepoint['kind']}", lambda: status(tracepoint))
+            if tracepoint["kind"] == "DISTRIBUTION":
+                self.assertEqual(of["distribution"]["sum"], 402 + 404)
 
 
 if __name__ == "__main__":
