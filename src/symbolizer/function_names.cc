@@ -57,44 +57,6 @@ size_t ParametersAt(std::string_view name) {
   return at;
 }
 
-// But for those that are part of a name: "operator<< <int>", "(anonymous namespace)".
-std::string WithoutBlanks(std::string_view text) {
-  std::string out;
-  for (size_t i = 0; i < text.size(); ++i) {
-    size_t kept = OperatorLength(text, i);
-    if (kept != 0 && text.substr(i + kept).starts_with(" <")) ++kept;
-    if (text.substr(i).starts_with(kAnonymous)) kept = kAnonymous.size();
-    out.append(text.substr(i, kept));
-    if (kept != 0) {
-      i += kept - 1;
-    } else if (text[i] != ' ') {
-      out.push_back(text[i]);
-    }
-  }
-  return out;
-}
-
-std::string WithoutArguments(std::string_view name) {
-  std::string out;
-  size_t kept = 0;  // everything before was looked at
-  Scan(name, [&](size_t i, int depth) {
-    const bool bracket = depth == 0 && (name[i] == '<' || name[i] == '>');
-    if (depth == 0) out.append(name.substr(kept, i + (bracket ? 0 : 1) - kept));
-    kept = i + 1;
-    return true;
-  });
-  out.append(name.substr(kept));
-  if (out.ends_with(' ')) out.pop_back();
-  return out;
-}
-
-bool EndsInComponents(std::string_view name, std::string_view wanted) {
-  if (wanted.starts_with("::")) return name == wanted.substr(2);
-  if (!name.ends_with(wanted)) return false;
-  const std::string_view before = name.substr(0, name.size() - wanted.size());
-  return before.empty() || before.ends_with("::");
-}
-
 }  // namespace
 
 std::string PlainFunctionName(std::string_view demangled) {
@@ -107,8 +69,9 @@ std::string PlainFunctionName(std::string_view demangled) {
     if (depth == 0 && demangled[i] == ' ') begin = i + 1;
     return true;
   });
-  // A conversion operator's type has blanks: "Foo::operator bool() const".
+  // A conversion operator's type has blanks: "Foo::operator bool() const"; so has `operator"" _km`.
   if (const size_t conversion = demangled.find("operator "); conversion < parameters) begin = 0;
+  if (const size_t literal = demangled.find("operator\"\""); literal < parameters) begin = 0;
   std::string name(demangled.substr(begin));
   for (size_t tag = name.find("[abi:"); tag != std::string::npos; tag = name.find("[abi:")) {
     const size_t end = name.find(']', tag);
@@ -116,16 +79,6 @@ std::string PlainFunctionName(std::string_view demangled) {
     name.erase(tag, end + 1 - tag);
   }
   return name;
-}
-
-bool IsFunctionNamed(std::string_view plain_name, std::string_view wanted) {
-  std::string name = WithoutBlanks(plain_name);
-  const std::string asked = WithoutBlanks(wanted);
-  const bool has_parameters = ParametersAt(asked) != asked.size();
-  if (!has_parameters) name.resize(ParametersAt(name));
-  if (EndsInComponents(name, asked)) return true;
-  return !has_parameters && WithoutArguments(asked) == asked &&
-         EndsInComponents(WithoutArguments(name), asked);
 }
 
 std::string_view LastComponent(std::string_view wanted) {

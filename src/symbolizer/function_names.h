@@ -10,9 +10,6 @@ namespace stillframe {
 // "shop::Max<int>(int, int)" of "int shop::Max<int>(int, int) [clone .isra.0]": without the return
 // type that template instances have, ABI tags and clone marks.
 std::string PlainFunctionName(std::string_view demangled);
-// Whether a person who writes `wanted` means the function: the last components of its name, without
-// template arguments or parameters unless `wanted` has them. Spaces do not matter.
-bool IsFunctionNamed(std::string_view plain_name, std::string_view wanted);
 // The last component without template arguments: "Max"; "operator<" of operators.
 std::string_view LastComponent(std::string_view wanted);
 // Coroutines are cut into parts, which the debug information calls by the coroutine's name (Clang)

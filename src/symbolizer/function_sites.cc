@@ -10,6 +10,7 @@
 #include <string>
 
 #include "symbolizer/dwarf_util.h"
+#include "symbolizer/function_match.h"
 #include "symbolizer/function_names.h"
 #include "symbolizer/path_match.h"
 #include "symbolizer/type_builder_names.h"
@@ -48,15 +49,37 @@ std::optional<LinkAddress> FirstOwnAddress(Dwarf_Die die) {
 
 class FunctionSearch {
  public:
-  FunctionSearch(ModuleDebug& debug, const ElfFile& module, std::string_view wanted,
+  FunctionSearch(ModuleDebug& debug, const ElfFile& module, const FunctionPattern& pattern,
                  bool own_code_only)
       : own_code_only_(own_code_only),
         debug_(debug),
         module_(module),
-        wanted_(wanted),
-        last_(LastComponent(wanted)),
+        pattern_(pattern),
         namer_(debug.unit_cache) {}
 
+  void Run(const SymbolTable& symbols) {
+    symbols.ForEachFunction([&](LinkAddress address, const std::string& demangled) {
+      if (!IsSplitPart(demangled) && IsNamed(demangled)) AddSymbol(address);
+    });
+    WalkUnits();
+    if (!sites_.empty() || !has_namesakes_) return;
+    // Inline namespaces are known now.
+    loosely_ = true;
+    visited_ = 0;
+    wanted_by_origin_.clear();
+    symbols.ForEachFunction([&](LinkAddress address, const std::string& demangled) {
+      if (!IsSplitPart(demangled) && IsNamed(demangled)) AddSymbol(address);
+    });
+    WalkUnits();
+  }
+
+  std::vector<LineSite> Take() {
+    std::vector<LineSite> sites;
+    for (auto& [address, site] : sites_) sites.push_back(std::move(site));
+    return sites;
+  }
+
+ private:
   // By symbol: finds the function's unit without reading the others.
   void AddSymbol(LinkAddress address) {
     Dwarf_Die* const unit = debug_.units.FindByAddress(address);
@@ -72,18 +95,12 @@ class FunctionSearch {
     }
   }
 
-  std::vector<LineSite> Take() {
-    std::vector<LineSite> sites;
-    for (auto& [address, site] : sites_) sites.push_back(std::move(site));
-    return sites;
-  }
-
- private:
   void Walk(Dwarf_Die* unit, const Dwarf_Die& parent, int depth) {
     if (depth > kMaxDepth) return;
     dwarf::ForEachChild(parent, [&](const Dwarf_Die& die) {
       if (++visited_ >= kMaxDies) return false;
       const int tag = dwarf::Tag(die);
+      if (tag == DW_TAG_namespace) NoteNamespace(die);
       if (tag == DW_TAG_inlined_subroutine) AddInlined(unit, die);
       if (tag == DW_TAG_subprogram) AddSubprogram(unit, die);
       if (tag == DW_TAG_subprogram || tag == DW_TAG_inlined_subroutine ||
@@ -94,6 +111,17 @@ class FunctionSearch {
     });
   }
 
+  void NoteNamespace(Dwarf_Die die) {
+    if (dwarf_hasattr(&die, DW_AT_export_symbols)) inline_namespaces_.emplace(dwarf::Name(die));
+  }
+
+  bool IsNamed(const std::string& full_name) {
+    if (!pattern_.MayMatch(full_name)) return false;
+    has_namesakes_ = true;
+    const std::string plain = PlainFunctionName(full_name);
+    return loosely_ ? pattern_.MatchesLoosely(plain, inline_namespaces_) : pattern_.Matches(plain);
+  }
+
   // The instance's name costs more than that of its origin, which many share.
   bool IsWanted(const Dwarf_Die& die) {
     const Dwarf_Die origin = dwarf::Origin(die);
@@ -101,8 +129,8 @@ class FunctionSearch {
     if (!is_new) return known->second;
     std::string_view name = dwarf::Name(origin);
     name = name.substr(0, name.find('<') == 0 ? name.size() : name.find('<'));
-    if (name.starts_with(last_) || last_.starts_with("operator")) {
-      known->second = IsFunctionNamed(PlainFunctionName(namer_.FunctionName(die)), wanted_);
+    if (name.starts_with(pattern_.last()) || pattern_.last().starts_with("operator")) {
+      known->second = IsNamed(namer_.FunctionName(die));
     }
     return known->second;
   }
@@ -111,7 +139,11 @@ class FunctionSearch {
     Dwarf_Die copy = die;
     Dwarf_Addr entry = 0;
     if (!dwarf_hasattr(&copy, DW_AT_low_pc) && !dwarf_hasattr(&copy, DW_AT_ranges)) return;
-    if (!IsWanted(die) || dwarf_entrypc(&copy, &entry) != 0 || entry == 0) return;
+    if (!IsWanted(die)) return;
+    if (dwarf_entrypc(&copy, &entry) != 0 || entry == 0) {  // GCC's hot and cold parts: no low_pc
+      Dwarf_Addr base = 0, end = 0;
+      if (dwarf_ranges(&copy, 0, &base, &entry, &end) <= 0 || entry == 0) return;
+    }
     const FunctionEntry* const function = debug_.units.FindFunction(unit, LinkAddress(entry));
     if (function != nullptr) AddConcrete(unit, *function);
   }
@@ -143,16 +175,18 @@ class FunctionSearch {
   const bool own_code_only_;
   ModuleDebug& debug_;
   const ElfFile& module_;
-  const std::string_view wanted_;
-  const std::string_view last_;
+  const FunctionPattern& pattern_;
   dwarf::TypeNamer namer_;
+  bool loosely_ = false;
+  bool has_namesakes_ = false;  // functions whose last component is the wanted one
+  std::set<std::string> inline_namespaces_;
   size_t visited_ = 0;
   std::map<const void*, bool> wanted_by_origin_;
   std::map<LinkAddress, LineSite> sites_;
 };
 
-Status FunctionNotFound(std::string_view wanted, const SymbolTable& symbols) {
-  const std::string_view last = LastComponent(wanted);
+Status FunctionNotFound(std::string_view wanted, std::string_view last,
+                        const SymbolTable& symbols) {
   const size_t limit = std::max<size_t>(2, last.size() / 3);
   std::set<std::pair<size_t, std::string>> near;
   symbols.ForEachFunction([&](LinkAddress, const std::string& demangled) {
@@ -191,19 +225,15 @@ LinkAddress SkipLandingPad(const ElfFile& module, LinkAddress address) {
 Result<std::vector<LineSite>> FindFunctionSites(ModuleDebug& debug, const ElfFile& module,
                                                 const SymbolTable& symbols,
                                                 std::string_view function, bool own_code_only) {
-  FunctionSearch search(debug, module, function, own_code_only);
-  const std::string_view last = LastComponent(function);
-  if (last.empty()) {
+  const FunctionPattern pattern(function);
+  if (pattern.last().empty()) {
     return Status(Code::kInvalidArgument,
                   "'" + std::string(function) + "' is not the name of a function");
   }
-  symbols.ForEachFunction([&](LinkAddress address, const std::string& demangled) {
-    if (IsSplitPart(demangled) || !IsFunctionNamed(PlainFunctionName(demangled), function)) return;
-    search.AddSymbol(address);
-  });
-  search.WalkUnits();
+  FunctionSearch search(debug, module, pattern, own_code_only);
+  search.Run(symbols);
   std::vector<LineSite> sites = search.Take();
-  if (sites.empty()) return FunctionNotFound(function, symbols);
+  if (sites.empty()) return FunctionNotFound(function, pattern.last(), symbols);
   return sites;
 }
 

@@ -159,7 +159,8 @@ def run_with_file(program, tracepoints, args=(), timeout=60, check=True, env=Non
                                   if not INFO_LINES.match(line))
         if check and done.returncode != 0:
             raise AssertionError(f"{program} ended with {done.returncode}: {done.stderr[-2000:]}")
-        lines = output.read_text().splitlines() if output.exists() else []
+        text = output.read_text() if output.exists() else ""
+        lines = [line for line in text.split("\n") if line]
         return done, [json.loads(line) for line in lines]
 
 

@@ -6,7 +6,7 @@ import unittest
 
 import harness
 
-OUTPUT = "420 4 2.5 15 1.5 43 1\n"
+OUTPUT = "420 4 2.5 15 1.5 43 1 7\n"
 MATRIX = [(compiler, (level, "-g", *more)) for compiler in ("g++", "clang++-14")
           for level, more in (("-O0", ()), ("-O2", ()), ("-O2", ("-fcf-protection",)))]
 
@@ -60,6 +60,18 @@ class PlacesTest(unittest.TestCase):
             self.assertEqual(function, "shop::Max<int>(int, int)")
             (function, _), = self.hits(program, "Cart::operator==")
             self.assertIn("operator==", function)
+
+    def test_names_as_people_type_them(self):
+        for program in self.each():
+            for name in ("Length(const std::string&, const char*)",
+                         "size_t shop::Length(const std::string& text, const char *more);",
+                         "shop::v2::Length(std::string const&, char const*)",
+                         "&shop::Length", "main"):
+                (function, _), = self.hits(program, name)  # and none of the lambda in it
+                self.assertIn("main" if name == "main" else "shop::v2::Length(", function)
+            for name in ("Total(int)", "bool Cart::operator ==(const Cart& other)",
+                         "shop::Hidden(int)", "int shop::Max<int>(int, int)"):
+                self.assertEqual(len(self.hits(program, name)), 1, name)
 
     def test_internal_linkage_and_inlined_copies(self):
         for program in self.each():

@@ -2,8 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include "symbolizer/function_match.h"
+
 namespace stillframe {
 namespace {
+
+bool IsFunctionNamed(std::string_view plain_name, std::string_view wanted) {
+  return FunctionPattern(wanted).Matches(plain_name);
+}
 
 TEST(FunctionNames, PlainIsWithoutReturnTypeTagsAndClones) {
   const struct {
@@ -53,6 +59,77 @@ TEST(FunctionNames, PeopleNameFunctionsByTheirLastParts) {
   EXPECT_TRUE(IsFunctionNamed("a::operator->()", "operator->"));
   EXPECT_TRUE(IsFunctionNamed("a::(anonymous namespace)::F(int)", "F"));
   EXPECT_FALSE(IsFunctionNamed("a::operator<(int)", "operator<<"));
+}
+
+TEST(FunctionNames, TypesAreSpelledAsPeopleDo) {
+  const struct {
+    const char* plain;
+    const char* wanted;
+  } cases[] = {
+      {"over(char const*)", "over(const char*)"},
+      {"over(char const*)", "over(const char *)"},
+      {"over(char const*)", "int over(const char* text);"},
+      {"over(char const* const&)", "over(const char* const&)"},
+      {"over(unsigned long)", "over(size_t)"},
+      {"over(unsigned long)", "over(std::size_t n)"},
+      {"over(unsigned int, unsigned long)", "over(uint32_t, long unsigned int)"},
+      {"over(unsigned int)", "over( unsigned )"},
+      {"over(int)", "over(const int x)"},
+      {"over()", "over(void)"},
+      {"a::B::Add(std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> > "
+       "const&)",
+       "B::Add(const std::string&)"},
+      {"a::B::Add(std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >)",
+       "Add(std::string text)"},
+      {"a::over(std::vector<std::pair<int, std::__cxx11::basic_string<char, "
+       "std::char_traits<char>, "
+       "std::allocator<char> > >, std::allocator<std::pair<int, std::__cxx11::basic_string<char, "
+       "std::char_traits<char>, std::allocator<char> > > > >)",
+       "over(std::vector<std::pair<int, std::string>>)"},
+      {"a::Twice<std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> > "
+       ">()",
+       "Twice<std::string>"},
+      {"a::B::B(a::B const&)", "B::B(const B&)"},
+      {"a::B::Map(std::map<int, a::C const*>&)", "Map(std::map<int, const C*>&)"},
+      {"a::(anonymous namespace)::F(a::(anonymous namespace)::G&)", "a::F(G&)"},
+      {"a::Max<int>(int, int)", "int a::Max<int>(int, int)"},
+      {"a::T<int, 5>::find(int)", "T::find(int)"},
+      {"main()", "int main()"},
+      {"a::F(int) const", "a::F(int) const noexcept"},
+      {"a::over(int)", "&a::over"},
+      {"a::over(int)", "a :: over ( int )"},
+      {"operator\"\" _km(char const*, unsigned long)", "operator\"\"_km"},
+      {"a::B::operator bool() const", "B::operator bool"},
+      {"a::B::operator==(a::B const&) const", "bool B::operator ==(const B&) const"},
+      {"a::F(int (*)(int), int (&) [3])", "F(int (*)(int), int (&)[3])"},
+      {"shop::v2::Cart::Add(int)", "_ZN4shop2v24Cart3AddEi"},
+      {"std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >::size() "
+       "const",
+       "std::string::size"},
+      {"std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >::size() "
+       "const",
+       "basic_string::size"},
+      {"std::vector<int, std::allocator<int> >::push_back(int const&)", "vector<int>::push_back"},
+      {"f(int)::{lambda(int)#1}::operator()(int) const", "f(int)::{lambda(int)#1}::operator()"},
+  };
+  for (const auto& c : cases) EXPECT_TRUE(IsFunctionNamed(c.plain, c.wanted)) << c.wanted;
+  // A function's local ones are not the function.
+  EXPECT_FALSE(IsFunctionNamed("a::f(int)::{lambda(int)#1}::operator()(int) const", "a::f"));
+  EXPECT_FALSE(IsFunctionNamed("over(char*)", "over(const char*)"));
+  EXPECT_FALSE(IsFunctionNamed("over(char const*)", "over(char* const)"));
+  EXPECT_FALSE(IsFunctionNamed("over(b::Order&)", "over(a::Order&)"));
+  EXPECT_FALSE(IsFunctionNamed("over(int, int)", "over(int)"));
+  EXPECT_FALSE(IsFunctionNamed("shop::v2::Cart::Add(int)", "_ZN4Cart3AddEi"));
+}
+
+TEST(FunctionNames, LooselyWithoutQualifiersAndInlineNamespaces) {
+  const FunctionPattern get("shop::Cart::Get(const shop::Item&)");
+  const char* name = "shop::v2::Cart::Get(shop::v2::Item const&) const";
+  EXPECT_FALSE(get.Matches(name));
+  EXPECT_FALSE(get.MatchesLoosely(name, {}));
+  EXPECT_TRUE(get.MatchesLoosely(name, {"v2"}));
+  EXPECT_FALSE(FunctionPattern("Get() &").MatchesLoosely("Get() const", {}));
+  EXPECT_FALSE(FunctionPattern("v2::Get").MatchesLoosely("v2::Got()", {"v2"}));
 }
 
 TEST(FunctionNames, LastComponent) {

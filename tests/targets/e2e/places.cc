@@ -50,11 +50,23 @@ namespace {
 }
 }  // namespace
 
+inline namespace v2 {
+[[gnu::noinline]] std::size_t Length(const std::string& text, const char* more) {
+  const auto count = [](const char* at) __attribute__((noinline)) {
+    std::size_t length = 0;
+    while (at[length] != 0) ++length;
+    return length;
+  };
+  return count(text.c_str()) + count(more);
+}
+}  // namespace v2
+
 }  // namespace shop
 
 int main() {
   const shop::Cart cart(4);
   static volatile int level = 20;  // or all of it is computed by the compiler
-  std::printf("%ld %d %.1f %d %.1f %d %d\n", cart.Total(7), shop::Max(3, 4), shop::Max(1.5, 2.5),
-              shop::Scale(5), shop::Scale(0.5), shop::Hidden(level), cart == cart);
+  std::printf("%ld %d %.1f %d %.1f %d %d %zu\n", cart.Total(7), shop::Max(3, 4), shop::Max(1.5, 2.5),
+              shop::Scale(5), shop::Scale(0.5), shop::Hidden(level), cart == cart,
+              shop::Length("four", "two"));
 }
