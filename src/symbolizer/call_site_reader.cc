@@ -132,7 +132,17 @@ std::vector<TailCall> TailCalls(const Dwarf_Die& function) {
   ForEachCallSite(function, 0, left, [&](const Dwarf_Die& site) {
     if (!IsTailCall(site)) return true;
     const bool gnu = Tag(site) == DW_TAG_GNU_call_site;
-    calls.push_back({Reference(site, gnu ? DW_AT_abstract_origin : DW_AT_call_origin, false)});
+    const auto address = [&site](unsigned name) {
+      Dwarf_Attribute attribute;
+      Dwarf_Addr value = 0;
+      Dwarf_Die die = site;
+      const bool found =
+          dwarf_attr(&die, name, &attribute) != nullptr && dwarf_formaddr(&attribute, &value) == 0;
+      return LinkAddress(found ? value : 0);
+    };
+    calls.push_back({Reference(site, gnu ? DW_AT_abstract_origin : DW_AT_call_origin, false),
+                     gnu ? LinkAddress() : address(DW_AT_call_pc),
+                     address(gnu ? DW_AT_low_pc : DW_AT_call_return_pc)});
     return true;
   });
   return calls;
