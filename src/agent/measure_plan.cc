@@ -43,8 +43,6 @@ Code ReadLocation(PlanUnit& unit, const Location& location, hit::MeasureSite& si
   switch (location.kind) {
     case LocationKind::kMemory:
     case LocationKind::kValue:
-      // What a caller passed is only found out when a whole snapshot is taken.
-      if (HasEntryValue(unit, location.program)) return Code::kOptimizedOut;
       site.program = location.program;
       site.in_memory = location.kind == LocationKind::kMemory ? 1 : 0;
       return Code::kOk;

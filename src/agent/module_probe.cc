@@ -83,6 +83,14 @@ ModuleProbe::ModuleProbe(std::string tracepoint_id, uint64_t probe_id, ProbePlan
           : 0;
 }
 
+void ModuleProbe::UseStash(const EntryStash& stash) {
+  runtime_.stashed = stash.functions().data();
+  runtime_.stashed_count = static_cast<uint32_t>(stash.functions().size());
+  for (size_t i = 0; i < plan_.sites.size(); ++i) {
+    runtime_.asks_stash = runtime_.asks_stash || AsksAtOnce(plan_, measure_, i);
+  }
+}
+
 void ModuleProbe::CountOnly() {
   runtime_.action = hit::Action::kCount;
   runtime_.max_hits = 0;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/entry_stash.h"
 #include "agent/hit/hit.h"
 #include "agent/light_plan.h"
 #include "agent/loaded_modules.h"
@@ -46,6 +47,8 @@ class ModuleProbe {
   // Gives up the sites that are traps, which the installer took out for the reason `why`. False
   // when there are none.
   bool DropTraps(SiteTable& table, const Status& why);
+  // Before it is armed. The stash must outlive the last hit.
+  void UseStash(const EntryStash& stash);
   void ForgetSites() { armed_.clear(), paused_.clear(); }  // the module was unloaded
 
   const std::string& tracepoint_id() const { return tracepoint_id_; }

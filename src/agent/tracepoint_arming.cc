@@ -317,6 +317,11 @@ void TracepointStore::CompileAndArm(Active& active) {
   status = CheckPolicy(spec, plans);
   if (status.ok()) status = CheckPolicy(spec, ends);
   if (!status.ok()) return SetState(active, model::State::kBlocked, status);
+  status = ArmStash(active, plans, ends);
+  if (!status.ok()) {
+    TakeOut(active);
+    return SetState(active, model::State::kError, status);
+  }
   if (spec.kind == model::Kind::kSnapshot) PrepareCallers(spec, plans);
   if (is_span) {
     ArmSpan(active, std::move(plans), std::move(ends));
@@ -344,7 +349,7 @@ void TracepointStore::ConcludeArming(Active& active) {
     if (refusal.ok()) refusal = probe->refusal();
     active.sites.insert(active.sites.end(), probe->sites().begin(), probe->sites().end());
   }
-  if (armed != 0) return SetState(active, model::State::kArmed, Status());
+  if (armed != 0) return SetState(active, model::State::kArmed, Fine(active));
   TakeOut(active);
   SetState(active, model::State::kError,
            refusal.ok() ? Status(Code::kLineHasNoCode, "no site to arm") : refusal);
@@ -395,6 +400,7 @@ const ModuleProbe& TracepointStore::ArmIn(Active& active, ModulePlan plan, const
                                        std::memory_order_relaxed);
   probe->runtime().trace_key =
       std::hash<std::string>()(active.desired.id) + active.desired.revision;
+  if (active.stash != nullptr) probe->UseStash(*active.stash);
   by_id_[probe->id()] = probe.get();
   active.last_probe_id = probe->id();
   if (options_.durable != nullptr) NoteProbe(active.desired.spec, *probe);
@@ -447,7 +453,7 @@ void TracepointStore::ArmNear(Active& active, ModulePlan plan, const SpanRole& s
     if (addresses.empty() && request.returns.empty()) return false;
     request.line_addresses = std::move(addresses);
     auto moved = CompileIn(spec, request, **opened, module);
-    if (!moved.ok()) return false;
+    if (!moved.ok() || !DropUnstashed(active, *moved).ok()) return false;
     probe = &ArmIn(active, std::move(*moved), span);
     return true;
   };

@@ -122,7 +122,10 @@ std::vector<model::TracepointReport> TracepointStore::Reports() const {
 
 double TracepointStore::HitSeconds() const {
   uint64_t ticks = gone_ticks_;
-  for (const auto& [id, active] : active_) ticks += Sums(active).ticks;
+  for (const auto& [id, active] : active_) {
+    ticks += Sums(active).ticks + (active.stash != nullptr ? active.stash->Ticks() : 0);
+  }
+  for (const auto& stash : retired_stashes_) ticks += stash->Ticks();
   for (const auto& probe : retired_) {
     if (!active_.contains(probe->tracepoint_id()))
       ticks += hit::SumCounters(probe->runtime()).ticks;
@@ -143,12 +146,16 @@ void TracepointStore::CheckBudget() {
   const double share = options_.cpu_percent / 100 * static_cast<double>(options_.ticks_per_second) *
                        static_cast<double>(elapsed_ns) / 1e9;
   const uint64_t stopped_ticks = options_.ticks_per_second * kStoppedNanos / 1'000'000'000;
+  CheckStashBudget(share);
   double total = 0;
   double most = 0;
   Active* worst = nullptr;
   for (auto& [id, active] : active_) {
     const hit::CounterSums sums = Sums(active);
-    const uint64_t ticks = sums.fast_ticks + sums.count[hit::kBudgetStopped] * stopped_ticks;
+    // Its entries, too, where it cannot do without them.
+    const bool needs_stash = active.stash != nullptr && active.stash->is_needed();
+    const uint64_t ticks = sums.fast_ticks + sums.count[hit::kBudgetStopped] * stopped_ticks +
+                           (needs_stash ? active.stash->Ticks() : 0);
     const auto used = static_cast<double>(ticks - std::min(ticks, active.fast_ticks_seen));
     active.fast_ticks_seen = ticks;
     total += used;
@@ -170,6 +177,7 @@ void TracepointStore::Pause(Active& active, double percent) {
       active.pause_ns == 0 ? kFirstPauseNs : std::min(active.pause_ns * 2, kMaxPauseNs);
   active.paused_until_ns = now + active.pause_ns;
   for (const auto& probe : active.probes) probe->Pause(*sites_);
+  if (active.stash != nullptr) active.stash->Pause(*sites_);
   char text[128];
   std::snprintf(text, sizeof text, "its hits took %.2f %% of a processor; taken out for %lld s",
                 percent, static_cast<long long>(active.pause_ns / 1'000'000'000));
@@ -177,9 +185,10 @@ void TracepointStore::Pause(Active& active, double percent) {
 }
 
 void TracepointStore::Resume(Active& active) {
+  if (active.stash != nullptr) active.stash->Resume(*sites_);
   for (const auto& probe : active.probes) probe->Resume(*sites_);
   active.out_of_text = false;
-  SetState(active, Used(active) > 0 ? model::State::kEmitting : model::State::kArmed, Status());
+  SetState(active, Used(active) > 0 ? model::State::kEmitting : model::State::kArmed, Fine(active));
 }
 
 void TracepointStore::FreeRetired() {
@@ -204,6 +213,8 @@ void TracepointStore::FreeRetired() {
     }
   }
   retired_.clear();
+  for (const auto& stash : retired_stashes_) gone_ticks_ += stash->Ticks();
+  retired_stashes_.clear();
   callers_.FreeRetired();
   unwind_.FreeRetired();
   if (sites_ != nullptr) sites_->FreeRetired();

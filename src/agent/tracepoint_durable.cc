@@ -13,6 +13,7 @@ durable::ProbeRole RoleOf(const hit::ProbeRuntime& runtime) {
       return runtime.light != nullptr ? durable::ProbeRole::kLightSpan : durable::ProbeRole::kSpan;
     case hit::Action::kCount:
     case hit::Action::kMeasure:
+    case hit::Action::kStash:  // counts nothing, and is not told of
       return durable::ProbeRole::kCounts;
     case hit::Action::kCapture:
     case hit::Action::kBeginSpan:

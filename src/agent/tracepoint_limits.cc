@@ -120,7 +120,7 @@ void TracepointStore::TickArmed(Active& active, int64_t now_ns) {
                            "second they are only counted"));
   }
   const uint64_t used = Used(active);
-  if (used > 0) SetState(active, State::kEmitting, Status());
+  if (used > 0) SetState(active, State::kEmitting, Fine(active));
   if (!active.desired.lease || used < active.granted || active.wants_more) return;
   const uint64_t limited = Sums(active).count[hit::kRateLimited];
   active.wants_more = limited > active.limited_before;
@@ -135,7 +135,8 @@ void TracepointStore::TickThrottled(Active& active, int64_t now_ns) {
   if (active.out_of_text) {
     if (now_ns >= active.paused_until_ns) Resume(active);
   } else if (!WasStoppedByBudget(active, now_ns) && now_ns - active.stopped_ns > kCalmNs) {
-    SetState(active, Used(active) > 0 ? model::State::kEmitting : model::State::kArmed, Status());
+    SetState(active, Used(active) > 0 ? model::State::kEmitting : model::State::kArmed,
+             Fine(active));
   }
 }
 

@@ -73,6 +73,7 @@ void TracepointStore::ForgetUnloaded(const std::vector<LoadedModule>& now) {
     callers_.Forget(old.start, old.end);
     if (sites_ != nullptr) sites_->Forget(old.start, old.end);
     for (auto& [id, active] : active_) {
+      if (active.stash != nullptr) active.stash->ForgetSites(old);
       const auto gone = [&](const auto& probe) {
         return probe->module().bias.value == old.bias.value && probe->module().path == old.path;
       };
@@ -166,6 +167,12 @@ void TracepointStore::TakeOut(Active& active) {
     retired_.push_back(std::move(probe));
   }
   active.probes.clear();
+  // After the tracepoint's own: a hit that still runs began before, as did the calls it looks at.
+  if (active.stash == nullptr) return;
+  retired_stashes_.reserve(retired_stashes_.size() + 1);
+  if (sites_ != nullptr) active.stash->Disarm(*sites_);
+  retired_stashes_.push_back(std::move(active.stash));
+  active.stash_ticks_seen = 0;
 }
 
 // The fault handler behind fast condition reads is in force only while a probe is.
@@ -249,7 +256,7 @@ bool TracepointStore::active() const {
 }
 
 bool TracepointStore::NeedsCollection() const {
-  return !retired_.empty() || callers_.has_retired() ||
+  return !retired_.empty() || !retired_stashes_.empty() || callers_.has_retired() ||
          (sites_ != nullptr && sites_->has_retired());
 }
 

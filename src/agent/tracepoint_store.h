@@ -13,6 +13,7 @@
 
 #include "agent/caller_plans.h"
 #include "agent/durable/writer.h"
+#include "agent/entry_stash.h"
 #include "agent/loaded_modules.h"
 #include "agent/module_probe.h"
 #include "agent/policy.h"
@@ -93,6 +94,7 @@ class TracepointStore {
   struct Active {
     model::DesiredTracepoint desired;
     std::vector<std::unique_ptr<ModuleProbe>> probes;
+    std::unique_ptr<EntryStash> stash;  // nullptr: no entry values are wanted
     model::State state = model::State::kReceived;
     std::string reason, message;
     std::vector<model::SiteStatus> sites;         // of the last arming, also when it is over
@@ -104,13 +106,14 @@ class TracepointStore {
     uint64_t admitted = 0;         // snapshots of this revision let through
     uint64_t over_limit = 0;       // and thrown away
     uint64_t fast_ticks_seen = 0;  // at the last look at the budget
-    bool out_of_text = false;      // while THROTTLED: hits cost too much even when nothing is done
-    int64_t paused_until_ns = 0;   // then
-    uint64_t stopped_seen = 0;     // hits that the budget stopped, at the last look
-    int64_t stopped_ns = 0;        // when there were more of them last
-    int64_t pause_ns = 0;          // the last one; each is longer than the one before
-    int64_t expires_ns = 0;        // CLOCK_MONOTONIC; 0 = never
-    int64_t begun_ns = 0;          // this revision; of a dry run the rates are since then
+    uint64_t stash_ticks_seen = 0;
+    bool out_of_text = false;     // while THROTTLED: hits cost too much even when nothing is done
+    int64_t paused_until_ns = 0;  // then
+    uint64_t stopped_seen = 0;    // hits that the budget stopped, at the last look
+    int64_t stopped_ns = 0;       // when there were more of them last
+    int64_t pause_ns = 0;         // the last one; each is longer than the one before
+    int64_t expires_ns = 0;       // CLOCK_MONOTONIC; 0 = never
+    int64_t begun_ns = 0;         // this revision; of a dry run the rates are since then
     hit::CounterSums begun_sums{};
     uint64_t last_probe_id = 0;   // for who finds the ring after the process's death
     uint64_t granted = 0;         // of the fleet's hits, when they are leased
@@ -152,6 +155,12 @@ class TracepointStore {
                    ModulePlan& thrown);
   void PrepareThrowers();
   void NoteProbe(const model::TracepointSpec& spec, const ModuleProbe& probe);
+  // Entries that the plans want; sites that cannot do without are taken out of the plans where
+  // they cannot be had. An error when there are no others (tracepoint_stash.cc).
+  Status ArmStash(Active& active, Plans& plans, Plans& ends);
+  static Status DropUnstashed(const Active& active, ModulePlan& plan);
+  void CheckStashBudget(double share);
+  static Status Fine(const Active& active);  // OK, with what the user should know
   const ModuleProbe& ArmIn(Active& active, ModulePlan plan, const SpanRole& span);
   // Sites that no jump fits are tried one or a few instructions away; if none fits there either,
   // the sites that were passed over are taken.
@@ -214,6 +223,7 @@ class TracepointStore {
   std::map<std::string, Active> active_;
   std::map<std::string, Active> gone_;  // removed; their counts, in case they come back
   std::vector<std::unique_ptr<ModuleProbe>> retired_;
+  std::vector<std::unique_ptr<EntryStash>> retired_stashes_;
   std::map<uint64_t, const ModuleProbe*> by_id_;
   uint64_t next_probe_id_ = 1;
   uint32_t next_span_id_ = 1;

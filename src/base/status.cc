@@ -48,6 +48,8 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
     {Code::kProbeFailed, "PROBE_FAILED"},
     {Code::kNotPermitted, "NOT_PERMITTED"},
     {Code::kEntryValueUnknown, "ENTRY_VALUE_UNKNOWN"},
+    {Code::kEntryNotStashed, "ENTRY_NOT_STASHED"},
+    {Code::kEntryNotProbed, "ENTRY_NOT_PROBED"},
     {Code::kTailCallAmbiguous, "TAIL_CALL_AMBIGUOUS"},
     {Code::kTailCall, "TAIL_CALL"},
     {Code::kFrameReleased, "FRAME_RELEASED"},

@@ -64,6 +64,10 @@ enum class Code : unsigned char {
   // Reasons of values where a function is left.
   kTailCall,       // it ended by jumping into another one, which has not returned yet
   kFrameReleased,  // it lived in the function's frame, which is gone
+  // Reasons of values that were passed in registers and overwritten since, added later.
+  kEntryNotStashed,  // the call began before the tracepoint was armed, or too many began since
+  kEntryNotProbed,   // no probe can stash them at the function's entry; the status's message says
+                     // why
 };
 
 // "LINE_HAS_NO_CODE" and so on; static storage.

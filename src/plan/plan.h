@@ -4,6 +4,7 @@
 #define STILLFRAME_PLAN_PLAN_H_
 
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -137,7 +138,10 @@ struct PlanUnit {
   std::vector<CallParameter> call_parameters;
 };
 
-// Whether the frame's caller is needed for it.
+// Variable::recovered of what HasEntryValue is true for.
+inline constexpr std::string_view kByEntryValue = "entry value";
+
+// Whether the frame's caller, or a probe at the function's entry, is needed for it.
 inline bool HasEntryValue(const PlanUnit& unit, const Program& program) {
   for (uint32_t i = 0; i < program.count; ++i) {
     if (unit.code[program.first + i].op == Op::kEntryValue) return true;

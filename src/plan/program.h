@@ -96,8 +96,8 @@ enum class Op : uint8_t {
   kStringEq,   // pop length, pop address; push: equals literal strings[imm] of the unit
   kCStringEq,  // pop address; push: the NUL-terminated string there equals strings[imm]
   // What an argument register held when this function was entered, as its caller's call site tells
-  // (FramePlan): push entry cell a; kEntryValueUnknown or kTailCallAmbiguous when the
-  // caller does not say.
+  // (FramePlan) or a probe there has stashed it: push entry cell a; kEntryValueUnknown,
+  // kTailCallAmbiguous, kEntryNotStashed or kEntryNotProbed when neither says.
   kEntryValue,
   kThreadLocal,  // push imm + the address of the module's thread-local block of this thread
   // Beside the stack. A local is set on every way to where it is read.
@@ -172,6 +172,10 @@ inline constexpr uint8_t kVectorCount = kXmmCount + 2;
 // Registers that pass arguments, as entry cells: rdi, rsi, rdx, rcx, r8, r9, xmm0-xmm7 (their low 8
 // bytes). kEntryCells for every other DWARF register.
 inline constexpr uint8_t kEntryCells = 14;
+inline constexpr uint8_t kGeneralEntryCells = 6;
+// The first of them that a probe at the function's entry stashes (agent/hit/entry_stash.h): all but
+// xmm6 and xmm7, so that a stash fits into two cache lines.
+inline constexpr uint8_t kStashCells = 12;
 constexpr uint8_t EntryCellOf(uint64_t dwarf_register) {
   constexpr uint8_t kGeneral[] = {kEntryCells, 2,           3,           kEntryCells, 1,
                                   0,           kEntryCells, kEntryCells, 4,           5};

@@ -71,12 +71,21 @@ struct FrameRecord {
   uint64_t caller_plan_id;  // plan the hit path used for the frame's variables; 0 = none
 };
 
-enum ChunkStatus : uint32_t { kChunkOk = 0, kChunkUnreadable = 1 };
+// kChunkEntryValues: no memory, but the StashedValues of the machine frame whose number is the
+// address.
+enum ChunkStatus : uint32_t { kChunkOk = 0, kChunkUnreadable = 1, kChunkEntryValues = 2 };
 
 struct ChunkHeader {
   uint64_t address;
-  uint32_t size_bytes;  // bytes follow only when status == kChunkOk
+  uint32_t size_bytes;  // bytes follow unless status == kChunkUnreadable
   uint32_t status;
+};
+
+// What argument registers held when a frame's function was entered, from a probe there.
+struct StashedValues {
+  uint32_t valid;   // bit i: cells[i] is known
+  uint32_t absent;  // a Code: why there is none
+  uint64_t cells[kStashCells];
 };
 
 }  // namespace stillframe

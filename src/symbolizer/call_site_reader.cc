@@ -126,33 +126,23 @@ uint64_t ExternalNameHash(const Dwarf_Die& function) {
   return name.empty() ? 0 : NameHash(name);
 }
 
-namespace {
-
-// GCC tells where a tail call would return to, Clang where the jump stands.
-LinkAddress InsideOf(Dwarf_Die site) {
-  const auto read = [&site](unsigned name) -> uint64_t {
-    Dwarf_Attribute attribute;
-    Dwarf_Addr value = 0;
-    return dwarf_attr(&site, name, &attribute) != nullptr && dwarf_formaddr(&attribute, &value) == 0
-               ? value
-               : 0;
-  };
-  if (const uint64_t jump = read(DW_AT_call_pc); jump != 0) return LinkAddress(jump);
-  const uint64_t next =
-      read(Tag(site) == DW_TAG_GNU_call_site ? DW_AT_low_pc : DW_AT_call_return_pc);
-  return LinkAddress(next == 0 ? 0 : next - 1);
-}
-
-}  // namespace
-
 std::vector<TailCall> TailCalls(const Dwarf_Die& function) {
   std::vector<TailCall> calls;
   size_t left = kMaxDies;
   ForEachCallSite(function, 0, left, [&](const Dwarf_Die& site) {
     if (!IsTailCall(site)) return true;
     const bool gnu = Tag(site) == DW_TAG_GNU_call_site;
-    calls.push_back(
-        {Reference(site, gnu ? DW_AT_abstract_origin : DW_AT_call_origin, false), InsideOf(site)});
+    const auto address = [&site](unsigned name) {
+      Dwarf_Attribute attribute;
+      Dwarf_Addr value = 0;
+      Dwarf_Die die = site;
+      const bool found =
+          dwarf_attr(&die, name, &attribute) != nullptr && dwarf_formaddr(&attribute, &value) == 0;
+      return LinkAddress(found ? value : 0);
+    };
+    calls.push_back({Reference(site, gnu ? DW_AT_abstract_origin : DW_AT_call_origin, false),
+                     gnu ? LinkAddress() : address(DW_AT_call_pc),
+                     address(gnu ? DW_AT_low_pc : DW_AT_call_return_pc)});
     return true;
   });
   return calls;

@@ -30,7 +30,9 @@ uint64_t NameHash(std::string_view linkage_name);
 // A tail call out of a function.
 struct TailCall {
   std::optional<Dwarf_Die> callee;  // nullopt: through a pointer
-  LinkAddress inside;               // an address in the jump; 0 when it is not told
+  // Where the jump stands: its own address or, if that is 0, the one behind it. 0, 0: not told.
+  LinkAddress at;
+  LinkAddress after;
 };
 std::vector<TailCall> TailCalls(const Dwarf_Die& function);
 

@@ -1,5 +1,9 @@
 #include "symbolizer/dwarf_util.h"
 
+#include <sys/mman.h>
+
+#include <new>
+
 #include "symbolizer/path_match.h"
 
 namespace stillframe::dwarf {
@@ -152,6 +156,14 @@ bool IsStructTag(int tag) {
 bool IsQualifierTag(int tag) {
   return tag == DW_TAG_const_type || tag == DW_TAG_volatile_type || tag == DW_TAG_restrict_type ||
          tag == DW_TAG_atomic_type;
+}
+
+void EnsureRoom() {
+  constexpr size_t kRoomBytes = 32 << 20;
+  void* const room =
+      mmap(nullptr, kRoomBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (room == MAP_FAILED) throw std::bad_alloc();
+  munmap(room, kRoomBytes);
 }
 
 }  // namespace stillframe::dwarf

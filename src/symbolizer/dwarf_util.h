@@ -76,6 +76,10 @@ void ForEachChild(Dwarf_Die die, Visit visit) {
   }
 }
 
+// libdw ends the process by an assertion when one of its tables cannot be allocated: not begun
+// without room. Throws std::bad_alloc, which callers expect of any allocation.
+void EnsureRoom();
+
 }  // namespace stillframe::dwarf
 
 #endif  // STILLFRAME_SYMBOLIZER_DWARF_UTIL_H_

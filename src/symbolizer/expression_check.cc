@@ -98,12 +98,7 @@ CheckedExpression CheckExpression(std::string_view text, Scope& scope, PlanUnit&
   out.as_condition = watch.status();
   if (watch.ok()) {
     out.type = unit.strings[unit.types[watch->type].name];
-    const Result<Program> condition = CompileCondition(text, recording, unit);
-    out.as_condition = condition.status();
-    if (condition.ok() && HasEntryValue(unit, *condition)) {
-      // What a caller passed is found out after the condition held.
-      out.as_condition = Status(Code::kOptimizedOut, "a variable is only known by its caller here");
-    }
+    out.as_condition = CompileCondition(text, recording, unit).status();
   }
   bool names_this = false;
   const auto tree = expression::Parse(text);

@@ -25,7 +25,6 @@ using dwarf::ScopeChain;
 
 constexpr uint64_t kLargestObject = 1u << 30;
 constexpr uint32_t kLargestImplied = 1u << 16;
-constexpr std::string_view kEntryValue = "entry value";  // how it was recovered
 
 bool IsFloating(TypeKind kind) {
   return kind == TypeKind::kFloat || kind == TypeKind::kHalf || kind == TypeKind::kBrainFloat ||
@@ -265,7 +264,7 @@ class ScopeImpl : public Scope {
                      const LocationContext& context) {
     ScopeVariable out;
     std::tie(out.type, out.location) = parts_.Describe(die, context);
-    if (HasEntryValue(parts_.tables.unit(), out.location)) out.recovered = kEntryValue;
+    if (HasEntryValue(parts_.tables.unit(), out.location)) out.recovered = kByEntryValue;
     parts_.types.Finish();
     out.flags = flags;
     if (parts_.types.RedactsVariable(name, out.type)) out.flags |= kVariableRedacted;
@@ -401,7 +400,7 @@ class FrameCompilerImpl : public FrameCompiler {
     }
     AddElementCount(variable, context);
     if (HasEntryValue(unit_, variable.location) || HasEntryValue(unit_, variable.elements)) {
-      variable.recovered = parts_.tables.Intern(kEntryValue);
+      variable.recovered = parts_.tables.Intern(kByEntryValue);
     }
     if (local.parameter) variable.flags |= kVariableParameter;
     if (local.artificial) variable.flags |= kVariableArtificial;

@@ -77,11 +77,6 @@ class PlanBuilder {
       auto condition =
           CompileCondition(request_.condition, *scope, plan_.unit, request_.limits.items);
       if (!condition.ok()) return Refuse(site, condition.status().WithContext("condition"));
-      if (HasEntryValue(plan_.unit, *condition)) {
-        // What a caller passed is found out after the condition held.
-        return Refuse(site, Status(Code::kOptimizedOut,
-                                   "condition: a variable is only known by its caller here"));
-      }
       planned.condition = *condition;
     }
     const auto frame = frames_->AddFrame(site.unit, site.address, site.address, true, requested);

@@ -144,7 +144,7 @@ Status ReadUncompressed(const ElfFile& file, const ElfSection& section, uint64_t
 }
 
 Result<FileBytes> ReadUncompressed(const ElfFile& file, const ElfSection& section,
-                                              uint64_t max_bytes) {
+                                   uint64_t max_bytes) {
   if (section.type == SHT_NOBITS) {
     return Status(Code::kNotFound,
                   file.path() + ": " + section.name + " has no bytes in this file");

@@ -29,7 +29,7 @@ Status ReadUncompressed(const ElfFile& file, const ElfSection& section, uint64_t
                         uint8_t* out);
 // Both. kOverLimit: more than max_bytes; kNotFound: no bytes in this file (SHT_NOBITS).
 Result<FileBytes> ReadUncompressed(const ElfFile& file, const ElfSection& section,
-                                              uint64_t max_bytes);
+                                   uint64_t max_bytes);
 
 }  // namespace stillframe
 

@@ -67,8 +67,7 @@ uint32_t Read32(const FileBytes& bytes, size_t at) {
   return value;
 }
 
-void AddSection(std::vector<DebugImage::Section>& sections, const char* name,
-                FileBytes bytes) {
+void AddSection(std::vector<DebugImage::Section>& sections, const char* name, FileBytes bytes) {
   if (bytes.empty()) return;
   DebugImage::Section section{};
   section.name = name;
@@ -129,8 +128,7 @@ Result<FileBytes> SplitPackage::Part(const char* name, PackagePart part) const {
 }
 
 // Those that were in the same .dwo file: they share its abbreviations and strings.
-Result<FileBytes> SplitPackage::TypeUnits(const PackageUnit& unit,
-                                                     PackageSection kind) const {
+Result<FileBytes> SplitPackage::TypeUnits(const PackageUnit& unit, PackageSection kind) const {
   FileBytes bytes;
   const char* const section =
       kind == PackageSection::kTypes ? ".debug_types.dwo" : ".debug_info.dwo";

@@ -36,8 +36,7 @@ class SplitPackage {
   Status Corrupt(const std::string& what) const;
   Result<FileBytes> Part(const char* section, PackagePart part) const;
   Result<FileBytes> TypeUnits(const PackageUnit& unit, PackageSection kind) const;
-  Status CutStrings(const PackageUnit& unit, FileBytes& offsets,
-                    FileBytes& strings) const;
+  Status CutStrings(const PackageUnit& unit, FileBytes& offsets, FileBytes& strings) const;
 
   std::unique_ptr<ElfFile> file_;
   PackageIndex units_;

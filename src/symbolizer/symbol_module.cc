@@ -1,17 +1,15 @@
 #include "symbolizer/symbol_module.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <cstring>
 #include <deque>
-#include <new>
 #include <optional>
 
 #include "plan/verifier.h"
 #include "symbolizer/call_site_reader.h"
 #include "symbolizer/cfi_table.h"
 #include "symbolizer/debug_file.h"
+#include "symbolizer/dwarf_util.h"
 #include "symbolizer/expression.h"
 #include "symbolizer/expression_check.h"
 #include "symbolizer/frame_compiler.h"
@@ -60,6 +58,7 @@ class DwarfModule : public SymbolModule {
   std::vector<LinkAddress> CallersOfImport(std::string_view name, uint32_t max) override;
   std::pair<LinkAddress, LinkAddress> FunctionRange(LinkAddress address) override;
   std::vector<std::pair<LinkAddress, LinkAddress>> FunctionParts(LinkAddress address) override;
+  std::vector<TailJump> TailJumps(LinkAddress address) override;
   bool SameLine(LinkAddress a, LinkAddress b) override;
   std::vector<LinkAddress> OtherLines(LinkAddress begin, LinkAddress end, uint32_t line) override;
   std::vector<SourceFrame> Symbolize(LinkAddress pc) override;
@@ -97,6 +96,7 @@ class DwarfModule : public SymbolModule {
   void NameParts(PlanUnit& unit, const FramePlan& frame);
   // What the direct call that returns to frame.pc calls.
   void ReadCallee(FramePlan& frame);
+  const FunctionEntry* FunctionAt(LinkAddress address);  // nullptr: none is known
   // A plan with the symbol's name and nothing else.
   CallerPlan PlanFromSymbol(LinkAddress return_address, LinkAddress lookup);
   LineInfo MakeLineInfo(const std::string& file, uint32_t line, const std::vector<LineSite>& sites);
@@ -114,18 +114,8 @@ class DwarfModule : public SymbolModule {
   std::deque<std::pair<PlanRequest, ProbePlan>> recent_plans_;
 };
 
-// libdw ends the process by an assertion when one of its tables cannot be allocated: not begun
-// without room. Throws std::bad_alloc, which callers expect of any allocation.
-void EnsureRoom() {
-  constexpr size_t kRoomBytes = 32 << 20;
-  void* const room =
-      mmap(nullptr, kRoomBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (room == MAP_FAILED) throw std::bad_alloc();
-  munmap(room, kRoomBytes);
-}
-
 Result<ModuleDebug*> DwarfModule::Debug() {
-  EnsureRoom();
+  dwarf::EnsureRoom();
   if (debug_ != nullptr) return debug_.get();
   SF_RETURN_IF_ERROR(Located().status);
   SF_RETURN_IF_ERROR(open_status_);
@@ -330,22 +320,30 @@ std::vector<uint8_t> DwarfModule::ReadCode(LinkAddress address, uint32_t size_by
   return elf_->ReadCode(address, size_bytes);
 }
 
-std::pair<LinkAddress, LinkAddress> DwarfModule::FunctionRange(LinkAddress address) {
+const FunctionEntry* DwarfModule::FunctionAt(LinkAddress address) {
   const auto debug = Debug();
   Dwarf_Die* const unit = debug.ok() ? (*debug)->units.FindByAddress(address) : nullptr;
-  const FunctionEntry* const function =
-      unit == nullptr ? nullptr : (*debug)->units.FindFunction(unit, address);
+  return unit == nullptr ? nullptr : (*debug)->units.FindFunction(unit, address);
+}
+
+std::pair<LinkAddress, LinkAddress> DwarfModule::FunctionRange(LinkAddress address) {
+  const FunctionEntry* const function = FunctionAt(address);
   if (function == nullptr || address < function->entry || address >= function->entry_end) return {};
   return {function->entry, function->entry_end};
 }
 
 std::vector<std::pair<LinkAddress, LinkAddress>> DwarfModule::FunctionParts(LinkAddress address) {
-  const auto debug = Debug();
-  Dwarf_Die* const unit = debug.ok() ? (*debug)->units.FindByAddress(address) : nullptr;
-  const FunctionEntry* const function =
-      unit == nullptr ? nullptr : (*debug)->units.FindFunction(unit, address);
+  const FunctionEntry* const function = FunctionAt(address);
   return function == nullptr ? std::vector<std::pair<LinkAddress, LinkAddress>>()
                              : dwarf::RangesOf(function->die);
+}
+
+std::vector<SymbolModule::TailJump> DwarfModule::TailJumps(LinkAddress address) {
+  std::vector<TailJump> jumps;
+  const FunctionEntry* const function = FunctionAt(address);
+  if (function == nullptr) return jumps;
+  for (const auto& call : dwarf::TailCalls(function->die)) jumps.push_back({call.at, call.after});
+  return jumps;
 }
 
 bool DwarfModule::SameLine(LinkAddress a, LinkAddress b) {

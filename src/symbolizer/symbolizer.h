@@ -174,6 +174,13 @@ class SymbolModule {
   virtual std::pair<LinkAddress, LinkAddress> FunctionRange(LinkAddress address) = 0;
   // All parts of that function; empty when none is known.
   virtual std::vector<std::pair<LinkAddress, LinkAddress>> FunctionParts(LinkAddress address) = 0;
+  // Jumps out of that function that the debug information calls tail calls: the address of each,
+  // or else the one behind it.
+  struct TailJump {
+    LinkAddress at;     // 0: not told
+    LinkAddress after;  // 0: not told
+  };
+  virtual std::vector<TailJump> TailJumps(LinkAddress address) = 0;
   // Whether the line table gives both the same file and line.
   virtual bool SameLine(LinkAddress a, LinkAddress b) = 0;
   // Where statements of other lines begin in [begin, end), a part of one function.

@@ -35,6 +35,12 @@ std::vector<LinkAddress> EntriesOf(const Dwarf_Die& callee, UnitIndex& units,
   return entries;
 }
 
+// An address in the jump; 0 when it is not told.
+LinkAddress InsideOf(const dwarf::TailCall& call) {
+  if (call.at.value != 0) return call.at;
+  return call.after.value != 0 ? call.after - 1 : LinkAddress(0);
+}
+
 }  // namespace
 
 const TailCallGraph::Node& TailCallGraph::Read(LinkAddress entry, UnitIndex& units,
@@ -51,7 +57,7 @@ const TailCallGraph::Node& TailCallGraph::Read(LinkAddress entry, UnitIndex& uni
       continue;
     }
     for (const LinkAddress callee : EntriesOf(*call.callee, units, symbols)) {
-      node.jumps.push_back({callee, call.inside});
+      node.jumps.push_back({callee, InsideOf(call)});
     }
   }
   return node;

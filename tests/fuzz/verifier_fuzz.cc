@@ -22,7 +22,7 @@ void RunVerified(const std::vector<Insn>& code) {
   for (uint64_t& cell : cells) cell = kGuard;
   uint64_t registers[kRegisterCount] = {1, 2, 3, ~uint64_t{0}};
   const uint8_t xmm[kXmmCount][16] = {};
-  const hit::EntryValues entry{{7, 8, 9}, 0x5, Code::kOk, {}};
+  const hit::EntryValues entry{{7, 8, 9}, 0x5, 0, Code::kOk};
   hit::FrameContext frame{};
   frame.registers = registers;
   frame.valid_registers = 0x0fff;

@@ -52,6 +52,12 @@ Result<RecordView> RecordView::Parse(std::span<const uint8_t> bytes) {
   for (uint32_t i = 0; i < view.header_.chunk_count; ++i) {
     ChunkHeader chunk;
     if (!Take(rest, chunk)) return Corrupt("chunks cut off");
+    if (chunk.status == kChunkEntryValues) {
+      StashedValues values;
+      if (chunk.size_bytes != sizeof values || !Take(rest, values)) return Corrupt("entry values");
+      view.stashed_.emplace_back(chunk.address, values);
+      continue;
+    }
     if (chunk.status != kChunkOk) {
       view.chunks_.push_back({chunk.address, chunk.size_bytes, nullptr});
       continue;
@@ -66,6 +72,13 @@ Result<RecordView> RecordView::Parse(std::span<const uint8_t> bytes) {
     return (a.bytes != nullptr) > (b.bytes != nullptr);
   });
   return view;
+}
+
+const StashedValues* RecordView::stashed(uint32_t frame) const {
+  for (const auto& [of, values] : stashed_) {
+    if (of == frame) return &values;
+  }
+  return nullptr;
 }
 
 const RecordView::Chunk* RecordView::Find(uint64_t address) const {

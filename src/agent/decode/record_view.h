@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
@@ -19,6 +20,9 @@ class RecordView {
   const RecordHeader& header() const { return header_; }
   const std::vector<FrameRecord>& frames() const { return frames_; }
   bool truncated() const { return (header_.flags & kRecordTruncated) != 0; }
+
+  // What a probe at the entry of the frame's function stashed; nullptr: none was asked for.
+  const StashedValues* stashed(uint32_t frame) const;
 
   // Memory that is not in the record is read from this process from now on: only while the thread
   // that made it stands still.
@@ -42,6 +46,7 @@ class RecordView {
   RecordHeader header_{};
   std::vector<FrameRecord> frames_;
   std::vector<Chunk> chunks_;
+  std::vector<std::pair<uint64_t, StashedValues>> stashed_;  // with the frame
 };
 
 }  // namespace stillframe::decode

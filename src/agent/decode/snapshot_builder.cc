@@ -15,6 +15,7 @@ class FrameReader {
   FrameReader(const RecordView& record, uint32_t index, const PlanUnit& unit, uint64_t load_bias,
               uint64_t tls_module, const hit::EntryValues& entry, FormatContext& context)
       : unit_(unit),
+        stashed_(entry.stashed),
         reader_(record, index, unit, load_bias, tls_module, &entry),
         formatter_(unit, context, load_bias) {}
 
@@ -68,8 +69,28 @@ class FrameReader {
     if (variable.recovered != 0 && value.status == model::ValueStatus::kExact) {
       value.status = model::ValueStatus::kRecovered;
       value.reason = unit_.strings[variable.recovered];
+      if (value.reason == kByEntryValue && UsesStash(variable)) value.reason = "stashed at entry";
     }
     return value;
+  }
+
+  bool UsesStash(const Program& program) const {
+    for (uint64_t i = program.first; i < uint64_t{program.first} + program.count; ++i) {
+      if (i >= unit_.code.size()) return false;
+      const Insn& insn = unit_.code[i];
+      if (insn.op == Op::kEntryValue && (stashed_ >> insn.a & 1) != 0) return true;
+    }
+    return false;
+  }
+
+  bool UsesStash(const Variable& variable) const {
+    const Location& location = variable.location;
+    for (uint64_t i = 0; i < location.piece_count; ++i) {
+      const uint64_t piece = location.first_piece + i;
+      if (piece < unit_.pieces.size() && UsesStash(unit_.pieces[piece].program)) return true;
+    }
+    return UsesStash(location.program) || UsesStash(variable.elements) ||
+           UsesStash(variable.filter);
   }
 
   model::Value Filtered(std::string name, const Variable& variable, const Object& object) {
@@ -82,6 +103,7 @@ class FrameReader {
   }
 
   const PlanUnit& unit_;
+  const uint32_t stashed_;  // entry cells that only a probe at the entry knew
   LocationReader reader_;
   ValueFormatter formatter_;
 };
@@ -125,12 +147,30 @@ hit::EntryValues ReadEntryValues(const RecordView& record, const std::vector<Fra
   return out;
 }
 
+// The same with what a probe at the function's entry stashed, which is certain.
+hit::EntryValues AddStashed(const RecordView& record, uint32_t index, hit::EntryValues out) {
+  const StashedValues* const values = record.stashed(index);
+  if (values == nullptr) return out;
+  const auto absent = static_cast<Code>(values->absent);
+  const bool is_reason = absent == Code::kEntryNotStashed || absent == Code::kEntryNotProbed ||
+                         absent == Code::kOverBudget;
+  if (values->valid == 0 && is_reason) out.absent = absent;
+  for (uint32_t i = 0; i < kStashCells; ++i) {
+    if ((values->valid >> i & 1) == 0) continue;
+    const bool same = (out.valid >> i & 1) != 0 && out.cells[i] == values->cells[i];
+    if (!same) out.stashed |= 1u << i;  // the caller does not tell
+    out.cells[i] = values->cells[i];
+    out.valid |= 1u << i;
+  }
+  return out;
+}
+
 // From the outermost in: what a frame passes on may be what it was given itself.
 std::vector<hit::EntryValues> AllEntryValues(const RecordView& record,
                                              const std::vector<FrameMeaning>& frames) {
   std::vector<hit::EntryValues> entries(frames.size() + 1);
   for (auto i = static_cast<uint32_t>(frames.size()); i-- != 0;) {
-    entries[i] = ReadEntryValues(record, frames, i, entries[i + 1]);
+    entries[i] = AddStashed(record, i, ReadEntryValues(record, frames, i, entries[i + 1]));
   }
   return entries;
 }

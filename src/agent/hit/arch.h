@@ -17,6 +17,8 @@ uint64_t stillframe_guarded_copy(void* out, uint64_t address, uint64_t size_byte
 // Forward copy; may overlap when out is below from.
 void stillframe_copy(void* out, const void* from, uint64_t size_bytes);
 void stillframe_save_xmm(void* out);  // 256 bytes
+// The low 8 bytes of xmm0 to xmm5: the vector registers of hit::kStashCells.
+void stillframe_save_arguments(void* out);
 // The x87 stack from its top on, 16 bytes each, behind 32 bytes of other state. `area`: 512 bytes,
 // 16-aligned.
 void stillframe_save_x87(void* area);

@@ -7,6 +7,7 @@
 
 #include "agent/hit/arch.h"
 #include "agent/hit/bytes.h"
+#include "agent/hit/entry_stash.h"
 #include "agent/hit/locals.h"
 #include "agent/hit/process_state.h"
 #include "agent/hit/record_writer.h"
@@ -167,12 +168,18 @@ class PlannedFrames {
   const CallerTable* callers_;
 };
 
+// A word above all frames that were unwound.
+bool ReadStackWord(RecordWriter& record, uint64_t address, uint64_t& out) {
+  const uint32_t data = record.Find(address, sizeof out);
+  if (data == 0) return ReadSome(address, &out, sizeof out) == sizeof out;
+  CopyBytes(&out, record.slot() + data, sizeof out);
+  return true;
+}
+
 // What frame `index` + 1 passes to frame `index`, if it is certain that it calls that one. `frame`:
 // room for both.
 void FillEntryValues(PlannedFrames& frames, uint32_t index, Locals& locals, PlannedFrame& frame,
                      EntryValues& out) {
-  out.valid = 0;
-  out.absent = Code::kOk;
   frames.Get(index, frame);
   if (frame.unit == nullptr || frame.plan->uses_entry_values == 0 ||
       frame.plan->may_tail_call_itself != 0) {
@@ -197,13 +204,39 @@ void FillEntryValues(PlannedFrames& frames, uint32_t index, Locals& locals, Plan
   }
 }
 
+// The same from what a probe at the function's entry stashed, which is certain. It goes into the
+// record, too.
+void FillStashedValues(const CaptureRequest& request, PlannedFrames& frames, uint32_t index,
+                       RecordWriter& record, PlannedFrame& frame, EntryValues& out) {
+  if (request.probe->stashed_count == 0) return;
+  frames.Get(index, frame);
+  if (frame.unit == nullptr || frame.plan->function_entry.value == 0) return;
+  const FrameRecord& machine = record.frames()[index];
+  uint64_t return_address = 0;
+  if (index + 1 < record.header().frame_count) {
+    return_address = record.frames()[index + 1].pc;
+  } else if (!ReadStackWord(record, machine.cfa - 8, return_address)) {
+    return;
+  }
+  const uint64_t entry = frame.plan->function_entry.value + frame.context.load_bias;
+  const StashedFunction* const function =
+      ReadFrameStash(*request.probe, entry, machine.pc, machine.cfa, return_address, out);
+  if (function != nullptr) record.AppendEntryValues(index, out);
+}
+
 void AddLocals(const CaptureRequest& request, uint32_t local_frames, RecordWriter& record,
                Walker& walker, Locals& locals) {
   PlannedFrames frames(request, record);
   EntryValues* const entries = record.scratch().entries;
   // From the outermost in: what a frame passes on may be what it was given itself.
   PlannedFrame frame;
-  for (uint32_t i = local_frames; i-- != 0;) FillEntryValues(frames, i, locals, frame, entries[i]);
+  for (uint32_t i = local_frames; i-- != 0;) {
+    entries[i].valid = 0;
+    entries[i].stashed = 0;
+    entries[i].absent = Code::kOk;
+    FillEntryValues(frames, i, locals, frame, entries[i]);
+    FillStashedValues(request, frames, i, record, frame, entries[i]);
+  }
   for (uint32_t i = 0; i < local_frames; ++i) {
     frames.Get(i, frame);
     if (frame.unit == nullptr) continue;

@@ -10,10 +10,12 @@
 #include "agent/hit/arch.h"
 #include "agent/hit/bytes.h"
 #include "agent/hit/capture.h"
+#include "agent/hit/entry_stash.h"
 #include "agent/hit/facts.h"
 #include "agent/hit/last_words.h"
 #include "agent/hit/light.h"
 #include "agent/hit/limits.h"
+#include "agent/hit/meet_thread.h"
 #include "agent/hit/memory.h"
 #include "agent/hit/process_state.h"
 #include "agent/hit/thread_state.h"
@@ -35,6 +37,8 @@ constexpr uint32_t kTimedDecline = 17;
 // Parts of a second that a hit is charged at most (Bounded).
 constexpr uint64_t kMostOfCapture = 500;
 constexpr uint64_t kMostOfDecline = 20'000;
+// Around what is timed of an entry: the trampoline, and how a hit begins and ends.
+constexpr uint64_t kTrampolineTicks = 16;
 
 // The rule of a site's CFA in one word: generation of the unwind tables (16 bits), a register or
 // one of these, 8 bits nothing, offset.
@@ -117,7 +121,19 @@ SF_HIT_INLINE void SetContext(SiteRuntime* site, const ProbeRuntime& probe,
   context.thread_pointer = stillframe_thread_pointer();
   context.tls_module = probe.tls_module;
   context.xmm = nullptr;
+  context.entry = nullptr;
   context.facts = probe.uses_facts ? &thread.facts : nullptr;
+}
+
+// The entry values of the site's frame, for programs that run before a record is made. In the
+// thread's slot, because its own storage and the application's stack are scarce: without one there
+// are none.
+__attribute__((noinline)) void SetEntryValues(const ProbeRuntime& probe, uint32_t site_index,
+                                              const RegisterFile& registers, ThreadState& thread) {
+  if (thread.slot == nullptr || thread.context.cfa_known == 0) return;
+  EntryValues& entry = thread.slot->entry;
+  ReadSiteStash(probe, site_index, registers.rip, thread.context.cfa, thread.memory, entry);
+  thread.context.entry = &entry;
 }
 
 // kCaptured: the condition holds. Otherwise what the hit counts as.
@@ -127,64 +143,6 @@ SF_HIT_INLINE Counter CheckCondition(const ProbeRuntime& probe, const Program& p
   if (result.error == Code::kNotSaved) result = RunConditionWithXmm(probe, program);
   if (result.error != Code::kOk) return kConditionError;
   return result.value != 0 ? kCaptured : kConditionFalse;
-}
-
-bool IsDead(uint32_t thread_id) {
-  const uint64_t pid = g_process.pid.load(kRelaxed);
-  return stillframe_syscall(SYS_tgkill, pid, thread_id, 0, 0, 0, 0) == -ESRCH;
-}
-
-// Partner: FreeDeadSlots, which does the same.
-bool TakeFromDead(ThreadSlot& slot, uint32_t owner, uint32_t thread_id) {
-  if (!slot.owner.compare_exchange_strong(owner, kTakingBack, std::memory_order_acq_rel)) {
-    return false;
-  }
-  const bool dead = IsDead(owner);
-  slot.owner.store(dead ? thread_id : owner, std::memory_order_release);
-  return dead;
-}
-
-// Lowest first, so that few pages of counters are touched. A slot with this thread's own id
-// belonged to a dead thread of that number.
-ThreadSlot* ClaimSlot(uint32_t thread_id) {
-  constexpr int kMaxQuestions = 32;
-  int questions = 0;
-  for (const bool ask : {false, true}) {
-    for (uint32_t i = 0; i < kThreadSlots; ++i) {
-      ThreadSlot& slot = g_process.slots[i];
-      uint32_t owner = slot.owner.load(kRelaxed);
-      if (owner != 0 && owner != thread_id) {
-        if (!ask || owner == kTakingBack) continue;
-        if (questions++ == kMaxQuestions) return nullptr;
-        if (!TakeFromDead(slot, owner, thread_id)) continue;
-      } else if (!slot.owner.compare_exchange_strong(owner, thread_id, std::memory_order_acq_rel)) {
-        continue;
-      }
-      slot.announced.store(0, kRelaxed);
-      slot.stack = 0;
-      slot.spans.count = 0;
-      slot.name_ticks = 0;
-      slot.shard_bytes = uint64_t{i} * sizeof(CounterShard);
-      uint32_t used = g_process.slots_used.load(kRelaxed);
-      while (used <= i && !g_process.slots_used.compare_exchange_weak(used, i + 1, kRelaxed)) {
-      }
-      return &slot;
-    }
-  }
-  return nullptr;
-}
-
-__attribute__((noinline)) void MeetThread(ThreadState& thread) {
-  if (thread.thread_id == 0) {
-    thread.thread_id = static_cast<uint32_t>(stillframe_syscall(SYS_gettid, 0, 0, 0, 0, 0, 0));
-  }
-  ThreadSlot* const slot =
-      g_process.slots_work.load(kRelaxed) != 0 ? ClaimSlot(thread.thread_id) : nullptr;
-  // A hit in a signal handler may have met the thread meanwhile: one slot is then lost until it
-  // ends.
-  thread.slot = slot;
-  thread.shard_plus_one =
-      1 + (slot == nullptr ? kSharedShard : static_cast<uint32_t>(slot - g_process.slots));
 }
 
 // One instruction, so that a hit in a signal handler of this thread loses no count.
@@ -312,6 +270,7 @@ __attribute__((noinline)) Counter FinishSpan(SiteRuntime* site, const SiteProbe&
   }
   const Program& condition = probe.sites[entry.site_index].condition;
   if (condition.count != 0) {
+    if (probe.asks_stash) SetEntryValues(probe, entry.site_index, *registers, thread);
     AddDuration(thread.facts, now - begun);
     const Counter verdict = CheckCondition(probe, condition);
     if (verdict != kCaptured) return verdict;
@@ -347,6 +306,7 @@ __attribute__((noinline)) Counter TryMeasure(SiteRuntime* site, const SiteProbe&
   const Counter permit = TakePermit(probe, start, false);
   if (permit != kCaptured) return permit;
   SetContext(site, probe, *registers, thread);
+  if (probe.asks_stash) SetEntryValues(probe, entry.site_index, *registers, thread);
   DistributionShard& share = probe.distribution[thread.shard_plus_one - 1];
   uint64_t bits = 0;
   if (!ReadMeasured(probe, probe.measure[entry.site_index], thread, bits) || !Record(share, bits)) {
@@ -367,6 +327,7 @@ SF_HIT_INLINE Counter Decide(SiteRuntime* site, const SiteProbe& entry,
   // That of a span's end is for spans that were begun.
   if (condition.count != 0 && probe.action != Action::kEndSpan) {
     SetContext(site, probe, *registers, thread);
+    if (probe.asks_stash) SetEntryValues(probe, entry.site_index, *registers, thread);
     const Counter verdict = CheckCondition(probe, condition);
     if (verdict != kCaptured) return verdict;
   }
@@ -392,8 +353,24 @@ __attribute__((noinline)) void FinishTimedDecline(ProbeRuntime& probe, CounterSh
   ChargeBudget(probe, Bounded(now - start, kMostOfDecline) * kTimedDecline, now);
 }
 
+// A function is entered. It is no hit of the tracepoint, so nothing is counted but what it costs;
+// and whether the tracepoint is paused does not matter, or an older call's values would stay.
+__attribute__((noinline)) void OneEntry(const SiteProbe& entry, const RegisterFile& registers) {
+  ProbeRuntime& probe = *entry.probe;
+  ThreadState& thread = t_thread;
+  const bool timed = thread.decline_count++ % kTimedDecline == 0;
+  const uint64_t start = timed ? stillframe_read_ticks() : 0;
+  StashEntry(probe.stashed[entry.site_index], registers);
+  if (!timed) return;
+  const uint64_t now = stillframe_read_ticks();
+  const uint64_t ticks = Bounded(now - start + kTrampolineTicks, kMostOfDecline) * kTimedDecline;
+  probe.shards[thread.shard_plus_one - 1].ticks.fetch_add(ticks, kRelaxed);
+  ChargeProcess(ticks, now);
+}
+
 SF_HIT_INLINE void OneProbe(SiteRuntime* site, const SiteProbe& entry,
                             const RegisterFile* registers) {
+  if (entry.probe->action == Action::kStash) return OneEntry(entry, *registers);
   ThreadState& thread = t_thread;
   thread.open = &entry.probe->shards[thread.shard_plus_one - 1];
   const bool timed = thread.decline_count++ % kTimedDecline == 0;
@@ -480,13 +457,20 @@ __attribute__((noinline)) bool EndAbandonedHit(const RegisterFile* registers) {
 }
 
 // A signal handler of this thread interrupted a hit and hit a probe itself. The list is protected
-// by the interrupted hit, which WaitForQuiescence waits for.
-__attribute__((noinline)) void CountReentrant(const SiteRuntime* site) {
+// by the interrupted hit, which WaitForQuiescence waits for. Entries are stashed even so: what an
+// ended call left must not stay.
+__attribute__((noinline)) void CountReentrant(const SiteRuntime* site,
+                                              const RegisterFile& registers) {
   const ThreadState& thread = t_thread;
   const SiteProbeList* const list = site->list.load(std::memory_order_acquire);
   if (list == nullptr) return;
   for (uint32_t i = 0; i < list->count; ++i) {
-    Count(thread, list->entries[i].probe->shards[thread.shard_plus_one - 1], kReentrant);
+    const SiteProbe& entry = list->entries[i];
+    if (entry.probe->action == Action::kStash) {
+      StashEntry(entry.probe->stashed[entry.site_index], registers);
+    } else {
+      Count(thread, entry.probe->shards[thread.shard_plus_one - 1], kReentrant);
+    }
   }
 }
 
@@ -497,7 +481,7 @@ extern "C" void stillframe_hit(SiteRuntime* site, RegisterFile* registers) {
   ThreadState& thread = t_thread;
   if (thread.shard_plus_one == 0) MeetThread(thread);
   if (thread.in_hit.load(kRelaxed) != 0 && !EndAbandonedHit(registers)) {
-    return CountReentrant(site);
+    return CountReentrant(site, *registers);
   }
   Enter(thread, registers);
   thread.list = site->list.load(std::memory_order_acquire);

@@ -67,6 +67,7 @@ enum class Action : uint8_t {
   kBeginSpan,  // remembered in the thread, and not counted
   kEndSpan,    // a record, if the span was begun; else not counted either
   kMeasure,    // a number, into the thread's share of the distribution
+  kStash,      // argument registers, into the table of entry_stash.h; never counted
 };
 
 // Time that hits took in the current second, against a share of it (limits.cc).
@@ -76,7 +77,8 @@ struct Budget {
   std::atomic<uint64_t> paused_until{0};  // not 0: over budget until that time
 };
 
-struct ThrowEntry;  // throws.h
+struct ThrowEntry;       // throws.h
+struct StashedFunction;  // entry_stash.h
 
 // A tracepoint in one module, in force. Immutable after publication but for the atomics.
 struct ProbeRuntime {
@@ -113,9 +115,13 @@ struct ProbeRuntime {
   const MeasureSite* measure = nullptr;  // kMeasure: by site index
   DistributionShard* distribution = nullptr;  // kMeasure: kShardCount
   bool uses_facts = false;                    // some program of the unit has Op::kFact
-  ThrowEntry* throws = nullptr;               // kCapture of throws: kThrowEntries, else nullptr
-  bool last_words = false;                    // the program ends: the thread waits for its record
-  bool uses_x87 = false;                      // some location is in st(0) or st(1)
+  bool asks_stash = false;  // conditions (and the measured value) may want entry values
+  // Whose entries are stashed for it. kStash: by site index.
+  const StashedFunction* stashed = nullptr;
+  uint32_t stashed_count = 0;
+  ThrowEntry* throws = nullptr;    // kCapture of throws: kThrowEntries, else nullptr
+  bool last_words = false;         // the program ends: the thread waits for its record
+  bool uses_x87 = false;           // some location is in st(0) or st(1)
   bool compiled = false;           // some site has code that decides hits alone; agent thread only
   CounterShard* shards = nullptr;  // kShardCount
 };

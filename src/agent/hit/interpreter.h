@@ -20,9 +20,9 @@ struct StringRef {
 // What argument registers held when a frame's function was entered (plan/program.h: entry cells).
 struct EntryValues {
   uint64_t cells[kEntryCells];
-  uint32_t valid;  // bit i: cells[i] is known
-  Code absent;     // why the others are not; kOk stands for kEntryValueUnknown
-  uint8_t pad[3];
+  uint32_t valid;    // bit i: cells[i] is known
+  uint32_t stashed;  // bit i: cells[i] is what a probe at the entry stashed
+  Code absent;       // why others are not known; kOk stands for kEntryValueUnknown
 };
 
 // What Op::kFact tells.

@@ -90,6 +90,10 @@ bool IsPaused(ProbeRuntime& probe) {
 
 void ChargeBudget(ProbeRuntime& probe, uint64_t ticks, uint64_t now) {
   Charge(probe.budget, g_process.probe_budget_ticks.load(kRelaxed), ticks, now);
+  ChargeProcess(ticks, now);
+}
+
+void ChargeProcess(uint64_t ticks, uint64_t now) {
   Charge(g_process.budget, g_process.budget_ticks.load(kRelaxed), ticks, now);
 }
 

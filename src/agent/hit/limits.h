@@ -16,6 +16,8 @@ SF_HIT_PATH_BEGIN
 bool IsPaused(ProbeRuntime& probe);
 // Adds time that hits took; pauses for the rest of the second when a share is used up.
 void ChargeBudget(ProbeRuntime& probe, uint64_t ticks, uint64_t now);
+// The same for all hits together alone.
+void ChargeProcess(uint64_t ticks, uint64_t now);
 
 // Takes one capture from every limit, or none from max_hits and the trace. kOk or kRateLimited, as
 // a Counter: kCaptured means go on. Only snapshots use up the process's permits.

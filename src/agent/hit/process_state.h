@@ -25,6 +25,7 @@ struct alignas(64) ThreadSlot {
   uint64_t shard_bytes = 0;         // from a probe's first shard to this thread's; set when claimed
   ring::Stream stream;              // the slot's, whoever owns it
   OpenSpans spans{};                // the owner's; set when claimed
+  EntryValues entry{};              // of the hit that runs, for its conditions
   uint64_t name_ticks = 0;          // when the owner's name was asked for; 0: never
   char name[kThreadNameBytes] = {};
 };

@@ -82,6 +82,18 @@ uint32_t RecordWriter::AppendCopy(uint64_t address, const void* bytes, uint32_t 
   return data;
 }
 
+void RecordWriter::AppendEntryValues(uint32_t frame, const EntryValues& values) {
+  if (!Fits(sizeof(StashedValues))) return MarkTruncated();
+  PutHeader(frame, sizeof(StashedValues), kChunkEntryValues);
+  auto& out = *reinterpret_cast<StashedValues*>(slot_ + used_bytes_);
+  out.valid = values.stashed;
+  out.absent = static_cast<uint32_t>(values.absent);
+  for (uint32_t i = 0; i < kStashCells; ++i) {
+    out.cells[i] = (values.stashed >> i & 1) != 0 ? values.cells[i] : 0;
+  }
+  used_bytes_ += sizeof(StashedValues);
+}
+
 void RecordWriter::AppendUnreadable(uint64_t address, uint32_t size_bytes) {
   if (Fits(0)) {
     PutHeader(address, size_bytes, kChunkUnreadable);

@@ -113,6 +113,8 @@ class RecordWriter {
   // Reads target memory into a chunk of its own. The same result; 0 also when unreadable, which is
   // recorded.
   uint32_t AppendRead(uint64_t address, uint32_t size_bytes);
+  // Of a frame whose function's entries are stashed.
+  void AppendEntryValues(uint32_t frame, const EntryValues& values);
   void AppendUnreadable(uint64_t address, uint32_t size_bytes);
   // Offset of target memory that a recent chunk already holds whole; 0 when none does.
   uint32_t Find(uint64_t address, uint32_t size_bytes) const;

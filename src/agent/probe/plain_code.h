@@ -44,6 +44,23 @@ std::optional<std::vector<FunctionExit>> FindExits(std::span<const uint8_t> text
                                                    uint64_t text_address,
                                                    const std::function<bool(uint64_t)>& inside);
 
+// Length of the instruction if it is one that functions begin with and leaves the registers alone
+// that pass arguments: endbr64, no-operations, pushes, and what makes room on the stack or sets up
+// the frame pointer. Else 0.
+uint32_t EntryInstructionBytes(std::span<const uint8_t> text);
+
+// A jump by which code may come back to a place in its own function.
+struct BackJump {
+  uint64_t address = 0;
+  uint64_t next = 0;       // of the instruction behind it
+  bool is_direct = false;  // it does go there
+};
+// The jumps of this part of a function that go to an address of [first, last], and all indirect
+// ones but those through a fixed word. nullopt when not all of `text` is understood.
+std::optional<std::vector<BackJump>> FindBackJumps(std::span<const uint8_t> text,
+                                                   uint64_t text_address, uint64_t first,
+                                                   uint64_t last);
+
 // The instructions before a return that only release the frame: from the first of them on the
 // result stands where the caller finds it.
 struct Epilogue {

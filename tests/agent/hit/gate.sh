@@ -32,7 +32,7 @@ fi
 vectors=$(objdump -d --no-show-raw-insn "$work/hit.o" | awk '
   /^[0-9a-f]+ <.*>:$/ { name = $2; gsub(/[<>:]/, "", name) }
   /%[xyz]mm[0-9]|%mm[0-7]|%k[0-7]|%st|[ \t](fld|fst|fild|fist|fadd|fmul|fxsave|xsave|emms)/ {
-    if (name !~ /^stillframe_(save_xmm|save_x87|[fsu](32|64)_(add|sub|mul|div|to_f32|to_f64))$/) print name
+    if (name !~ /^stillframe_(save_xmm|save_arguments|save_x87|[fsu](32|64)_(add|sub|mul|div|to_f32|to_f64))$/) print name
   }' | sort -u)
 if [ -n "$vectors" ]; then
   echo "vector or x87 operands in:" $vectors

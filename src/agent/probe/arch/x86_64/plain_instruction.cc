@@ -98,6 +98,46 @@ std::optional<std::vector<FunctionExit>> FindExits(std::span<const uint8_t> text
   return exits;
 }
 
+uint32_t EntryInstructionBytes(std::span<const uint8_t> text) {
+  const std::optional<Instruction> insn = DecodeInstruction(text);
+  if (!insn || insn->encoding != Encoding::kLegacy || insn->lock) return 0;
+  const uint8_t op = insn->opcode;
+  if (insn->map == OpcodeMap::k0F) {
+    const bool endbr64 =
+        op == 0x1e && insn->rep && insn->modrm_offset != 0 && insn->modrm() == 0xfa;
+    return endbr64 || op == 0x1f ? insn->length : 0;
+  }
+  if (insn->map != OpcodeMap::kOneByte) return 0;
+  const bool moves = op == 0x89 || op == 0x8b;
+  const bool to_rbp = moves && (insn->rex & 0x48) == 0x48 && (insn->rex & 0x05) == 0 &&
+                      insn->modrm() == (op == 0x89 ? 0xe5 : 0xec);  // mov %rsp, %rbp
+  const bool room = (op == 0x81 || op == 0x83) && (insn->rex & 0x49) == 0x48 &&
+                    insn->modrm() == 0xec;  // sub $n, %rsp
+  const bool push = In(op, 0x50, 0x57) && !insn->operand_size;
+  return to_rbp || room || push || op == 0x90 ? insn->length : 0;
+}
+
+std::optional<std::vector<BackJump>> FindBackJumps(std::span<const uint8_t> text,
+                                                   uint64_t text_address, uint64_t first,
+                                                   uint64_t last) {
+  std::vector<BackJump> jumps;
+  for (size_t at = 0; at < text.size();) {
+    const std::optional<Instruction> insn = DecodeInstruction(text.subspan(at));
+    if (!insn) return std::nullopt;
+    const uint64_t address = text_address + at;
+    at += insn->length;
+    const uint64_t next = text_address + at;
+    if (IsRelativeBranch(*insn) && !insn->legacy(OpcodeMap::kOneByte, 0xe8)) {
+      const uint64_t target = next + static_cast<uint64_t>(insn->BranchDisplacement());
+      if (target >= first && target <= last) jumps.push_back({address, next, true});
+    } else if (insn->legacy(OpcodeMap::kOneByte, 0xff) && insn->modrm_reg() == 4 &&
+               !insn->rip_relative) {
+      jumps.push_back({address, next, false});
+    }
+  }
+  return jumps;
+}
+
 bool MayBeBranchTarget(std::span<const uint8_t> text, uint64_t text_address, uint64_t address) {
   for (size_t at = 0; at < text.size();) {
     const std::optional<Instruction> insn = DecodeInstruction(text.subspan(at));

@@ -15,6 +15,20 @@ stillframe_save_xmm:
     .cfi_endproc
     .size   stillframe_save_xmm, . - stillframe_save_xmm
 
+// void stillframe_save_arguments(void* out): the low halves of xmm0 to xmm5, 48 bytes.
+    .globl  stillframe_save_arguments
+    .hidden stillframe_save_arguments
+    .type   stillframe_save_arguments, @function
+    .p2align 4
+stillframe_save_arguments:
+    .cfi_startproc
+    .irp n, 0, 1, 2, 3, 4, 5
+    movq    %xmm\n, 8*\n(%rdi)
+    .endr
+    ret
+    .cfi_endproc
+    .size   stillframe_save_arguments, . - stillframe_save_arguments
+
 // void stillframe_save_x87(void* area): FXSAVE64, which changes nothing. st(i) stands at 32 + 16 i,
 // relative to the top of the stack (Intel SDM volume 1, table 10-2).
     .globl  stillframe_save_x87
