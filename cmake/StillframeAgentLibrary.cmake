@@ -8,7 +8,8 @@ add_library(stillframe_dw_stubs STATIC ${stub_sources} ${empty})
 target_link_libraries(stillframe_dw_stubs PUBLIC stillframe_base PRIVATE stillframe_warnings)
 
 set(agent_rooms stillframe_durable stillframe_decode stillframe_probe stillframe_hit_control
-    stillframe_hit_path stillframe_symbolizer stillframe_transport stillframe_dw_stubs
+    stillframe_hit_path stillframe_debuginfod stillframe_symbolizer stillframe_transport
+    stillframe_dw_stubs
     stillframe_model stillframe_plan stillframe_base)
 
 add_library(stillframe_core STATIC ${core_sources})
