@@ -49,6 +49,7 @@ ONLY_IN = {
     r"sqlite3": ("src/server",),
     r"protozero/": ("src/transport",),
     r"google/protobuf|stillframe/v1/": ("src/server",),
+    r"lzma": ("src/symbolizer",),
     r"elfutils/|libdw|dwarf\.h|gelf\.h|libelf": ("src/symbolizer", "src/agent/dw_stubs"),
 }
 # Only folders named for the architecture, and the one CMake list, may ask for it.
