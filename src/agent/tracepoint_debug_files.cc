@@ -48,7 +48,9 @@ Status TracepointStore::WantDebugFile(const model::TracepointSpec& spec, const S
     }
     if (!named.empty() && module.build_id != named && !HasPathSuffix(module.path, named)) continue;
     auto opened = symbolizer_->OpenModule(module.path, module.build_id);
-    if (!opened.ok() || (*opened)->debug_status().ok()) continue;
+    if (!opened.ok()) continue;
+    // Of one that was fetched a part may be in a shared file, which is not there yet.
+    if ((*opened)->debug_status().ok() && !options_.debug_files->Knows(module.build_id)) continue;
     const auto answer = options_.debug_files->Want(module.build_id, MonotonicNanos());
     if (answer.state == debuginfod::DebugFetcher::State::kFetching) {
       waits_for_file_ = true;

@@ -13,6 +13,7 @@
 #include <memory>
 #include <vector>
 
+#include "symbolizer/debug_file.h"
 #include "symbolizer/elf_file.h"
 
 namespace stillframe::debuginfod {
@@ -51,6 +52,13 @@ std::vector<Kept> FilesIn(const std::string& folder) {
     files.push_back(std::move(file));
   }
   return files;
+}
+
+bool IsInstalled(const SharedLink& link) {
+  const auto is_there = [](const std::string& path) { return access(path.c_str(), R_OK) == 0; };
+  return (link.name.front() == '/' && is_there(link.name)) ||
+         is_there("/usr/lib/debug/.build-id/" + link.build_id.substr(0, 2) + "/" +
+                  link.build_id.substr(2) + ".debug");
 }
 
 Status CannotUse(const std::string& folder, const std::string& why, Code code = Code::kIoError) {
@@ -122,14 +130,17 @@ void DebugCache::Drop(const Draft& draft) const {
   if (!draft.path.empty()) unlink(draft.path.c_str());
 }
 
-Status DebugCache::Keep(const Draft& draft, const std::string& build_id) const {
+Result<std::string> DebugCache::Keep(const Draft& draft, const std::string& build_id) const {
+  std::string missing;
   const auto check = [&]() -> Status {
-    auto file = ElfFile::Open(draft.path);
+    auto file = ElfFile::OpenShared(draft.path);  // also what dwz has made
     if (!file.ok()) return Status(Code::kCorrupt, "it is no debug file of this machine");
     if ((*file)->build_id() != build_id) {
       return Status(Code::kBuildMismatch, "it has build-id '" + (*file)->build_id() + "'");
     }
     if (!(*file)->HasDwarf()) return Status(Code::kNoDebugInfo, "it holds no .debug_info");
+    SF_ASSIGN_OR_RETURN(const auto link, ReadSharedLink(**file));
+    if (link && !Has(link->build_id) && !IsInstalled(*link)) missing = link->build_id;
     return Status();
   };
   Status status = build_id.size() > 2 ? check() : Status(Code::kInvalidArgument, "no build-id");
@@ -141,7 +152,8 @@ Status DebugCache::Keep(const Draft& draft, const std::string& build_id) const {
     }
     if (status.ok()) MakeRoom(path);
   }
-  if (!status.ok()) Drop(draft);
+  if (status.ok()) return missing;
+  Drop(draft);
   return status;
 }
 

@@ -34,9 +34,10 @@ class DebugCache {
   void Drop(const Draft& draft) const;
   bool Has(const std::string& build_id) const;
   // Checks that it is the debug file of that build and gives it its name; of the rest the oldest go
-  // until all fit. Errors: kCorrupt (no ELF file), kBuildMismatch, kNoDebugInfo, kIoError; the
-  // draft is gone then.
-  Status Keep(const Draft& draft, const std::string& build_id) const;
+  // until all fit. The result is the build-id of the file that dwz has moved a part of it to, if
+  // that is neither here nor where a package would have put it; else "". Errors: kCorrupt (no ELF
+  // file), kBuildMismatch, kNoDebugInfo, kIoError; the draft is gone then.
+  Result<std::string> Keep(const Draft& draft, const std::string& build_id) const;
 
  private:
   std::string FolderOf(const std::string& build_id) const;

@@ -56,7 +56,13 @@ DebugFetcher::Answer DebugFetcher::Want(const std::string& build_id, int64_t now
   const bool again = known != builds_.end() &&
                      ((known->second.state == State::kFailed && now_ns >= known->second.retry_ns) ||
                       (known->second.state == State::kFetched && !cache_.Has(build_id)));
-  if (known != builds_.end() && !again) return {known->second.state, known->second.status};
+  if (known != builds_.end() && !again) {
+    // Files of dwz share nothing themselves: this goes no deeper.
+    if (known->second.state == State::kFetched && !known->second.shared.empty()) {
+      return Want(std::string(known->second.shared), now_ns);
+    }
+    return {known->second.state, known->second.status};
+  }
   if (builds_.size() >= kMaxBuilds) {
     return {State::kFailed, Status(Code::kNoDebugInfo, "too many debug files were asked for")};
   }
@@ -116,8 +122,11 @@ bool DebugFetcher::Step(uint32_t ms, int64_t now_ns) {
   if (!outcome) return changed;
   current_->download.reset();
   Status status = *outcome;
+  std::string shared;
   if (status.ok()) {
-    status = cache_.Keep(current_->draft, current_->build_id);
+    auto kept = cache_.Keep(current_->draft, current_->build_id);
+    status = kept.status();
+    if (kept.ok() && !shared_.contains(current_->build_id)) shared = std::move(*kept);
     if (!status.ok()) {
       status = Status(status.code(), "what " + UrlOf(current_->build_id, current_->server) +
                                          " sends is refused: " + status.message());
@@ -126,8 +135,11 @@ bool DebugFetcher::Step(uint32_t ms, int64_t now_ns) {
     cache_.Drop(current_->draft);
   }
   if (status.ok()) {
-    builds_[current_->build_id] = {State::kFetched, Status(), 0};
+    if (!shared.empty()) shared_.insert(shared);
+    builds_[current_->build_id] = {State::kFetched, Status(), 0, std::move(shared)};
+    const std::string next = builds_[current_->build_id].shared;
     current_.reset();
+    if (!next.empty()) (void)Want(next, now_ns);
   } else if (++current_->server < options_.urls.size()) {
     current_->failures += status.message() + "; ";
     status = BeginDownload(*current_);

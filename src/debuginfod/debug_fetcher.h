@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "base/status.h"
@@ -45,8 +46,11 @@ class DebugFetcher {
     Status status;  // not OK unless it is fetched: what is waited for, or which URL said what
   };
   // Asks for the debug file of a build (lower-case hex); begins to fetch it when nothing is known
-  // yet. kFetched: it is in the folder now, if nobody has taken it away. `now_ns` is monotonic.
+  // yet. kFetched: it is in the folder now, if nobody has taken it away, and so is the file that
+  // dwz has moved a part of it to. `now_ns` is monotonic.
   Answer Want(const std::string& build_id, int64_t now_ns);
+  // Whether Want was called for that build before.
+  bool Knows(const std::string& build_id) const { return builds_.contains(build_id); }
   // Whether something is being fetched: Step() should be called often.
   bool busy() const { return current_ != nullptr || !queue_.empty(); }
   // Makes progress for at most about `ms`. True when one of Want's answers may be another now.
@@ -59,6 +63,7 @@ class DebugFetcher {
     State state = State::kFetching;
     Status status;
     int64_t retry_ns = 0;  // when it failed
+    std::string shared;    // build-id of what dwz has moved out of it; wanted as well
   };
   struct Current {
     std::string build_id;
@@ -76,6 +81,7 @@ class DebugFetcher {
   const DebugCache cache_;
   std::unordered_map<std::string, Build> builds_;
   std::vector<std::string> queue_;
+  std::unordered_set<std::string> shared_;  // build-ids that other files' links have named
   std::unique_ptr<Current> current_;
 };
 

@@ -192,7 +192,9 @@ TEST(DebugCache, TheOldestFilesGo) {
       const auto draft = cache.Begin();
       ASSERT_TRUE(draft.ok()) << draft.status().ToString();
       WriteAll(draft->path, ReadAll(path));
-      ASSERT_TRUE(cache.Keep(*draft, BuildIdOf(path)).ok());
+      const auto kept = cache.Keep(*draft, BuildIdOf(path));
+      ASSERT_TRUE(kept.ok()) << kept.status().ToString();
+      EXPECT_EQ(*kept, "");
       timespec old[2] = {{1, 0}, {1, 0}};
       const std::string id = BuildIdOf(first);
       utimensat(AT_FDCWD,

@@ -202,6 +202,13 @@ class DebugFilesTest(unittest.TestCase):
         self.assert_refused("NO_DEBUG_INFO", "common.debug", "(dwz), which is not there")
         shutil.copy(self.folder / "other", self.folder / "common.debug")
         self.assert_refused("BUILD_MISMATCH", "common.debug")
+        notes = subprocess.run(["readelf", "-n", "kept.debug"], cwd=self.folder,
+                               capture_output=True, text=True, check=True).stdout
+        build_id = notes.split("Build ID: ")[1].split()[0]
+        (self.folder / "debug/.build-id" / build_id[:2]).mkdir(parents=True)
+        shutil.move(self.folder / "kept.debug",
+                    self.folder / "debug/.build-id" / build_id[:2] / f"{build_id[2:]}.debug")
+        self.assert_full(STILLFRAME_DEBUG_PATH=str(self.folder / "debug"))
 
     def test_separate_files(self):
         for flags in ((), ("-gz",)):

@@ -176,6 +176,24 @@ class DebuginfodTest(unittest.TestCase):
         # What was fetched once is there without the server.
         self.assertNotIn("is being fetched", self.assert_full(url))
 
+    def test_what_dwz_has_moved_out_is_fetched_as_well(self):
+        self.build("-O1", "other.debug")
+        self.run_in("dwz", "-m", "kept/common.debug", "kept/program.debug", "kept/other.debug")
+        with self.real_server() as url:
+            self.assert_full(url)
+        self.assertEqual(len([path for path in self.cache.rglob("*.debug")]), 2)
+        self.assert_full(url)  # without the server
+        shutil.rmtree(self.cache)
+        (self.kept / "common.debug").unlink()
+        debug = self.debug_file()
+        def alone(handler):
+            (body(debug) if self.build_id() in handler.path else status(404))(handler)
+        with serving(alone) as url:
+            said, snapshots = self.hit(url)
+        self.assertEqual(snapshots, [])
+        self.assertIn("answers 404", said)
+        self.assertIn("NO_DEBUG_INFO", said)
+
     def test_the_command_line(self):
         def variables(**env):
             return subprocess.run(
