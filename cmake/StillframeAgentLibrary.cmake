@@ -8,7 +8,8 @@ add_library(stillframe_dw_stubs STATIC ${stub_sources} ${empty})
 target_link_libraries(stillframe_dw_stubs PUBLIC stillframe_base PRIVATE stillframe_warnings)
 
 set(agent_rooms stillframe_durable stillframe_decode stillframe_probe stillframe_hit_control
-    stillframe_hit_path stillframe_symbolizer stillframe_transport stillframe_dw_stubs
+    stillframe_hit_path stillframe_debuginfod stillframe_symbolizer stillframe_transport
+    stillframe_dw_stubs
     stillframe_model stillframe_plan stillframe_base)
 
 add_library(stillframe_core STATIC ${core_sources})
@@ -29,7 +30,8 @@ target_include_directories(stillframe_agent INTERFACE
 target_compile_features(stillframe_agent INTERFACE cxx_std_17)  # stillframe/trace.h
 target_link_libraries(stillframe_agent PRIVATE
   -Wl,--whole-archive $<TARGET_FILE:stillframe_core> -Wl,--no-whole-archive
-  stillframe_core ${agent_rooms} stillframe_private_curl ${CAPSTONE_STATIC} ${PUGIXML_STATIC})
+  stillframe_core ${agent_rooms} stillframe_private_curl ${CAPSTONE_STATIC} ${PUGIXML_STATIC}
+  ${LZMA_STATIC})
 target_link_options(stillframe_agent PRIVATE
   -Wl,--version-script=${CMAKE_SOURCE_DIR}/cmake/stillframe.map
   -Wl,-Bsymbolic -Wl,--gc-sections -Wl,-z,nodelete -Wl,-z,relro
@@ -72,7 +74,7 @@ add_custom_command(OUTPUT ${archive}
           --whole-archive $<TARGET_FILE:stillframe_core> --no-whole-archive
           --start-group ${room_archives} --end-group
           ${CURL_STATIC} $<TARGET_FILE:stillframe_unused_backends> ${SSL_STATIC} ${CRYPTO_STATIC}
-          ${ZLIB_STATIC} ${ZSTD_STATIC} ${CAPSTONE_STATIC} ${PUGIXML_STATIC} --start-group ${runtime_archives} --end-group
+          ${ZLIB_STATIC} ${ZSTD_STATIC} ${LZMA_STATIC} ${CAPSTONE_STATIC} ${PUGIXML_STATIC} --start-group ${runtime_archives} --end-group
   DEPENDS stillframe_core ${agent_rooms} stillframe_unused_backends
           ${CMAKE_SOURCE_DIR}/cmake/merge_archive.sh ${CMAKE_SOURCE_DIR}/cmake/agent_object.ld
           ${CMAKE_SOURCE_DIR}/cmake/stillframe.map

@@ -15,10 +15,11 @@ MAY_USE = {
     "src/model": {"src/base", "src/model"},
     "src/symbolizer": {"src/base", "src/plan", "src/model", "src/symbolizer"},
     "src/transport": {"src/base", "src/model", "src/transport"},
+    "src/debuginfod": {"src/base", "src/symbolizer", "src/transport", "src/debuginfod"},
     "src/server": {"src/base", "src/model", "src/server"},
     "src/cli": {"src/base", "src/model", "src/plan", "src/symbolizer", "src/cli",
                 "src/agent/probe", "src/agent/next_instruction.h",
-                "src/agent/function_exits.h", "src/agent/durable"},
+                "src/agent/function_exits.h", "src/agent/durable", "src/debuginfod"},
     # The hit path: these hold no code that would call anything else.
     "src/agent/ring": {"src/plan", "src/agent/ring", "src/base/status.h"},
     "src/agent/hit": {"src/plan", "src/agent/ring", "src/agent/hit", "src/base/status.h",
@@ -36,6 +37,7 @@ MAY_USE = {
                           "src/agent/thrown.h"},
     "src/agent/dw_stubs": {"src/base", "src/agent/dw_stubs"},
     "src/agent": {"src/base", "src/plan", "src/model", "src/symbolizer", "src/transport",
+                  "src/debuginfod",
                   "src/agent", "src/agent/ring", "src/agent/hit", "src/agent/probe",
                   "src/agent/decode", "src/agent/durable", "src/agent/dw_stubs", "include/stillframe"},
 }
@@ -47,6 +49,7 @@ ONLY_IN = {
     r"sqlite3": ("src/server",),
     r"protozero/": ("src/transport",),
     r"google/protobuf|stillframe/v1/": ("src/server",),
+    r"lzma": ("src/symbolizer",),
     r"elfutils/|libdw|dwarf\.h|gelf\.h|libelf": ("src/symbolizer", "src/agent/dw_stubs"),
 }
 # Only folders named for the architecture, and the one CMake list, may ask for it.

@@ -131,14 +131,21 @@ void AgentLoop::MakeStore() {
   if (Status status = hit::Initialize(limits); !status.ok()) {
     LogError("setting up the hit path: " + status.ToString());
   }
+  std::vector<std::string> debug_path = options_.debug_path;
+  if (!options_.debuginfod_urls.empty()) {
+    debug_files_ = std::make_unique<debuginfod::DebugFetcher>(debuginfod::FetchOptions{
+        .urls = options_.debuginfod_urls, .cache_folder = options_.debuginfod_cache});
+    debug_path.push_back(debug_files_->folder());
+  }
   store_ = std::make_unique<TracepointStore>(
-      StoreOptions{.debug_path = options_.debug_path,
+      StoreOptions{.debug_path = std::move(debug_path),
                    .formatter_files = options_.formatter_files,
                    .redaction = &redaction_,
                    .policy = &policy_,
                    .ticks_per_second = ticks_per_second,
                    .bytes_per_snapshot = options_.limits.bytes_per_snapshot,
                    .cpu_percent = options_.limits.cpu_percent,
+                   .debug_files = debug_files_.get(),
                    .durable = durable_.get()});
   collector_ = std::make_unique<Collector>(*store_, outbox_, clock_, identity_, &redaction_,
                                            options_.limits.logs_per_second);
@@ -196,6 +203,7 @@ void AgentLoop::AnswerQueries() {
 
 uint32_t AgentLoop::WaitMs() const {
   if (recovery_.busy()) return kActiveWaitMs;
+  if (store_ != nullptr && store_->fetches()) return kBusyWaitMs;
   if (store_ != nullptr && MonotonicNanos() < busy_until_ns_) return kBusyWaitMs;
   if (store_ != nullptr && store_->active()) return kActiveWaitMs;
   if (store_ != nullptr && store_->waits_for_module()) return kPendingWaitMs;
@@ -231,7 +239,12 @@ void AgentLoop::Turn() {
     }
     // What ends the program goes first: taking probes out waits for hits, and that hit for us.
     if (!hit::IsAnyoneWaiting()) {
+      const uint64_t before = store_->status_version();
       store_->Tick(MonotonicNanos());
+      if (store_->status_version() != before) {  // perhaps armed
+        last_use_ns_ = MonotonicNanos();
+        symbols_open_ = true;
+      }
       MirrorState();
       CollectGarbage();
       ReportStatuses();
@@ -305,8 +318,10 @@ void AgentLoop::TellWaiters() {
   const bool quiet = outbox_.empty();  // the ring was drained in this turn
   const std::lock_guard lock(agent_.mutex_);
   Agent::Shared& shared = agent_.shared_;
-  // Desired sets that were taken have been applied: armed, pending or refused.
-  if (!shared.settled && link_->knows_desired()) {
+  // Desired sets that were taken have been applied: armed, pending or refused. Those that wait for
+  // a debug file are not settled yet.
+  const bool fetches = store_ != nullptr && store_->fetches();
+  if (!shared.settled && link_->knows_desired() && !fetches) {
     shared.settled = true;
     agent_.changed_.notify_all();
   }
@@ -327,6 +342,7 @@ void AgentLoop::Finish() {
     deadline = agent_.shared_.stop_deadline_ns;
   }
   CatchUp();
+  if (debug_files_ != nullptr) debug_files_->Stop();
   if (store_ != nullptr) {
     if (!at_exit) {
       store_->TakeAllOut();

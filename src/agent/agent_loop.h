@@ -54,6 +54,7 @@ class AgentLoop {
   Recovery recovery_{options_};
   std::unique_ptr<durable::Writer> durable_;  // before those that tell it
   transport::Outbox outbox_{transport::OutboxLimits()};
+  std::unique_ptr<debuginfod::DebugFetcher> debug_files_;  // when servers are configured
   std::unique_ptr<TracepointStore> store_;
   std::unique_ptr<Collector> collector_;
 

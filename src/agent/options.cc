@@ -7,6 +7,8 @@
 
 #include "agent/policy.h"
 #include "base/process_maps.h"
+#include "debuginfod/debug_cache.h"
+#include "debuginfod/debug_fetcher.h"
 #include "model/tracepoint.h"
 
 namespace stillframe::agent {
@@ -129,6 +131,23 @@ Status ReadKey(const Environment& environment, std::string& key) {
   return Status();
 }
 
+// DEBUGINFOD_URLS is not read: distributions set it for every shell, and a service must not begin
+// to talk to a server of theirs because somebody started it from one.
+Status ReadDebuginfod(const Environment& environment, Options& options) {
+  constexpr const char* kServers = "STILLFRAME_DEBUGINFOD_URLS";
+  constexpr const char* kCache = "STILLFRAME_DEBUGINFOD_CACHE";
+  auto servers = debuginfod::ReadServers(Get(environment, kServers));
+  if (!servers.ok()) return servers.status().WithContext(kServers);
+  options.debuginfod_urls = std::move(servers).value();
+  const std::string cache = Get(environment, kCache);
+  if (!cache.empty() && cache.front() != '/') return Bad(kCache, cache, "an absolute path");
+  if (!options.debuginfod_urls.empty()) {
+    options.debuginfod_cache = debuginfod::DefaultCacheFolder(
+        [&environment](const char* name) { return environment(name); });
+  }
+  return Status();
+}
+
 void ReadIdentity(const Environment& environment, const std::string& program_name,
                   Options& options) {
   Pairs resource;
@@ -207,6 +226,7 @@ Result<Options> ReadOptions(const Environment& environment, const std::string& p
   const std::string files = Get(environment, "STILLFRAME_FORMATTERS");
   for (std::string_view folder : Split(folders, ':')) options.debug_path.emplace_back(folder);
   for (std::string_view file : Split(files, ':')) options.formatter_files.emplace_back(file);
+  SF_RETURN_IF_ERROR(ReadDebuginfod(environment, options));
   options.ring_folder = Get(environment, "STILLFRAME_RING_DIR");
   // The program may go to another folder before the first tracepoint.
   if (!options.ring_folder.empty() && options.ring_folder.front() != '/') {

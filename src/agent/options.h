@@ -27,6 +27,8 @@ struct Options {
   std::string service, version, environment;
   std::vector<std::pair<std::string, std::string>> labels;
   std::vector<std::string> debug_path;
+  std::vector<std::string> debuginfod_urls;  // asked for debug files that are in none of them
+  std::string debuginfod_cache;              // where those are kept
   std::vector<std::string> formatter_files;
   std::string tracepoints_file, output_file;  // file mode
   std::string policy_file;                    // the operator's rules; "" = none

@@ -144,7 +144,7 @@ Status TracepointStore::CompileEverywhere(const Active& active, Plans& plans) {
   Status status = CompileEverywhere(active, false, plans);
   // Most modules lack the file: only when all do are they asked again for similar names.
   if (status.code() == Code::kFileNotFound) status = CompileEverywhere(active, true, plans);
-  return status;
+  return status.ok() ? status : WantDebugFile(active.desired.spec, status);
 }
 
 Status TracepointStore::CompileEverywhere(const Active& active, bool name_near_files,
@@ -292,6 +292,7 @@ void TracepointStore::Arm(Active& active) {
 void TracepointStore::CompileAndArm(Active& active) {
   const model::TracepointSpec& spec = active.desired.spec;
   active.sites.clear();
+  waits_for_file_ = false;
   Status status = CheckSupported(spec);
   if (status.ok()) status = Prepare();
   if (!status.ok()) return SetState(active, model::State::kError, status);
@@ -309,9 +310,9 @@ void TracepointStore::CompileAndArm(Active& active) {
   }
   if (status.ok() && is_span) status = CompileEnds(active, plans, ends);
   if (!status.ok()) {
-    // The file may come with a library that is not loaded yet.
-    const bool may_come =
-        status.code() == Code::kFileNotFound || status.code() == Code::kFunctionNotFound;
+    // The file may come with a library that is not loaded yet, or with a debug file.
+    const bool may_come = waits_for_file_ || status.code() == Code::kFileNotFound ||
+                          status.code() == Code::kFunctionNotFound;
     return SetState(active, may_come ? model::State::kPending : model::State::kError, status);
   }
   status = CheckPolicy(spec, plans);

@@ -213,7 +213,8 @@ void TracepointStore::Tick(int64_t now_ns) {
     modules_changed = module_generation_ != ModuleGeneration();
   }
   if (modules_changed) RefreshModules();
-  for (auto& [id, active] : active_) TickOne(active, now_ns, modules_changed);
+  const bool files_changed = StepDebugFiles(now_ns);
+  for (auto& [id, active] : active_) TickOne(active, now_ns, modules_changed || files_changed);
   if (now_ns - slots_freed_ns_ >= kFreeSlotsEveryNs) {
     slots_freed_ns_ = now_ns;
     hit::FreeDeadSlots();

@@ -19,6 +19,7 @@
 #include "agent/policy.h"
 #include "agent/site_table.h"
 #include "agent/unwind_modules.h"
+#include "debuginfod/debug_fetcher.h"
 #include "model/agent_info.h"
 #include "symbolizer/formatters.h"
 #include "symbolizer/symbolizer.h"
@@ -32,8 +33,9 @@ struct StoreOptions {
   const PolicyFile* policy = nullptr;  // nullptr: everything is allowed
   uint64_t ticks_per_second = 0;
   uint32_t bytes_per_snapshot = 65536;
-  double cpu_percent = 0;              // of one processor, for all hits; 0 = no limit
-  durable::Writer* durable = nullptr;  // what a kill leaves is told what records mean
+  double cpu_percent = 0;                           // of one processor, for all hits; 0 = no limit
+  debuginfod::DebugFetcher* debug_files = nullptr;  // nullptr: nothing is fetched
+  durable::Writer* durable = nullptr;               // what a kill leaves is told what records mean
 };
 
 class TracepointStore {
@@ -73,6 +75,8 @@ class TracepointStore {
   bool active() const;
   // Whether a tracepoint's file may come with a library that is not loaded yet.
   bool waits_for_module() const;
+  // Whether a debug file is being fetched, for which Tick wants to be called often.
+  bool fetches() const;
   // Frees what is retired, if no hit is running. The ring must have been drained since the probes
   // were taken out: the caller drains after `quiescent` turned true and then calls Free.
   bool NeedsCollection() const;
@@ -150,6 +154,11 @@ class TracepointStore {
   // The plans of a SPAN's other end.
   Status CompileEnds(const Active& active, const Plans& begins, Plans& ends);
   std::vector<std::string> ThrownTypes(const std::string& type);
+  // Debug files (tracepoint_debug_files.cc). After a failure to compile that a debug file may mend:
+  // asks for it. The status says what is waited for (waits_for_file_), why it was not to be had, or
+  // the same as before.
+  Status WantDebugFile(const model::TracepointSpec& spec, const Status& status);
+  bool StepDebugFiles(int64_t now_ns);  // true: a tracepoint may have what it waits for
   void PrepareCallers(const model::TracepointSpec& spec, const Plans& plans);
   Status AddThrown(const model::TracepointSpec& spec, const model::LogTemplate& log,
                    ModulePlan& thrown);
@@ -209,6 +218,7 @@ class TracepointStore {
   UnwindModules unwind_;
   std::unique_ptr<probe::ProbeInstaller> installer_;
   std::unique_ptr<SiteTable> sites_;
+  bool waits_for_file_ = false;  // the tracepoint that was compiled last
   Status installer_status_;
   bool prepared_ = false;
 

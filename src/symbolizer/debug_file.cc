@@ -4,6 +4,10 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
+
+#include "base/hex.h"
+#include "symbolizer/byte_reader.h"
 
 namespace stillframe {
 namespace {
@@ -139,6 +143,23 @@ std::vector<std::string> PackageCandidates(const ElfFile& module, const std::str
     candidates.push_back(root + "/" + FolderOf(module_path) + "/" + name);
   }
   return candidates;
+}
+
+Result<std::optional<SharedLink>> ReadSharedLink(const ElfFile& file) {
+  constexpr uint64_t kMaxLinkBytes = 4096;
+  const ElfSection* const section = file.FindSection(".gnu_debugaltlink");
+  if (section == nullptr) return std::optional<SharedLink>();
+  const auto corrupt = [&file](const char* what) {
+    return Status(Code::kCorrupt, file.path() + ": .gnu_debugaltlink " + what);
+  };
+  if (section->size_bytes > kMaxLinkBytes) return corrupt("is too long");
+  SF_ASSIGN_OR_RETURN(const auto bytes, file.ReadSection(*section));
+  ByteReader reader(bytes);
+  SharedLink link;
+  link.name = reader.CString();
+  link.build_id = ToHex(reader.Bytes(reader.remaining()));
+  if (!reader.ok() || link.name.empty() || link.build_id.size() <= 2) return corrupt("is cut off");
+  return std::optional<SharedLink>(std::move(link));
 }
 
 }  // namespace stillframe

@@ -3,6 +3,7 @@
 #define STILLFRAME_SYMBOLIZER_DEBUG_FILE_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,14 @@ DebugFile FindDebugFile(const ElfFile& module, const std::string& module_path,
 std::vector<std::string> PackageCandidates(const ElfFile& module, const std::string& module_path,
                                            const std::string& debug_file,
                                            const std::vector<std::string>& debug_path);
+
+// .gnu_debugaltlink: the file that dwz has moved a part of this file's debug information to.
+struct SharedLink {
+  std::string name;      // absolute, or relative to this file
+  std::string build_id;  // lower-case hex
+};
+// nullopt: there is none. Errors: kCorrupt, kIoError.
+Result<std::optional<SharedLink>> ReadSharedLink(const ElfFile& file);
 
 }  // namespace stillframe
 

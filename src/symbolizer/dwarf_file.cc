@@ -11,7 +11,7 @@
 #include <new>
 #include <string>
 
-#include "base/hex.h"
+#include "symbolizer/debug_file.h"
 #include "symbolizer/section_bytes.h"
 
 namespace stillframe {
@@ -163,19 +163,11 @@ void DwarfFile::GiveBackPages() const {
 
 // libdw would look for it beside the file of a descriptor, which it does not have here. Without it,
 // half of the names and types would be unknown, so it is an error not to find it.
-Status DwarfFile::OpenShared(const ElfFile& file) {
-  constexpr uint64_t kMaxLinkBytes = 4096;
-  const ElfSection* const link = file.FindSection(".gnu_debugaltlink");
-  if (link == nullptr) return Status();
-  const auto corrupt = [&](const char* what) {
-    return Status(Code::kCorrupt, file.path() + ": .gnu_debugaltlink " + what);
-  };
-  if (link->size_bytes > kMaxLinkBytes) return corrupt("is too long");
-  SF_ASSIGN_OR_RETURN(const auto bytes, file.ReadSection(*link));
-  ByteReader reader(bytes);
-  const std::string name(reader.CString());
-  const std::string build_id = ToHex(reader.Bytes(reader.remaining()));
-  if (!reader.ok() || name.empty() || build_id.size() <= 2) return corrupt("is cut off");
+Status DwarfFile::OpenShared(const ElfFile& file, const std::vector<std::string>& debug_path) {
+  constexpr std::string_view kSystemFolder = "/usr/lib/debug";
+  SF_ASSIGN_OR_RETURN(const auto link, ReadSharedLink(file));
+  if (!link) return Status();
+  const auto& [name, build_id] = *link;
   std::vector<std::string> candidates{name};
   if (name[0] != '/') {
     char real[PATH_MAX];
@@ -185,8 +177,15 @@ Status DwarfFile::OpenShared(const ElfFile& file) {
     const std::string_view itself(real, static_cast<size_t>(std::max<ssize_t>(size, 0)));
     candidates[0] = std::string(itself.substr(0, itself.rfind('/') + 1)) + name;
   }
-  candidates.push_back("/usr/lib/debug/.build-id/" + build_id.substr(0, 2) + "/" +
-                       build_id.substr(2) + ".debug");
+  std::vector<std::string> folders = debug_path;
+  folders.emplace_back(kSystemFolder);
+  for (const std::string& folder : folders) {
+    candidates.push_back(folder + "/.build-id/" + build_id.substr(0, 2) + "/" + build_id.substr(2) +
+                         ".debug");
+    if (name.starts_with(kSystemFolder)) {  // a tree of debug packages, unpacked elsewhere
+      candidates.push_back(folder + name.substr(kSystemFolder.size()));
+    }
+  }
   Status status(Code::kNoDebugInfo, file.path() + " shares debug information with " +
                                         candidates[0] + " (dwz), which is not there");
   for (const std::string& path : candidates) {
@@ -197,7 +196,7 @@ Status DwarfFile::OpenShared(const ElfFile& file) {
                                                 "', " + file.path() + " wants '" + build_id + "'");
       continue;
     }
-    SF_ASSIGN_OR_RETURN(shared_, Open(**elf, false, {}));
+    SF_ASSIGN_OR_RETURN(shared_, Open(**elf, nullptr, {}));
     shared_elf_ = std::move(*elf);
     dwarf_setalt(dwarf_, shared_->dwarf_);
     return Status();
@@ -205,7 +204,8 @@ Status DwarfFile::OpenShared(const ElfFile& file) {
   return status;
 }
 
-Result<std::unique_ptr<DwarfFile>> DwarfFile::Open(const ElfFile& file, bool with_shared,
+Result<std::unique_ptr<DwarfFile>> DwarfFile::Open(const ElfFile& file,
+                                                   const std::vector<std::string>* debug_path,
                                                    std::string_view appended) {
   std::unique_ptr<DwarfFile> opened(new DwarfFile);
   if (appended.empty() && IsWorthMapping(file)) {
@@ -218,7 +218,7 @@ Result<std::unique_ptr<DwarfFile>> DwarfFile::Open(const ElfFile& file, bool wit
     return Status(Code::kCorrupt, file.path() + ": " + dwarf_errmsg(-1));
   }
   dwarf_new_oom_handler(opened->dwarf_, &ThrowOutOfMemory);
-  if (with_shared) SF_RETURN_IF_ERROR(opened->OpenShared(file));
+  if (debug_path != nullptr) SF_RETURN_IF_ERROR(opened->OpenShared(file, *debug_path));
   LineSections& lines = opened->line_sections_;
   ForEachSection(opened->elf_, [&](std::string_view name, Elf_Scn* section) {
     if (name == "debug_line") lines.line = SectionBytes(section);

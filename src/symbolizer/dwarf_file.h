@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -47,10 +48,12 @@ class DwarfFile {
  public:
   // `file` was checked to be the right build; its descriptor is what is read from, so that libdw
   // sees the file that was checked. Errors: kCorrupt, kIoError, kOverLimit; kNoDebugInfo when the
-  // file that dwz has moved a part of it to is missing. `appended`: see DebugImage::Read.
+  // file that dwz has moved a part of it to is missing: it is looked for by its name, then by its
+  // build-id in the folders of `debug_path`. `appended`: see DebugImage::Read.
   static Result<std::unique_ptr<DwarfFile>> Open(const ElfFile& file,
+                                                 const std::vector<std::string>& debug_path = {},
                                                  std::string_view appended = {}) {
-    return Open(file, true, appended);
+    return Open(file, &debug_path, appended);
   }
   ~DwarfFile();
   DwarfFile(const DwarfFile&) = delete;
@@ -67,10 +70,11 @@ class DwarfFile {
 
  private:
   DwarfFile() = default;
-  static Result<std::unique_ptr<DwarfFile>> Open(const ElfFile& file, bool with_shared,
+  static Result<std::unique_ptr<DwarfFile>> Open(const ElfFile& file,
+                                                 const std::vector<std::string>* debug_path,
                                                  std::string_view appended);
   Status ReadImage(const ElfFile& file, std::string_view appended);
-  Status OpenShared(const ElfFile& file);
+  Status OpenShared(const ElfFile& file, const std::vector<std::string>& debug_path);
   Status Map(const ElfFile& file);
 
   std::unique_ptr<DebugImage> image_;  // of all but large files

@@ -43,12 +43,22 @@ Result<std::unique_ptr<ElfFile>> ElfFile::OpenShared(const std::string& path) {
 }
 
 Result<std::unique_ptr<ElfFile>> ElfFile::Open(const std::string& path, bool may_be_relocatable) {
+  // O_NONBLOCK: opening a FIFO that someone put in place of a debug file must not hang.
+  UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!fd.valid()) return ErrnoStatus("open " + path, errno);
+  return Adopt(std::move(fd), path, may_be_relocatable);
+}
+
+Result<std::unique_ptr<ElfFile>> ElfFile::Adopt(UniqueFd fd, const std::string& path) {
+  return Adopt(std::move(fd), path, false);
+}
+
+Result<std::unique_ptr<ElfFile>> ElfFile::Adopt(UniqueFd fd, const std::string& path,
+                                                bool may_be_relocatable) {
   std::unique_ptr<ElfFile> file(new ElfFile);
   file->path_ = path;
   file->may_be_relocatable_ = may_be_relocatable;
-  // O_NONBLOCK: opening a FIFO that someone put in place of a debug file must not hang.
-  file->fd_.Reset(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (!file->fd_.valid()) return ErrnoStatus("open " + path, errno);
+  file->fd_ = std::move(fd);
   struct stat info;
   if (fstat(file->fd_.get(), &info) != 0) return ErrnoStatus("stat " + path, errno);
   if (!S_ISREG(info.st_mode)) return Status(Code::kUnsupported, path + ": not a regular file");

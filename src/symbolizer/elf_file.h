@@ -58,6 +58,8 @@ class ElfFile {
   static Result<std::unique_ptr<ElfFile>> Open(const std::string& path);
   // The same for a file of dwz, which has debug information alone and is said to be relocatable.
   static Result<std::unique_ptr<ElfFile>> OpenShared(const std::string& path);
+  // An open file; `path` is what it is called in messages.
+  static Result<std::unique_ptr<ElfFile>> Adopt(UniqueFd fd, const std::string& path);
 
   const std::string& path() const { return path_; }
   int fd() const { return fd_.get(); }
@@ -88,6 +90,8 @@ class ElfFile {
   struct Header;
   ElfFile() = default;
   static Result<std::unique_ptr<ElfFile>> Open(const std::string& path, bool may_be_relocatable);
+  static Result<std::unique_ptr<ElfFile>> Adopt(UniqueFd fd, const std::string& path,
+                                                bool may_be_relocatable);
   Status ReadHeaders();
   Result<Header> ReadHeader() const;
   Status ReadSegments(const Header& header);

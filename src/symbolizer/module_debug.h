@@ -21,12 +21,14 @@ namespace stillframe {
 
 struct ModuleDebug {
   // `module` is what runs (it tells which addresses are code); `file` holds the DWARF. Both must
-  // outlive the result. `packages`: where a package of its split units may be (debug_file.h).
-  static Result<std::unique_ptr<ModuleDebug>> Open(const ElfFile& module, const ElfFile& file,
-                                                   const std::vector<std::string>& packages = {}) {
+  // outlive the result. `packages`: where a package of its split units may be (debug_file.h);
+  // `debug_path`: see DwarfFile.
+  static Result<std::unique_ptr<ModuleDebug>> Open(
+      const ElfFile& module, const ElfFile& file, const std::vector<std::string>& packages = {},
+      const std::vector<std::string>& debug_path = {}) {
     auto split_units = std::make_unique<SplitUnits>(packages);
     SF_ASSIGN_OR_RETURN(std::unique_ptr<DwarfFile> opened,
-                        DwarfFile::Open(file, split_units->name()));
+                        DwarfFile::Open(file, debug_path, split_units->name()));
     split_units->set_image(opened->image());
     return std::unique_ptr<ModuleDebug>(
         new ModuleDebug(module, file, std::move(split_units), std::move(opened)));

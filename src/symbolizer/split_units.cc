@@ -2,7 +2,6 @@
 
 #include <dwarf.h>
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -10,6 +9,7 @@
 
 #include "symbolizer/byte_reader.h"
 #include "symbolizer/dwarf_util.h"
+#include "symbolizer/memory_file.h"
 
 namespace stillframe {
 namespace {
@@ -32,24 +32,7 @@ std::string SplitFileName(const Dwarf_Die& unit) {
   return name == nullptr || *name == '\0' ? "" : dwarf::AbsolutePath(unit, name);
 }
 
-UniqueFd MemoryFile() {
-  constexpr unsigned kNoExecSeal = 8;  // MFD_NOEXEC_SEAL of Linux 6.3, which a system may insist on
-  UniqueFd file(memfd_create("stillframe-split-unit", MFD_CLOEXEC | kNoExecSeal));
-  if (!file.valid() && errno == EINVAL) {
-    file.Reset(memfd_create("stillframe-split-unit", MFD_CLOEXEC));
-  }
-  return file;
-}
-
-Status WriteAll(int fd, const char* bytes, size_t size_bytes) {
-  for (size_t done = 0; done < size_bytes;) {
-    const ssize_t count = write(fd, bytes + done, size_bytes - done);
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return ErrnoStatus("write a split unit to memory", errno);
-    done += static_cast<size_t>(count);
-  }
-  return Status();
-}
+constexpr char kMemoryName[] = "stillframe-split-unit";
 
 // The index that a form of the DW_FORM_strx family holds.
 std::optional<uint64_t> StringIndex(unsigned form, ByteReader& reader) {
@@ -82,11 +65,12 @@ SplitUnits::SplitUnits(const std::vector<std::string>& packages) {
       if (package_status_.ok()) package_status_ = opened.status();
       continue;
     }
-    fd_ = MemoryFile();
-    if (!fd_.valid()) {
-      package_status_ = ErrnoStatus("memfd_create, for units of " + path, errno);
+    auto memory = MakeMemoryFile(kMemoryName);
+    if (!memory.ok()) {
+      package_status_ = memory.status().WithContext("units of " + path);
       return;
     }
+    fd_ = std::move(memory).value();
     package_ = std::move(opened).value();
     package_status_ = Status();
     name_ = "/proc/thread-self/fd/" + std::to_string(fd_.get());
@@ -143,9 +127,8 @@ Status SplitUnits::Supply(Dwarf_Die skeleton, uint64_t id) {
   if (supplied_bytes_ + unit->size_bytes() > kMaxSuppliedBytes) {
     return Status(Code::kOverLimit, "too many units of " + package_->path() + " at once");
   }
-  const UniqueFd file = MemoryFile();
-  if (!file.valid()) return ErrnoStatus("memfd_create, for units of " + package_->path(), errno);
-  SF_RETURN_IF_ERROR(WriteAll(file.get(), unit->data(), unit->size_bytes()));
+  const ByteSpan bytes(reinterpret_cast<const uint8_t*>(unit->data()), unit->size_bytes());
+  SF_ASSIGN_OR_RETURN(const UniqueFd file, MakeMemoryFile(kMemoryName, bytes));
   SF_RETURN_IF_ERROR(NameSupplied(skeleton));
   if (dup3(file.get(), fd_.get(), O_CLOEXEC) < 0) return ErrnoStatus("dup3", errno);
   supplied_bytes_ += unit->size_bytes();

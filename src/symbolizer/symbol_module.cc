@@ -119,8 +119,8 @@ Result<ModuleDebug*> DwarfModule::Debug() {
   if (debug_ != nullptr) return debug_.get();
   SF_RETURN_IF_ERROR(Located().status);
   SF_RETURN_IF_ERROR(open_status_);
-  auto opened = ModuleDebug::Open(
-      *elf_, DebugElf(), PackageCandidates(*elf_, path_, Located().path, options_.debug_path));
+  const auto packages = PackageCandidates(*elf_, path_, Located().path, options_.debug_path);
+  auto opened = ModuleDebug::Open(*elf_, DebugElf(), packages, options_.debug_path);
   if (!opened.ok()) {
     open_status_ = opened.status();  // broken now is broken at the next question too
     return open_status_;

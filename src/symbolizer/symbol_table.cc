@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "symbolizer/byte_reader.h"
+#include "symbolizer/mini_debug.h"
 #include "symbolizer/plt_symbols.h"
 
 namespace stillframe {
@@ -65,6 +66,11 @@ SymbolTable SymbolTable::Read(const ElfFile& module, const ElfFile* separate) {
   }
   // .symtab of a linked file repeats .dynsym.
   const ElfSection* dynamic = module.FindSection(".dynsym");
+  if (!has_full_table) {  // of a stripped module, what its packager left beside .dynsym
+    const auto mini = OpenMiniDebug(module);
+    const ElfSection* const more = mini.ok() ? (*mini)->FindSection(".symtab") : nullptr;
+    if (more != nullptr && more->type == SHT_SYMTAB) table.AddTable(**mini, *more, module);
+  }
   if (!has_full_table && dynamic != nullptr) table.AddTable(module, *dynamic, module);
   table.AddPlt(module);
   table.Finish(module);

@@ -1,4 +1,5 @@
-// Names of functions and data: .symtab, .dynsym and the slots of the procedure linkage table.
+// Names of functions and data: .symtab, .dynsym, .gnu_debugdata and the slots of the procedure
+// linkage table.
 #ifndef STILLFRAME_SYMBOLIZER_SYMBOL_TABLE_H_
 #define STILLFRAME_SYMBOLIZER_SYMBOL_TABLE_H_
 

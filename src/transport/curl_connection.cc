@@ -1,51 +1,23 @@
 // Connection over libcurl's multi interface: both transfers run on the caller's thread, inside
 // Wait(). In the agent libcurl is a private static copy (cmake/PrivateCurl.cmake).
 #include <curl/curl.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 #include <zstd.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <mutex>
 
+#include "transport/curl_setup.h"
 #include "transport/transport.h"
-
-// OpenSSL's start, without its exit handler: it would tear OpenSSL down before our last flush.
-// Declared here so that this room does not depend on OpenSSL's headers.
-extern "C" int OPENSSL_init_crypto(uint64_t options, const void* settings) __attribute__((weak));
-
-// What libcurl's calls of socketpair become (cmake/PrivateCurl.cmake): a child that the host starts
-// must not inherit the pair.
-extern "C" int __wrap_socketpair(int domain, int type, int protocol, int fds[2]) {
-  return static_cast<int>(syscall(SYS_socketpair, domain, type | SOCK_CLOEXEC, protocol, fds));
-}
 
 namespace stillframe::transport {
 namespace {
 
 constexpr size_t kMaxAnswerBytes = 8u << 20;
 constexpr size_t kCompressFromBytes = 1024;
-constexpr long kConnectTimeoutMs = 5'000;
 constexpr long kPublishTimeoutMs = 15'000;
 constexpr long kPollGraceMs = 10'000;  // over the time that the server may hold a poll
 constexpr uint32_t kMaxRetryAfterMs = 300'000;
 constexpr char kPlain[] = "Content-Type: application/x-protobuf";
 constexpr char kTables[] = "Content-Type: application/x-protobuf-tables";
-
-// The first bundle that is there; nullptr: libcurl's own default. A missing bundle fails closed.
-const char* FindCaBundle() {
-  for (const char* variable : {"STILLFRAME_CA_FILE", "SSL_CERT_FILE"}) {
-    const char* path = getenv(variable);
-    if (path != nullptr && *path != '\0') return path;
-  }
-  for (const char* path : {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
-                           "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"}) {
-    if (access(path, R_OK) == 0) return path;
-  }
-  return nullptr;
-}
 
 // zstd; "" when it fails, and the body then goes as it is. Level 1: what the tables leave is small
 // enough, and its memory (some 600 KB, for the moment) is, too.
@@ -55,16 +27,6 @@ std::string Compress(const std::string& body) {
   const size_t size = ZSTD_compress(out.data(), out.size(), body.data(), body.size(), kLevel);
   out.resize(ZSTD_isError(size) != 0 ? 0 : size);
   return out;
-}
-
-void InitializeOnce() {
-  static std::once_flag once;
-  std::call_once(once, [] {
-    constexpr uint64_t kNoAtExit = 0x00080000;      // OPENSSL_INIT_NO_ATEXIT
-    constexpr uint64_t kNoLoadConfig = 0x00000080;  // the host's OpenSSL configuration is its own
-    if (OPENSSL_init_crypto != nullptr) OPENSSL_init_crypto(kNoAtExit | kNoLoadConfig, nullptr);
-    curl_global_init(CURL_GLOBAL_NOTHING);
-  });
 }
 
 // One request at a time on an easy handle that keeps its connection.
@@ -148,30 +110,13 @@ class Transfer {
     return count;
   }
 
-  // A child that the host starts must not inherit our connection.
-  static curl_socket_t OpenSocket(void*, curlsocktype, curl_sockaddr* address) {
-    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-  }
-
   void SetOptions(const Endpoint& endpoint, const char* path, long timeout_ms) {
     std::string url = endpoint.server;
     if (url.ends_with('/')) url.pop_back();
     url += path;
     curl_easy_setopt(easy_, CURLOPT_URL, url.c_str());
-    curl_easy_setopt(easy_, CURLOPT_NOSIGNAL, 1L);  // no SIGALRM, and SIGPIPE is not touched
-    curl_easy_setopt(easy_, CURLOPT_OPENSOCKETFUNCTION, &Transfer::OpenSocket);
-    curl_easy_setopt(easy_, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy_, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(easy_, CURLOPT_PROXY, "");
-    curl_easy_setopt(easy_, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
-    curl_easy_setopt(easy_, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
-    curl_easy_setopt(easy_, CURLOPT_SSL_VERIFYPEER, 1L);
-    curl_easy_setopt(easy_, CURLOPT_SSL_VERIFYHOST, 2L);
-    if (const char* bundle = FindCaBundle()) curl_easy_setopt(easy_, CURLOPT_CAINFO, bundle);
-    curl_easy_setopt(easy_, CURLOPT_CONNECTTIMEOUT_MS, kConnectTimeoutMs);
+    SetCommonOptions(easy_);
     curl_easy_setopt(easy_, CURLOPT_TIMEOUT_MS, timeout_ms);
-    curl_easy_setopt(easy_, CURLOPT_ACCEPT_ENCODING, nullptr);
-    curl_easy_setopt(easy_, CURLOPT_TCP_NODELAY, 1L);
     curl_easy_setopt(easy_, CURLOPT_ERRORBUFFER, error_);
     curl_easy_setopt(easy_, CURLOPT_WRITEFUNCTION, &Transfer::Receive);
     curl_easy_setopt(easy_, CURLOPT_WRITEDATA, this);
@@ -271,7 +216,7 @@ class CurlConnection final : public Connection {
 }  // namespace
 
 Result<std::unique_ptr<Connection>> Connection::Create(const Endpoint& endpoint) {
-  InitializeOnce();
+  InitializeCurl();
   CURLM* multi = curl_multi_init();
   if (multi == nullptr) return Status(Code::kUnavailable, "libcurl does not start");
   auto connection = std::make_unique<CurlConnection>(endpoint, multi);

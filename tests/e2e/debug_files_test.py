@@ -202,6 +202,13 @@ class DebugFilesTest(unittest.TestCase):
         self.assert_refused("NO_DEBUG_INFO", "common.debug", "(dwz), which is not there")
         shutil.copy(self.folder / "other", self.folder / "common.debug")
         self.assert_refused("BUILD_MISMATCH", "common.debug")
+        notes = subprocess.run(["readelf", "-n", "kept.debug"], cwd=self.folder,
+                               capture_output=True, text=True, check=True).stdout
+        build_id = notes.split("Build ID: ")[1].split()[0]
+        (self.folder / "debug/.build-id" / build_id[:2]).mkdir(parents=True)
+        shutil.move(self.folder / "kept.debug",
+                    self.folder / "debug/.build-id" / build_id[:2] / f"{build_id[2:]}.debug")
+        self.assert_full(STILLFRAME_DEBUG_PATH=str(self.folder / "debug"))
 
     def test_separate_files(self):
         for flags in ((), ("-gz",)):
@@ -247,6 +254,26 @@ class DebugFilesTest(unittest.TestCase):
                 self.assertEqual((frame["line"], frame["variables"]), (LINE, []))
                 self.assertEqual(frame["variablesReason"], "NO_DEBUG_INFO")
                 self.assertEqual(caller["variablesReason"], "NO_DEBUG_INFO")
+
+    def test_symbols_in_a_stripped_program(self):
+        """What Fedora leaves in its programs (.gnu_debugdata) names the frames of callers."""
+        self.run_in("g++", "-O1", "-g", "-fPIC", "-shared", "library.cc", "-o", "liborder.so")
+        (self.folder / "main.cc").write_text(MAIN.replace("int main(", """
+static __attribute__((noinline)) int Hidden(const Order& order) { return Handle(order, 10) + 0 * order.id; }
+int main(""").replace("Handle(order, 10));", "Hidden(order));"))
+        self.run_in("g++", "-O1", "-fno-optimize-sibling-calls", "main.cc", "liborder.so",
+                    "-Wl,-rpath," + str(self.folder), "-o", "program")
+        self.run_in("sh", "-c", "nm program --format=posix --defined-only | "
+                    "awk '$2 ~ /[Tt]/ {print $1}' | sort > names && "
+                    "objcopy -S --only-keep-debug --keep-symbols=names program mini && xz mini && "
+                    "strip -s program")
+        said, snapshot = self.hit()
+        self.assertNotIn("Hidden", snapshot["frames"][1]["function"])
+        self.run_in("objcopy", "--add-section", ".gnu_debugdata=mini.xz", "program")
+        said, snapshot = self.hit()
+        self.assertEqual(harness.variable(snapshot["frames"][0], "order.id")["value"], "7")
+        self.assertEqual(snapshot["frames"][1]["function"], "Hidden(Order const&)")
+        self.assertEqual(snapshot["frames"][1]["variablesReason"], "NO_DEBUG_INFO")
 
     def test_a_function_without_variables_is_not_one_without_debug_information(self):
         (self.folder / "library.cc").write_text(LIBRARY + """

@@ -146,9 +146,8 @@ def run_with_file(program, tracepoints, args=(), timeout=60, check=True, env=Non
         wanted = pathlib.Path(folder) / "tracepoints.json"
         output = pathlib.Path(folder) / "snapshots.jsonl"
         wanted.write_text(json.dumps({"tracepoints": tracepoints}))
-        settings = {"STILLFRAME_LOG": "info", **(env or {})}
-        full = agent_env(STILLFRAME_TRACEPOINTS=wanted, STILLFRAME_OUTPUT=output,
-                         STILLFRAME_START_WAIT="20s", **settings)
+        settings = {"STILLFRAME_LOG": "info", "STILLFRAME_START_WAIT": "20s", **(env or {})}
+        full = agent_env(STILLFRAME_TRACEPOINTS=wanted, STILLFRAME_OUTPUT=output, **settings)
         if flush:
             full["LD_PRELOAD"] = f"{flush_library()}:{full['LD_PRELOAD']}"
         done = subprocess.run([str(program), *args], env=full, capture_output=True, text=True,

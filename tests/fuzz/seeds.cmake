@@ -29,6 +29,16 @@ add_custom_command(OUTPUT ${fuzz_seeds_dir}/modules/small_zstd
           ${fuzz_seeds_dir}/modules/small_zstd
   DEPENDS ${fuzz_seeds_dir}/modules/small_gcc_O2_5 VERBATIM)
 list(APPEND fuzz_seeds ${fuzz_seeds_dir}/modules/small_zstd)
+# Stripped, with its symbols as Fedora leaves them.
+find_program(FUZZ_XZ xz REQUIRED)
+add_custom_command(OUTPUT ${fuzz_seeds_dir}/modules/small_mini
+  COMMAND ${FUZZ_OBJCOPY} --strip-debug ${fuzz_seeds_dir}/modules/small_gcc_O2_5
+          ${fuzz_seeds_dir}/mini
+  COMMAND ${FUZZ_XZ} -f ${fuzz_seeds_dir}/mini
+  COMMAND ${FUZZ_OBJCOPY} --strip-all --add-section .gnu_debugdata=${fuzz_seeds_dir}/mini.xz
+          ${fuzz_seeds_dir}/modules/small_gcc_O2_5 ${fuzz_seeds_dir}/modules/small_mini
+  DEPENDS ${fuzz_seeds_dir}/modules/small_gcc_O2_5 VERBATIM)
+list(APPEND fuzz_seeds ${fuzz_seeds_dir}/modules/small_mini)
 fuzz_seed(modules/small_types small.cc ${FUZZ_GCC} -O1 -g -fdebug-types-section)
 # A program whose units were split off and packed: packages/split_N is what package_fuzz starts from.
 find_program(FUZZ_DWP llvm-dwp-14 REQUIRED)

@@ -148,6 +148,37 @@ TEST(SymbolsTable, AgreesWithNm) {
   EXPECT_FALSE(table.Find(LinkAddress(0x10)).has_value());
 }
 
+// Made as the GDB manual ("MiniDebugInfo") and Fedora's packages do.
+TEST(SymbolsTable, ReadsWhatAStrippedProgramWasLeft) {
+  const ScratchFolder folder;
+  RunTool("cd " + folder.path() + " && cp '" + TargetPath("gcc_O2_dwarf5") +
+          "' program && nm program --format=posix --defined-only | awk '$2 ~ /[Tt]/ {print $1}' | "
+          "sort > names && objcopy --only-keep-debug program debug && "
+          "objcopy -S --keep-symbols=names debug mini && cp program whole && strip -s program && "
+          "xz mini && objcopy --add-section .gnu_debugdata=mini.xz program packed");
+  const auto area = [&folder](const std::string& name) {
+    const auto elf = ElfFile::Open(folder.path() + "/" + name);
+    EXPECT_TRUE(elf.ok());
+    const auto found = SymbolTable::Read(**elf, nullptr).FindByName("_ZN6shapes4AreaEii");
+    return found ? found->value : 0;
+  };
+  const uint64_t address = area("whole");
+  EXPECT_NE(address, 0u);
+  EXPECT_EQ(area("program"), 0u);
+  EXPECT_EQ(area("packed"), address);
+  // Damaged, it is as if there were none.
+  const auto elf = ElfFile::Open(folder.path() + "/packed");
+  const ElfSection* const section = (*elf)->FindSection(".gnu_debugdata");
+  ASSERT_NE(section, nullptr);
+  std::string bytes = ReadAll(folder.path() + "/packed");
+  for (const uint64_t at : {uint64_t{0}, uint64_t{12}, section->size_bytes / 2}) {
+    std::string damaged = bytes;
+    damaged[section->offset.value + at] ^= 0x55;
+    WriteAll(folder.path() + "/damaged", damaged);
+    EXPECT_EQ(area("damaged"), 0u) << at;
+  }
+}
+
 TEST(SymbolsTable, NamesPltSlotsAsObjdumpDoes) {
   for (const char* variant : {"gcc_O2_dwarf5", "gcc_cet", "gcc_nopie"}) {
     SCOPED_TRACE(variant);

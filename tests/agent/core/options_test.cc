@@ -46,6 +46,23 @@ TEST(Options, ReadsEverything) {
   EXPECT_EQ(options->log_level, LogLevel::kDebug);
 }
 
+TEST(Options, DebuginfodIsAskedWhenItIsConfiguredForUs) {
+  const auto off = Read({{"STILLFRAME_SERVER", "http://h:1"}, {"DEBUGINFOD_URLS", "http://h"}});
+  ASSERT_TRUE(off.ok());
+  EXPECT_TRUE(off->debuginfod_urls.empty());
+  const auto on = Read({{"STILLFRAME_SERVER", "http://h:1"},
+                        {"STILLFRAME_DEBUGINFOD_URLS", "http://a https://b/c/"},
+                        {"STILLFRAME_DEBUGINFOD_CACHE", "/cache"}});
+  ASSERT_TRUE(on.ok());
+  EXPECT_EQ(on->debuginfod_urls, (std::vector<std::string>{"http://a", "https://b/c"}));
+  EXPECT_EQ(on->debuginfod_cache, "/cache");
+  for (const char* name : {"STILLFRAME_DEBUGINFOD_URLS", "STILLFRAME_DEBUGINFOD_CACHE"}) {
+    const auto bad = Read({{"STILLFRAME_SERVER", "http://h:1"}, {name, "somewhere"}});
+    EXPECT_EQ(bad.status().code(), Code::kInvalidArgument);
+    EXPECT_NE(bad.status().ToString().find(name), std::string::npos) << bad.status().ToString();
+  }
+}
+
 TEST(Options, ServiceNameHasFallbacks) {
   EXPECT_EQ(Read({{"STILLFRAME_SERVER", "http://h:1"}})->service, "program");
   EXPECT_EQ(Read({{"AWS_LAMBDA_FUNCTION_NAME", "f"}})->service, "f");
