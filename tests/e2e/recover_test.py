@@ -182,6 +182,57 @@ class RecoverTest(unittest.TestCase):
             self.assertEqual(one["instance"], before[0]["instance"])
         self.kill(second)
 
+    def test_the_next_start_ships_it_to_the_server(self):
+        """What a killed process committed while no server was there: once each, in its own name."""
+        server = harness.Server()
+        self.addCleanup(server.stop)
+        editor, key = server.key("editor"), server.key("agent")
+        spec = self.snapshot(limits={"maxHits": 10**9, "perSecond": 10000, "perTrace": 0})
+        del spec["id"]
+        status, created = server.call("POST", "/v1/services/killed/tracepoints", spec, key=editor)
+        self.assertEqual(status, 201, created)
+
+        def listed(instance):
+            found, token = [], ""
+            while True:
+                status, page = server.call(
+                    "GET", f"/v1/snapshots?tracepoint={created['id']}&pageSize=500{token}",
+                    key=editor)
+                self.assertEqual(status, 200, page)
+                found += [one for one in page["snapshots"] if one["instance"] == instance]
+                if not page.get("nextPageToken"):
+                    return found
+                token = "&pageToken=" + page["nextPageToken"]
+
+        env = {"STILLFRAME_TRACEPOINTS": "", "STILLFRAME_OUTPUT": "",
+               "STILLFRAME_SERVICE": "killed", "STILLFRAME_SERVER": server.url,
+               "STILLFRAME_API_KEY": key}
+        process = self.start([], pause_us=5000, **env)
+        _, agents = server.call("GET", "/v1/services/killed/agents", key=editor)
+        instance = agents["agents"][0]["instance"]
+        harness.wait_for("snapshots", lambda: listed(instance))
+        server.kill()
+        before = self.done(process, 0)
+        harness.wait_for("hits without a server", lambda: self.done(process, 0) > before + 100)
+        self.kill(process)
+        left, _ = self.recover(self.rings)
+        self.assertGreater(len(left[0]["snapshots"]), 100)
+        self.assertEqual(left[0]["instance"], instance)
+        server.start()
+        files = set(self.rings.iterdir())
+        second = self.start([], mode=("once", "1"), name="next", **env)
+        harness.wait_for("shipping", lambda: not files & set(self.rings.iterdir()))
+        snapshots = listed(instance)
+        runs = [self.check_values(one) for one in snapshots]
+        self.assertEqual(len(runs), len(set(runs)), "something is there twice")
+        counters = left[0]["tracepoints"][0]["counters"]
+        self.assertEqual(counters["dropped"], {})
+        if counters["ringFull"] == 0:
+            for thread in (0, 1):
+                wanted = {(thread, run) for run in range(1, self.done(process, thread) + 1)}
+                self.assertEqual(wanted - set(runs), set())
+        self.kill(second)
+
     def test_another_service_leaves_it_alone(self):
         process = self.start([self.snapshot()])
         harness.wait_for("hits", lambda: self.done(process, 0) > 50)
