@@ -59,20 +59,43 @@ void Recovery::Step(Link& link) {
     if (snapshot && outbox_.Add(*snapshot)) ++count_;
   }
   link.SendFor(dead_->identity(), outbox_);
-  if (taken_ && outbox_.empty()) Finish();
+  if (!taken_ || !outbox_.empty()) return;
+  const std::vector<model::TracepointReport> reports = FinalReports();
+  if (link.TellFor(dead_->identity(), reports)) Finish(reports);
 }
 
-void Recovery::Finish() {
+// What the process counted, and what became of its records now.
+std::vector<model::TracepointReport> Recovery::FinalReports() {
+  std::vector<model::TracepointReport> reports = dead_->Reports();
+  for (model::TracepointReport& report : reports) {
+    model::Counters& counters = report.status.counters;
+    const auto arrived = [&counters](uint64_t count) {
+      counters.in_flight -= std::min(counters.in_flight, count);
+    };
+    counters.acked += outbox_.acked(report.id);
+    arrived(outbox_.acked(report.id));
+    for (const auto& [reason, count] : outbox_.dropped(report.id)) {
+      counters.dropped[reason] += count;
+      arrived(count);
+    }
+    // What it took of its share; more than that is free for others.
+    report.status.lease = model::LeaseReport{counters.captured, counters.captured, false, 0};
+  }
+  return reports;
+}
+
+void Recovery::Finish(const std::vector<model::TracepointReport>& reports) {
   const std::string who =
       "process " + std::to_string(dead_->identity().pid) + " (" + dead_->identity().instance + ")";
   for (const std::string& problem : dead_->problems()) LogError(who + ": " + problem);
   LogInfo(std::to_string(count_) + " snapshots of the dead " + who + " were recovered");
-  for (const model::TracepointReport& report : dead_->Reports()) {
+  for (const model::TracepointReport& report : reports) {
     LogInfo("recovered tracepoint " + report.id + ": final " +
             model::AgentStatusToJson(report.status));
   }
   dead_->Remove();
   dead_.reset();
+  outbox_ = transport::Outbox(kLimits);  // the next counts from 0
 }
 
 }  // namespace stillframe::agent

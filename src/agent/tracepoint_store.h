@@ -150,7 +150,7 @@ class TracepointStore {
   void PrepareCallers(const model::TracepointSpec& spec, const Plans& plans);
   Status AddThrown(const model::TracepointSpec& spec, ProbePlan& plan);
   void PrepareThrowers();
-  void NoteProbe(const model::TracepointSpec& spec, const ModuleProbe& probe);
+  void NoteProbe(const model::DesiredTracepoint& tracepoint, const ModuleProbe& probe);
   const ModuleProbe& ArmIn(Active& active, ModulePlan plan, const SpanRole& span);
   // Sites that no jump fits are tried one or a few instructions away; if none fits there either,
   // the sites that were passed over are taken.

@@ -225,12 +225,43 @@ class RecoverTest(unittest.TestCase):
         snapshots = listed(instance)
         runs = [self.check_values(one) for one in snapshots]
         self.assertEqual(len(runs), len(set(runs)), "something is there twice")
-        counters = left[0]["tracepoints"][0]["counters"]
+        # The server knows what became of all its hits.
+        _, shown = server.call("GET", f"/v1/tracepoints/{created['id']}", key=editor)
+        counters = next(one for one in shown["agents"] if one["instance"] == instance)["counters"]
+        self.assertEqual(counters["captured"], len(runs))
+        self.assertEqual(counters["acked"], len(runs))
+        self.assertEqual(counters["inFlight"], 0)
         self.assertEqual(counters["dropped"], {})
+        self.assertEqual(counters["hits"], sum(counters[name] for name in IDENTITY), counters)
         if counters["ringFull"] == 0:
             for thread in (0, 1):
                 wanted = {(thread, run) for run in range(1, self.done(process, thread) + 1)}
                 self.assertEqual(wanted - set(runs), set())
+        self.kill(second)
+
+    def test_what_a_killed_process_left_of_its_share_the_next_takes(self):
+        """At once, and never more than asked for: the server hears what was captured."""
+        server = harness.Server()
+        self.addCleanup(server.stop)
+        editor, key = server.key("editor"), server.key("agent")
+        spec = self.snapshot(limits={"maxHits": 50, "perSecond": 10000, "perTrace": 0})
+        del spec["id"]
+        _, created = server.call("POST", "/v1/services/killed/tracepoints", spec, key=editor)
+        env = {"STILLFRAME_TRACEPOINTS": "", "STILLFRAME_OUTPUT": "",
+               "STILLFRAME_SERVICE": "killed", "STILLFRAME_SERVER": server.url,
+               "STILLFRAME_API_KEY": key}
+        process = self.start([], mode=("die", "30"), **env)
+        process.wait()
+        second = self.start([], pause_us=5000, name="next", **env)
+
+        def stored():
+            _, page = server.call(
+                "GET", f"/v1/snapshots?tracepoint={created['id']}&pageSize=500", key=editor)
+            return len(page["snapshots"])
+        harness.wait_for("all that were asked for", lambda: stored() >= 50)
+        before = self.done(second, 0)
+        harness.wait_for("more hits", lambda: self.done(second, 0) > before + 100)
+        self.assertEqual(stored(), 50)
         self.kill(second)
 
     def test_another_service_leaves_it_alone(self):
