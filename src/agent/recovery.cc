@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "agent/durable/delivery.h"
 #include "agent/durable/files.h"
 #include "agent/dw_stubs/dw_stubs.h"
 #include "agent/loader_guard.h"
@@ -60,28 +61,8 @@ void Recovery::Step(Link& link) {
   }
   link.SendFor(dead_->identity(), outbox_);
   if (!taken_ || !outbox_.empty()) return;
-  const std::vector<model::TracepointReport> reports = FinalReports();
+  const std::vector<model::TracepointReport> reports = durable::FinalReports(*dead_, outbox_);
   if (link.TellFor(dead_->identity(), reports)) Finish(reports);
-}
-
-// What the process counted, and what became of its records now.
-std::vector<model::TracepointReport> Recovery::FinalReports() {
-  std::vector<model::TracepointReport> reports = dead_->Reports();
-  for (model::TracepointReport& report : reports) {
-    model::Counters& counters = report.status.counters;
-    const auto arrived = [&counters](uint64_t count) {
-      counters.in_flight -= std::min(counters.in_flight, count);
-    };
-    counters.acked += outbox_.acked(report.id);
-    arrived(outbox_.acked(report.id));
-    for (const auto& [reason, count] : outbox_.dropped(report.id)) {
-      counters.dropped[reason] += count;
-      arrived(count);
-    }
-    // What it took of its share; more than that is free for others.
-    report.status.lease = model::LeaseReport{counters.captured, counters.captured, false, 0};
-  }
-  return reports;
 }
 
 void Recovery::Finish(const std::vector<model::TracepointReport>& reports) {

@@ -24,7 +24,6 @@ class Recovery {
  private:
   void List();
   void OpenNext();
-  std::vector<model::TracepointReport> FinalReports();
   void Finish(const std::vector<model::TracepointReport>& reports);
 
   const Options& options_;

@@ -264,6 +264,41 @@ class RecoverTest(unittest.TestCase):
         self.assertEqual(stored(), 50)
         self.kill(second)
 
+    def test_the_command_sends_it(self):
+        server = harness.Server()
+        self.addCleanup(server.stop)
+        editor, key = server.key("editor"), server.key("agent")
+        spec = self.snapshot(limits={"maxHits": 10**9, "perSecond": 10000, "perTrace": 0})
+        del spec["id"]
+        _, created = server.call("POST", "/v1/services/killed/tracepoints", spec, key=editor)
+        process = self.start([], pause_us=5000, STILLFRAME_TRACEPOINTS="", STILLFRAME_OUTPUT="",
+                             STILLFRAME_SERVICE="killed", STILLFRAME_SERVER=server.url,
+                             STILLFRAME_API_KEY=key)
+        server.kill()
+        before = self.done(process, 0)
+        harness.wait_for("hits without a server", lambda: self.done(process, 0) > before + 100)
+        self.kill(process)
+        server.start()
+        to = ("--send", "--remove", "--server", server.url, "--key")
+        files = sorted(self.rings.iterdir())
+        nothing, errors = self.recover(self.rings, *to, editor, check=1)
+        self.assertEqual(nothing, [])
+        self.assertIn("403", errors)
+        self.assertEqual(sorted(self.rings.iterdir()), files)
+        sent, errors = self.recover(self.rings, *to, key)
+        self.assertEqual((errors, sent[0]["problems"]), ("", []))
+        self.assertGreater(sent[0]["sent"], 100)
+        self.assertEqual(list(self.rings.iterdir()), [])
+        _, page = server.call(
+            "GET", f"/v1/snapshots?tracepoint={created['id']}&pageSize=1000", key=editor)
+        runs = [self.check_values(one) for one in page["snapshots"]]
+        self.assertEqual(len(runs), len(set(runs)))
+        self.assertEqual({one["instance"] for one in page["snapshots"]}, {sent[0]["instance"]})
+        _, shown = server.call("GET", f"/v1/tracepoints/{created['id']}", key=editor)
+        counters = shown["agents"][0]["counters"]
+        self.assertEqual((counters["captured"], counters["acked"], counters["inFlight"]),
+                         (len(runs), len(runs), 0))
+
     def test_another_service_leaves_it_alone(self):
         process = self.start([self.snapshot()])
         harness.wait_for("hits", lambda: self.done(process, 0) > 50)
