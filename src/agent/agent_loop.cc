@@ -154,7 +154,8 @@ void AgentLoop::MakeStore() {
 
 void AgentLoop::MakeDurable() {
   if (options_.ring_folder.empty()) return;
-  auto writer = durable::Writer::Create(options_.ring_folder, {1, identity_, policy_.policy()},
+  auto writer = durable::Writer::Create(options_.ring_folder,
+                                        {durable::kEntriesFormat, identity_, policy_.policy()},
                                         HasPrivateDescriptors());
   if (!writer.ok()) {
     LogError("the ring stays private: " + writer.status().ToString());
@@ -186,7 +187,8 @@ void AgentLoop::ApplyPolicy() {
   if (options_.policy_file.empty() || now - policy_ns_ < kLookAtPolicyNs) return;
   policy_ns_ = now;
   if (!policy_.Refresh() || store_ == nullptr) return;
-  if (durable_ != nullptr) durable_->NoteProcess({1, identity_, policy_.policy()});
+  if (durable_ != nullptr)
+    durable_->NoteProcess({durable::kEntriesFormat, identity_, policy_.policy()});
   store_->PolicyChanged();
   last_use_ns_ = now;
   symbols_open_ = true;

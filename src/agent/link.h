@@ -33,6 +33,12 @@ class Link {
   virtual void Send(transport::Outbox& outbox) = 0;
   // The same in the name of another process, which is dead. Both must outlive the link or be empty.
   virtual void SendFor(const model::AgentIdentity& dead, transport::Outbox& outbox) = 0;
+  // What that process counted in all: its last words. Call again until it is true: they arrived, or
+  // there is nobody to be told.
+  virtual bool TellFor(const model::AgentIdentity& /*dead*/,
+                       const std::vector<model::TracepointReport>& /*reports*/) {
+    return true;
+  }
   // Sleeps until something happens or timeout_ms passed. Wake() ends it, from any thread.
   virtual void Wait(uint32_t timeout_ms) = 0;
   virtual void Wake() = 0;

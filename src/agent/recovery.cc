@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "agent/durable/delivery.h"
 #include "agent/durable/files.h"
 #include "agent/dw_stubs/dw_stubs.h"
 #include "agent/loader_guard.h"
@@ -59,20 +60,23 @@ void Recovery::Step(Link& link) {
     if (snapshot && outbox_.Add(*snapshot)) ++count_;
   }
   link.SendFor(dead_->identity(), outbox_);
-  if (taken_ && outbox_.empty()) Finish();
+  if (!taken_ || !outbox_.empty()) return;
+  const std::vector<model::TracepointReport> reports = durable::FinalReports(*dead_, outbox_);
+  if (link.TellFor(dead_->identity(), reports)) Finish(reports);
 }
 
-void Recovery::Finish() {
+void Recovery::Finish(const std::vector<model::TracepointReport>& reports) {
   const std::string who =
       "process " + std::to_string(dead_->identity().pid) + " (" + dead_->identity().instance + ")";
   for (const std::string& problem : dead_->problems()) LogError(who + ": " + problem);
   LogInfo(std::to_string(count_) + " snapshots of the dead " + who + " were recovered");
-  for (const model::TracepointReport& report : dead_->Reports()) {
+  for (const model::TracepointReport& report : reports) {
     LogInfo("recovered tracepoint " + report.id + ": final " +
             model::AgentStatusToJson(report.status));
   }
   dead_->Remove();
   dead_.reset();
+  outbox_ = transport::Outbox(kLimits);  // the next counts from 0
 }
 
 }  // namespace stillframe::agent

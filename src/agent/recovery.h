@@ -24,7 +24,7 @@ class Recovery {
  private:
   void List();
   void OpenNext();
-  void Finish();
+  void Finish(const std::vector<model::TracepointReport>& reports);
 
   const Options& options_;
   bool listed_ = false;
@@ -33,7 +33,8 @@ class Recovery {
   bool taken_ = false;  // dead_ has no more
   uint64_t count_ = 0;
   // One for all, so that an answer that is under way always finds it.
-  transport::Outbox outbox_{transport::OutboxLimits{.bytes = 64u << 20}};
+  static constexpr transport::OutboxLimits kLimits{.bytes = 64u << 20};
+  transport::Outbox outbox_{kLimits};
 };
 
 }  // namespace stillframe::agent

@@ -98,6 +98,19 @@ class ServerLink final : public Link {
         tables ? outbox.EncodeBatch(sender) : EncodePlainly(sender, outbox.Batch()), tables);
   }
 
+  bool TellFor(const model::AgentIdentity& dead,
+               const std::vector<model::TracepointReport>& reports) override {
+    if (told_ == dead.instance) return true;
+    if (farewell_) return false;
+    farewell_.emplace();
+    farewell_->identity = dead;
+    farewell_->hold_ms = 0;
+    farewell_->reports = reports;
+    farewell_->leaving = true;
+    PollAtOnce();
+    return false;
+  }
+
   void Wait(uint32_t timeout_ms) override {
     int64_t until = MonotonicNanos() + Ms(timeout_ms);
     if (!connection_->poll_running()) until = std::min(until, poll_retry_.not_before_ns());
@@ -111,6 +124,7 @@ class ServerLink final : public Link {
     if (poll_retry_.failing()) return;
     reports_ = std::move(reports);
     leaving_ = true;
+    telling_ = false;
     connection_->CancelPoll();
     connection_->StartPoll(MakePoll(0));
     const int64_t deadline = MonotonicNanos() + Ms(timeout_ms);
@@ -131,6 +145,10 @@ class ServerLink final : public Link {
 
   void StartPoll() {
     if (connection_->poll_running() || desired_ || !poll_retry_.due()) return;
+    if (farewell_) {
+      telling_ = true;
+      return connection_->StartPoll(*farewell_);
+    }
     // The first poll is answered at once, so that a start can wait for the set.
     const bool live = std::any_of(reports_.begin(), reports_.end(), Live);
     uint32_t hold_ms = !polled_ || again_ ? 0 : live ? kActiveHoldMs : kHoldMs;
@@ -144,14 +162,24 @@ class ServerLink final : public Link {
 
   // A held poll is cut short, so that the server hears of a change now.
   void PollAtOnce() {
-    connection_->CancelPoll();
     again_ = true;
+    if (telling_) return;  // it is short
+    connection_->CancelPoll();
     StartPoll();
   }
 
   void TakePoll() {
     auto outcome = connection_->TakePoll();
     if (!outcome) return;
+    if (std::exchange(telling_, false)) {
+      const Code code = outcome->status().code();
+      // What the server will not hear today it will not hear tomorrow.
+      if (outcome->ok() || code == Code::kInvalidArgument || code == Code::kUnsupported) {
+        told_ = farewell_->identity.instance;
+        farewell_.reset();
+        return;
+      }
+    }
     if (!outcome->ok()) {
       const Status status = outcome->status();
       if (!poll_retry_.failing() || status.code() == Code::kUnauthorized) {
@@ -207,6 +235,9 @@ class ServerLink final : public Link {
   std::optional<model::DesiredSet> desired_;
   bool takes_tables_ = false;  // as the last poll said
   bool leaving_ = false;
+  std::optional<model::PollRequest> farewell_;  // of a dead process, until it is heard
+  bool telling_ = false;                        // it is the poll that runs
+  std::string told_;                            // whose was heard last
   std::vector<model::Query> queries_;
   std::vector<model::Answer> answers_;
   size_t sent_answers_ = 0;

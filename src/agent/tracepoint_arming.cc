@@ -404,7 +404,7 @@ const ModuleProbe& TracepointStore::ArmIn(Active& active, ModulePlan plan, const
   if (active.stash != nullptr) probe->UseStash(*active.stash);
   by_id_[probe->id()] = probe.get();
   active.last_probe_id = probe->id();
-  if (options_.durable != nullptr) NoteProbe(active.desired.spec, *probe);
+  if (options_.durable != nullptr) NoteProbe(active.desired, *probe);
   // In the list before it is armed: hits may then use it, so nothing may destroy it.
   active.probes.push_back(std::move(probe));
   active.probes.back()->Arm(*sites_);

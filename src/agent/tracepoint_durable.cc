@@ -24,13 +24,15 @@ durable::ProbeRole RoleOf(const hit::ProbeRuntime& runtime) {
 
 }  // namespace
 
-void TracepointStore::NoteProbe(const model::TracepointSpec& spec, const ModuleProbe& probe) {
+void TracepointStore::NoteProbe(const model::DesiredTracepoint& tracepoint,
+                                const ModuleProbe& probe) {
   durable::ProbeEntry entry;
   entry.probe_id = probe.id();
   entry.tracepoint_id = probe.tracepoint_id();
+  entry.revision = tracepoint.revision;
   entry.role = RoleOf(probe.runtime());
   entry.is_log = probe.log().has_value();
-  entry.log_message = spec.log_message;
+  entry.log_message = tracepoint.spec.log_message;
   entry.load_bias = probe.module().bias.value;
   entry.tls_module = probe.module().tls_module;
   entry.plan = EncodePlan(probe.plan());

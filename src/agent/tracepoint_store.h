@@ -163,7 +163,7 @@ class TracepointStore {
   Status AddThrown(const model::TracepointSpec& spec, const model::LogTemplate& log,
                    ModulePlan& thrown);
   void PrepareThrowers();
-  void NoteProbe(const model::TracepointSpec& spec, const ModuleProbe& probe);
+  void NoteProbe(const model::DesiredTracepoint& tracepoint, const ModuleProbe& probe);
   // Entries that the plans want; sites that cannot do without are taken out of the plans where
   // they cannot be had. An error when there are no others (tracepoint_stash.cc).
   Status ArmStash(Active& active, Plans& plans, Plans& ends);

@@ -183,10 +183,11 @@ void AddOffline(CLI::App& app, Action& action, std::string& binary, std::string&
 
 void AddRecover(CLI::App& app, Action& action, RecoverOptions& recover) {
   CLI::App* command =
-      app.add_subcommand("recover", "offline: what killed processes left in STILLFRAME_RING_DIR");
+      app.add_subcommand("recover", "what killed processes left in STILLFRAME_RING_DIR");
   command->add_option("path", recover.path, "a ring file, or the folder of them")->required();
   command->add_option("--debug-path", recover.debug_path, "folder of separate debug files");
-  command->add_flag("--remove", recover.remove, "remove the files once they are printed");
+  command->add_flag("--remove", recover.remove, "remove the files once they are printed or sent");
+  command->add_flag("--send", recover.send, "send it to --server in the name of the process");
   command->callback(
       [&] { action = [&](const GlobalOptions& g) { return RunRecover(g, recover); }; });
 }

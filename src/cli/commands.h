@@ -91,6 +91,7 @@ struct RecoverOptions {
   std::string path;  // a file, or the folder of many
   std::vector<std::string> debug_path;
   bool remove = false;
+  bool send = false;  // to the server, instead of printing
 };
 int RunRecover(const GlobalOptions& global, const RecoverOptions& options);
 

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "agent/durable/dead_process.h"
+#include "agent/durable/delivery.h"
 #include "agent/durable/files.h"
 #include "cli/commands.h"
 #include "cli/snapshot_view.h"
@@ -18,6 +19,7 @@ using Json = nlohmann::ordered_json;
 struct Found {
   uint64_t snapshots = 0;
   bool any = false, failed = false;
+  int exit_code = kDone;  // of what could not be sent
 };
 
 // The path without a suffix; files of a ring may be named by any of theirs.
@@ -47,6 +49,33 @@ void ShowText(const GlobalOptions& global, const model::Snapshot& snapshot) {
   std::printf("%s\n", text.c_str());
 }
 
+// The exit code; kDone: the server has everything.
+int Send(const GlobalOptions& global, const std::string& path, durable::DeadProcess& dead,
+         Json& processes) {
+  const auto sent = durable::Deliver(dead, global.server, global.key);
+  if (!sent.ok()) {
+    std::fprintf(stderr, "%s: not sent to %s: %s\n", Safe(path).c_str(),
+                 Safe(global.server).c_str(), Safe(sent.status().ToString()).c_str());
+    return sent.status().code() == Code::kUnavailable ? kCannotConnect : kRefused;
+  }
+  const model::AgentIdentity& identity = dead.identity();
+  if (global.json) {
+    processes.push_back({{"file", path + durable::kRingSuffix},
+                         {"service", identity.service},
+                         {"instance", identity.instance},
+                         {"pid", identity.pid},
+                         {"sent", *sent},
+                         {"problems", dead.problems()}});
+    return kDone;
+  }
+  std::printf("%llu of process %u of %s sent\n", static_cast<unsigned long long>(*sent),
+              identity.pid, Safe(identity.service).c_str());
+  for (const std::string& problem : dead.problems()) {
+    std::fprintf(stderr, "%s\n", Safe(problem).c_str());
+  }
+  return kDone;
+}
+
 void Recover(const GlobalOptions& global, const RecoverOptions& options, const std::string& path,
              Found& found, Json& processes) {
   auto dead = durable::DeadProcess::Open(path, options.debug_path);
@@ -57,6 +86,12 @@ void Recover(const GlobalOptions& global, const RecoverOptions& options, const s
     return;
   }
   found.any = true;
+  if (options.send) {
+    const int code = Send(global, path, **dead, processes);
+    if (code != kDone) found.exit_code = code;
+    if (code == kDone && options.remove) (*dead)->Remove();
+    return;
+  }
   Json snapshots = Json::array();
   uint64_t count = 0;
   while (auto snapshot = (*dead)->Next()) {
@@ -110,6 +145,7 @@ int RunRecover(const GlobalOptions& global, const RecoverOptions& options) {
   } else if (!found.any && !found.failed) {
     std::printf("no dead process has left anything there\n");
   }
+  if (found.exit_code != kDone) return found.exit_code;
   return found.failed ? kRefused : kDone;
 }
 

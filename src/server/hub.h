@@ -116,6 +116,7 @@ class Hub {
     int64_t deadline_ms = 0;  // monotonic
     uint64_t known_revision = 0;
     std::string key_id;
+    bool waits_for_leases = false;  // it is answered once it has all of them
   };
   struct Agent {
     model::AgentIdentity identity;
@@ -171,6 +172,8 @@ class Hub {
                         const model::AgentIdentity& agent);
   void TellLeases(const StoredTracepoint& stored, Progress& progress);
   void Touch(Agent& agent);  // there is news for it alone
+  // Whether a share of the agent's is being saved that it was never told of.
+  bool WaitsForLease(const Agent& agent) const;
   void DistributeLeases(const std::string& id);
   void LeasesSaved(const std::string& id, const Status& status);
   bool UpdateLeases(Agent& agent, bool leaving);

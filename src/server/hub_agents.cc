@@ -189,7 +189,7 @@ void Hub::Poll(model::PollRequest request, const std::string& key_id,
       return exchange->Send(
           Protobuf(SerializePollResponse(ResponseFor(agent, request.known_revision))));
     }
-    agent.held = Held{exchange, agent.seen_ms + hold_ms, request.known_revision, key_id};
+    agent.held = Held{exchange, agent.seen_ms + hold_ms, request.known_revision, key_id, waits};
   }
   // Not under the lock: the callback may run at once.
   exchange->OnClosed([this, instance, raw = exchange.get()] { DropHeld(instance, raw); });

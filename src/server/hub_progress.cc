@@ -67,11 +67,13 @@ bool Hub::IsOffered(const StoredTracepoint& stored, const Progress& progress,
 
 // ---- Leases ----
 
-// Tells everyone whose share is another now. Also who has none: that all is over.
+// Tells everyone whose share is another now. Also who has none: that all is over. Who came while
+// the shares were saved has to wait for the next round, which gives them theirs.
 void Hub::TellLeases(const StoredTracepoint& stored, Progress& progress) {
   for (auto& [instance, agent] : agents_) {
     if (!IsOffered(stored, progress, agent.identity)) continue;
     const model::Lease lease = progress.book.LeaseOf(instance);
+    if (progress.again && !lease.over && !progress.told.contains(instance)) continue;
     const auto [known, is_new] = progress.told.try_emplace(instance, lease);
     if (!is_new && known->second == lease) continue;
     known->second = lease;
@@ -81,7 +83,20 @@ void Hub::TellLeases(const StoredTracepoint& stored, Progress& progress) {
 
 void Hub::Touch(Agent& agent) {
   agent.revision = ++revision_;
-  AnswerHeld(agent);
+  const bool waits = agent.held && agent.held->waits_for_leases && WaitsForLease(agent);
+  if (!waits) AnswerHeld(agent);
+}
+
+bool Hub::WaitsForLease(const Agent& agent) const {
+  for (const auto& [id, stored] : tracepoints_) {
+    if (!IsLeased(stored) || IsExpired(stored)) continue;
+    const Progress& progress = progress_.at(id);
+    if (progress.saving && IsOffered(stored, progress, agent.identity) &&
+        !progress.told.contains(agent.identity.instance)) {
+      return true;
+    }
+  }
+  return false;
 }
 
 void Hub::DistributeLeases(const std::string& id) {
@@ -105,14 +120,16 @@ void Hub::LeasesSaved(const std::string& id, const Status& status) {
   if (found == progress_.end() || stored == tracepoints_.end()) return;
   Progress& progress = found->second;
   progress.saving = false;
-  if (!status.ok()) return LogError("leases of " + id + ": " + status.ToString());
+  if (!status.ok()) {
+    progress.again = false;
+    return LogError("leases of " + id + ": " + status.ToString());
+  }
   TellLeases(stored->second, progress);
   if (std::exchange(progress.again, false)) DistributeLeases(id);
 }
 
 // What an agent's poll means for the shares. True: it has to wait for one that is being saved.
 bool Hub::UpdateLeases(Agent& agent, bool leaving) {
-  bool waits = false;
   const std::string& instance = agent.identity.instance;
   for (auto& [id, stored] : tracepoints_) {
     if (!IsLeased(stored) || IsExpired(stored)) continue;
@@ -126,9 +143,8 @@ bool Hub::UpdateLeases(Agent& agent, bool leaving) {
     const bool over = progress.book.IsOver();
     if (leaving) progress.book.Leave(instance);
     if (joined || news || leaving || over) DistributeLeases(id);
-    waits = waits || (!leaving && progress.saving && !progress.told.contains(instance));
   }
-  return waits;
+  return !leaving && WaitsForLease(agent);
 }
 
 void Hub::LoseAgent(const std::string& instance) {

@@ -1,4 +1,5 @@
 """maxHits is the fleet's: never more captures than asked for, and exactly so many by one agent."""
+import subprocess
 import time
 import unittest
 
@@ -44,6 +45,32 @@ class LeasesTest(services.ServiceTest):
         self.send(process, 5)
         self.wait_state(tracepoint, "COMPLETED")
         self.stays_at(tracepoint, 5)
+
+    def test_each_of_several_is_there_for_the_first_run_of_its_line(self):
+        tracepoints = [self.create(limits={"maxHits": 1, "perTrace": 0}) for _ in range(7)]
+        # It runs the line as soon as it may, and ends.
+        process = subprocess.run(
+            [str(self.program)], input="1\n", text=True, capture_output=True, timeout=60, check=True,
+            env=self.server.agent_env(self.agent_key, "web", STILLFRAME_START_WAIT="20s",
+                                      **UNLIMITED))
+        self.assertTrue(process.stdout.startswith("done 1\n"), process.stdout)
+        self.assertEqual([self.stored(tracepoint) for tracepoint in tracepoints], [1] * 7)
+
+    def test_several_processes_that_start_together_take_no_more_than_asked_for(self):
+        tracepoints = [self.create(limits={"maxHits": 2, "perTrace": 0}) for _ in range(4)]
+        hosts = [self.start_requests(STILLFRAME_START_WAIT="20s", **UNLIMITED) for _ in range(3)]
+        for host in hosts:
+            self.send(host, 3)
+        for host in hosts:
+            self.end(host)
+        for tracepoint in tracepoints:
+            self.assertLessEqual(self.stored(tracepoint), 2)
+            # What those left behind that ended, the next has with its first set.
+        last = self.start_requests(STILLFRAME_START_WAIT="20s", **UNLIMITED)
+        self.send(last, 3)
+        self.end(last)
+        for tracepoint in tracepoints:
+            self.assertEqual(self.stored(tracepoint), 2)
 
     def test_one_hit_goes_to_whoever_is_hit(self):
         processes = [self.start_requests(**UNLIMITED) for _ in range(3)]

@@ -182,6 +182,123 @@ class RecoverTest(unittest.TestCase):
             self.assertEqual(one["instance"], before[0]["instance"])
         self.kill(second)
 
+    def test_the_next_start_ships_it_to_the_server(self):
+        """What a killed process committed while no server was there: once each, in its own name."""
+        server = harness.Server()
+        self.addCleanup(server.stop)
+        editor, key = server.key("editor"), server.key("agent")
+        spec = self.snapshot(limits={"maxHits": 10**9, "perSecond": 10000, "perTrace": 0})
+        del spec["id"]
+        status, created = server.call("POST", "/v1/services/killed/tracepoints", spec, key=editor)
+        self.assertEqual(status, 201, created)
+
+        def listed(instance):
+            found, token = [], ""
+            while True:
+                status, page = server.call(
+                    "GET", f"/v1/snapshots?tracepoint={created['id']}&pageSize=500{token}",
+                    key=editor)
+                self.assertEqual(status, 200, page)
+                found += [one for one in page["snapshots"] if one["instance"] == instance]
+                if not page.get("nextPageToken"):
+                    return found
+                token = "&pageToken=" + page["nextPageToken"]
+
+        env = {"STILLFRAME_TRACEPOINTS": "", "STILLFRAME_OUTPUT": "",
+               "STILLFRAME_SERVICE": "killed", "STILLFRAME_SERVER": server.url,
+               "STILLFRAME_API_KEY": key}
+        process = self.start([], pause_us=5000, **env)
+        _, agents = server.call("GET", "/v1/services/killed/agents", key=editor)
+        instance = agents["agents"][0]["instance"]
+        harness.wait_for("snapshots", lambda: listed(instance))
+        server.kill()
+        before = self.done(process, 0)
+        harness.wait_for("hits without a server", lambda: self.done(process, 0) > before + 100)
+        self.kill(process)
+        left, _ = self.recover(self.rings)
+        self.assertGreater(len(left[0]["snapshots"]), 100)
+        self.assertEqual(left[0]["instance"], instance)
+        server.start()
+        files = set(self.rings.iterdir())
+        second = self.start([], mode=("once", "1"), name="next", **env)
+        harness.wait_for("shipping", lambda: not files & set(self.rings.iterdir()))
+        snapshots = listed(instance)
+        runs = [self.check_values(one) for one in snapshots]
+        self.assertEqual(len(runs), len(set(runs)), "something is there twice")
+        # The server knows what became of all its hits.
+        _, shown = server.call("GET", f"/v1/tracepoints/{created['id']}", key=editor)
+        counters = next(one for one in shown["agents"] if one["instance"] == instance)["counters"]
+        self.assertEqual(counters["captured"], len(runs))
+        self.assertEqual(counters["acked"], len(runs))
+        self.assertEqual(counters["inFlight"], 0)
+        self.assertEqual(counters["dropped"], {})
+        self.assertEqual(counters["hits"], sum(counters[name] for name in IDENTITY), counters)
+        if counters["ringFull"] == 0:
+            for thread in (0, 1):
+                wanted = {(thread, run) for run in range(1, self.done(process, thread) + 1)}
+                self.assertEqual(wanted - set(runs), set())
+        self.kill(second)
+
+    def test_what_a_killed_process_left_of_its_share_the_next_takes(self):
+        """At once, and never more than asked for: the server hears what was captured."""
+        server = harness.Server()
+        self.addCleanup(server.stop)
+        editor, key = server.key("editor"), server.key("agent")
+        spec = self.snapshot(limits={"maxHits": 50, "perSecond": 10000, "perTrace": 0})
+        del spec["id"]
+        _, created = server.call("POST", "/v1/services/killed/tracepoints", spec, key=editor)
+        env = {"STILLFRAME_TRACEPOINTS": "", "STILLFRAME_OUTPUT": "",
+               "STILLFRAME_SERVICE": "killed", "STILLFRAME_SERVER": server.url,
+               "STILLFRAME_API_KEY": key}
+        process = self.start([], mode=("die", "30"), **env)
+        process.wait()
+        second = self.start([], pause_us=5000, name="next", **env)
+
+        def stored():
+            _, page = server.call(
+                "GET", f"/v1/snapshots?tracepoint={created['id']}&pageSize=500", key=editor)
+            return len(page["snapshots"])
+        harness.wait_for("all that were asked for", lambda: stored() >= 50)
+        before = self.done(second, 0)
+        harness.wait_for("more hits", lambda: self.done(second, 0) > before + 100)
+        self.assertEqual(stored(), 50)
+        self.kill(second)
+
+    def test_the_command_sends_it(self):
+        server = harness.Server()
+        self.addCleanup(server.stop)
+        editor, key = server.key("editor"), server.key("agent")
+        spec = self.snapshot(limits={"maxHits": 10**9, "perSecond": 10000, "perTrace": 0})
+        del spec["id"]
+        _, created = server.call("POST", "/v1/services/killed/tracepoints", spec, key=editor)
+        process = self.start([], pause_us=5000, STILLFRAME_TRACEPOINTS="", STILLFRAME_OUTPUT="",
+                             STILLFRAME_SERVICE="killed", STILLFRAME_SERVER=server.url,
+                             STILLFRAME_API_KEY=key)
+        server.kill()
+        before = self.done(process, 0)
+        harness.wait_for("hits without a server", lambda: self.done(process, 0) > before + 100)
+        self.kill(process)
+        server.start()
+        to = ("--send", "--remove", "--server", server.url, "--key")
+        files = sorted(self.rings.iterdir())
+        nothing, errors = self.recover(self.rings, *to, editor, check=1)
+        self.assertEqual(nothing, [])
+        self.assertIn("403", errors)
+        self.assertEqual(sorted(self.rings.iterdir()), files)
+        sent, errors = self.recover(self.rings, *to, key)
+        self.assertEqual((errors, sent[0]["problems"]), ("", []))
+        self.assertGreater(sent[0]["sent"], 100)
+        self.assertEqual(list(self.rings.iterdir()), [])
+        _, page = server.call(
+            "GET", f"/v1/snapshots?tracepoint={created['id']}&pageSize=1000", key=editor)
+        runs = [self.check_values(one) for one in page["snapshots"]]
+        self.assertEqual(len(runs), len(set(runs)))
+        self.assertEqual({one["instance"] for one in page["snapshots"]}, {sent[0]["instance"]})
+        _, shown = server.call("GET", f"/v1/tracepoints/{created['id']}", key=editor)
+        counters = shown["agents"][0]["counters"]
+        self.assertEqual((counters["captured"], counters["acked"], counters["inFlight"]),
+                         (len(runs), len(runs), 0))
+
     def test_another_service_leaves_it_alone(self):
         process = self.start([self.snapshot()])
         harness.wait_for("hits", lambda: self.done(process, 0) > 50)

@@ -196,8 +196,11 @@ Result<model::Snapshot> DeadProcess::DecodeLight(std::span<const uint8_t> record
 
 std::vector<model::TracepointReport> DeadProcess::Reports() const {
   std::map<std::string, model::Counters> sums;
+  std::map<std::string, uint64_t> revisions;  // the last of each
   for (const auto& [id, probe] : probes_) {
     model::Counters& sum = sums[probe->entry.tracepoint_id];
+    uint64_t& revision = revisions[probe->entry.tracepoint_id];
+    revision = std::max(revision, probe->entry.revision);
     for (uint32_t i = 0; i < mirror_.probe_count; ++i) {
       if (mirror_.probes[i].probe_id != id) continue;
       const uint64_t* const count = mirror_.probes[i].count;
@@ -229,6 +232,7 @@ std::vector<model::TracepointReport> DeadProcess::Reports() const {
     report.status.instance = process_.identity.instance;
     report.status.state = model::State::kEmitting;
     report.status.counters = sum;
+    report.status.revision = revisions[id];
     reports.push_back(std::move(report));
   }
   return reports;

@@ -36,8 +36,10 @@ enum EntryType : uint32_t {
   kTotalsEntry,
 };
 
+inline constexpr uint32_t kEntriesFormat = 2;
+
 struct ProcessEntry {
-  uint32_t format = 1;  // of all entries; another one is not read
+  uint32_t format = kEntriesFormat;  // of all entries; another one is not read
   model::AgentIdentity identity;
   agent::Policy policy;
 };
@@ -48,6 +50,7 @@ enum class ProbeRole : uint8_t { kRecords, kLight, kSpan, kCounts, kLightSpan };
 struct ProbeEntry {
   uint64_t probe_id = 0;
   std::string tracepoint_id;
+  uint64_t revision = 0;
   ProbeRole role = ProbeRole::kRecords;
   bool is_log = false;
   std::string log_message;  // the template
@@ -89,8 +92,8 @@ struct TotalsEntry {
 
 template <typename A>
 void Fields(A& a, ProbeEntry& e) {
-  a(e.probe_id, e.tracepoint_id, e.role, e.is_log, e.log_message, e.expressions, e.load_bias,
-    e.tls_module, e.plan);
+  a(e.probe_id, e.tracepoint_id, e.revision, e.role, e.is_log, e.log_message, e.expressions,
+    e.load_bias, e.tls_module, e.plan);
 }
 template <typename A>
 void Fields(A& a, CallerEntry& e) {
