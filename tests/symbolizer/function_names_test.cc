@@ -18,6 +18,9 @@ TEST(FunctionNames, PlainIsWithoutReturnTypeTagsAndClones) {
       {"a::F[abi:cxx11](int)", "a::F(int)"},
       {"a::F(int) [clone .isra.0]", "a::F(int)"},
       {"a::(anonymous namespace)::F(int)", "a::(anonymous namespace)::F(int)"},
+      {"int a::F(int) const::{lambda(int (*)(int), b)#1}::operator()(int (*)(int), b) const",
+       "a::F(int) const::{lambda(int (*)(int), b)#1}::operator()(int (*)(int), b) const"},
+      {"a::F(int, b)::Local::Run(int)", "a::F(int, b)::Local::Run(int)"},
       {"main", "main"},
       {"", ""},
   };
@@ -53,6 +56,23 @@ TEST(FunctionNames, PeopleNameFunctionsByTheirLastParts) {
   EXPECT_TRUE(IsFunctionNamed("a::operator->()", "operator->"));
   EXPECT_TRUE(IsFunctionNamed("a::(anonymous namespace)::F(int)", "F"));
   EXPECT_FALSE(IsFunctionNamed("a::operator<(int)", "operator<<"));
+}
+
+// A function's name was taken for that of everything inside it.
+TEST(FunctionNames, WhatIsInsideAFunctionIsAnotherFunction) {
+  for (const char* inside :
+       {"a::F(b const&)::{lambda(int, b)#1}::operator()(int, b) const", "a::F(int)::Local::Run()",
+        "a::F(int) const::{lambda()#1}::operator()() const",
+        "a::F(int)::{lambda(int (*)(int))#2}::operator()(int (*)(int))"}) {
+    for (const char* wanted : {"F", "a::F", "::a::F", "F(int)"}) {
+      EXPECT_FALSE(IsFunctionNamed(inside, wanted)) << inside << " " << wanted;
+    }
+  }
+  EXPECT_TRUE(IsFunctionNamed("a::F(int)::{lambda(b)#1}::operator()(b) const", "operator()"));
+  EXPECT_TRUE(IsFunctionNamed("a::F(int)::{lambda(b)#1}::operator()(b) const",
+                              "F(int)::{lambda(b)#1}::operator()"));
+  EXPECT_TRUE(IsFunctionNamed("a::F(int)::Local::Run()", "Local::Run"));
+  EXPECT_TRUE(IsFunctionNamed("a::F(int (*)(int))", "F"));
 }
 
 TEST(FunctionNames, LastComponent) {
