@@ -1,5 +1,7 @@
 #include "agent/collector.h"
 
+#include <string.h>  // explicit_bzero
+
 #include <algorithm>
 #include <cstring>
 #include <new>
@@ -22,6 +24,13 @@ constexpr uint32_t kLightAtOnce = 4096;
 constexpr uint64_t kLeastSnapshotBytes = 64u << 10;
 constexpr uint64_t kTextPerByte = 8;
 constexpr size_t kMaxSymbolNames = 1024;
+
+// What decoding left on the stack: saved registers, short texts.
+__attribute__((noinline)) void WipeStackBelow() {
+  constexpr size_t kBytes = 32u << 10;
+  char below[kBytes];
+  explicit_bzero(below, sizeof below);
+}
 
 }  // namespace
 
@@ -50,6 +59,7 @@ uint32_t Collector::Drain(uint32_t max_records) {
         static_cast<Collector*>(self)->DecodeLight(record);
       },
       this, abandoned_);
+  if (count > 0) WipeStackBelow();
   // What the decoder compiled for new callers serves the next hit.
   if (count > 0) store_.callers().Publish();
   if (store_.callers().size() != callers) used_symbols_ = true;
@@ -141,6 +151,8 @@ void Collector::Decode(std::span<const uint8_t> record, uint64_t sequence) {
     snapshot->duration_nanos = clock_.Nanos(header.span_ticks);
     if (!snapshot->frames.empty()) snapshot->frames.resize(1);
   }
+  const bool is_thrown = probe->plan().hides_site_frame && !snapshot->frames.empty();
+  if (is_thrown && !store_.MayShow(snapshot->frames[0])) HideThrown(*snapshot);
   for (model::Frame& frame : snapshot->frames) {
     if (frame.variables.empty() || store_.MayShow(frame)) continue;
     frame.variables.clear();

@@ -31,6 +31,25 @@ bool IsText(const PlanUnit& unit, const TypeNode& type, const View*& view) {
   return unit.types[view->element].size_bytes == 1;
 }
 
+bool IsCText(const PlanUnit& unit, const TypeNode& type) {
+  if (type.kind != TypeKind::kPointer) return false;
+  const TypeNode& character = unit.types[type.target];
+  const bool is_text = character.kind == TypeKind::kChar || character.kind == TypeKind::kUnicode;
+  return is_text && character.size_bytes == 1 && (character.flags & kFlagRedacted) == 0;
+}
+
+// $trace is an array in pieces, one for eight of its digits.
+bool IsTrace(const PlanUnit& unit, const Location& location) {
+  if (location.kind != LocationKind::kPieces || location.piece_count != 4) return false;
+  for (uint32_t i = 0; i < 4; ++i) {
+    const Piece& piece = unit.pieces[location.first_piece + i];
+    if (piece.kind != LocationKind::kValue || piece.program.count == 0) return false;
+    const Insn& insn = unit.code[piece.program.first];
+    if (insn.op != Op::kFact || insn.a != static_cast<uint8_t>(Fact::kTrace0) + i) return false;
+  }
+  return true;
+}
+
 // False: it takes an ordinary record.
 bool MakeField(const PlanUnit& unit, const Variable& variable, LightField& field) {
   const TypeNode& declared = unit.types[variable.type];
@@ -48,6 +67,17 @@ bool MakeField(const PlanUnit& unit, const Variable& variable, LightField& field
   if ((variable.flags & kVariableRedacted) != 0 || (type.flags & kFlagRedacted) != 0) return false;
   if (variable.recovered != 0) return false;  // its label is the decoder's to find out
   field.program = location.program;
+  if (IsTrace(unit, location)) {
+    field.kind = LightKind::kTrace;
+    return true;
+  }
+  const bool has_place =
+      location.kind == LocationKind::kMemory || location.kind == LocationKind::kValue;
+  if (has_place && IsCText(unit, type)) {
+    field.kind = LightKind::kCText;
+    field.load_bytes = location.kind == LocationKind::kMemory ? 8 : 0;
+    return true;
+  }
   const View* view = nullptr;
   if (IsText(unit, type, view) && location.kind == LocationKind::kMemory) {
     field.kind = LightKind::kText;
@@ -73,9 +103,14 @@ bool MakeField(const PlanUnit& unit, const Variable& variable, LightField& field
   }
 }
 
+bool HoldsText(const LightField& field) {
+  return field.kind == LightKind::kText || field.kind == LightKind::kCText;
+}
+
 }  // namespace
 
 bool LightPlan::Make(const ProbePlan& plan) {
+  if (plan.hides_site_frame) return false;  // the frame to be named is found by unwinding
   sites_.clear();
   fields_.clear();
   size_t total = 0;
@@ -89,18 +124,19 @@ bool LightPlan::Make(const ProbePlan& plan) {
       LightField field;
       if (!MakeField(plan.unit, plan.unit.variables[site.first_expression + i], field))
         return false;
-      texts += field.kind == LightKind::kText ? 1 : 0;
+      texts += HoldsText(field) ? 1 : 0;
       fields_.push_back(field);
     }
     const uint32_t fixed =
         kHead + static_cast<uint32_t>(sizeof(LightValue)) * site.expression_count;
     const uint32_t share = texts == 0 ? 0 : ((kMaxLightBytes - fixed) / texts) & ~7u;
-    const uint32_t capacity = std::min((CheckedTextBytes(plan.limits) + 7) & ~7u, share);
+    // With its end, which tells that a text is whole.
+    const uint32_t capacity = std::min((CheckedTextBytes(plan.limits) + 8) & ~7u, share);
     uint32_t at = kHead;
     for (size_t i = first; i < fields_.size(); ++i) {
       fields_[i].offset = at;
       at += sizeof(LightValue);
-      if (fields_[i].kind == LightKind::kText) fields_[i].text_capacity = capacity;
+      if (HoldsText(fields_[i])) fields_[i].text_capacity = capacity;
     }
     sites_.push_back(
         {fields_.data() + first, site.expression_count, fixed, fixed + texts * capacity, 0});

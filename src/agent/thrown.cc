@@ -5,10 +5,14 @@
 #include <cstring>
 #include <string>
 
+#include "base/status.h"
+#include "model/redaction.h"
 #include "symbolizer/symbol_table.h"
 
 namespace stillframe::agent {
 namespace {
+
+constexpr const char* kTypeOfType = "std::type_info";
 
 // `0x55… "text"` -> `"text"`, with its quotes; "" when there is no text.
 std::string TextOf(const std::string& value) {
@@ -32,10 +36,25 @@ void NameThrown(model::Snapshot& snapshot) {
   const std::string name = TextOf(type.value);
   if (name.size() > 2 && name.ends_with('"')) {
     type.value = TypeName(std::string_view(name).substr(1, name.size() - 2));
-    type.type = "std::type_info";
+    type.type = kTypeOfType;
   }
   model::Value& what = snapshot.expressions[1];
   if (const std::string text = TextOf(what.value); !text.empty()) what.value = text;
+}
+
+void HideThrown(model::Snapshot& snapshot) {
+  for (model::Value& value : snapshot.expressions) {
+    if (&value == &snapshot.expressions.front() && value.type == kTypeOfType) continue;
+    model::WipeText(value.value);
+    value.value.clear();
+    value.has_value = false;
+    value.children.clear();
+    value.status = model::ValueStatus::kRedacted;
+    value.reason = CodeName(Code::kDeniedByPolicy);
+  }
+  if (snapshot.kind != model::Kind::kLog) return;
+  model::WipeText(snapshot.message);
+  snapshot.message = "<redacted>";
 }
 
 std::string FingerprintText(uint64_t fingerprint) {

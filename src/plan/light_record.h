@@ -30,9 +30,10 @@ struct LightHeader {
 static_assert(sizeof(LightHeader) == 32);
 
 struct LightValue {
-  uint64_t value;       // kScalar: in the low bytes; kText: the text's whole size in bytes
+  uint64_t value;       // kScalar: in the low bytes; kText: the text's whole size in bytes; kCText:
+                        // its address
   uint32_t code;        // Code: kOk, or why there is no value
-  uint32_t text_bytes;  // bytes of text that follow
+  uint32_t text_bytes;  // bytes of text that follow; kCText: with its end, if that was reached
 };
 static_assert(sizeof(LightValue) == 16);
 
@@ -40,19 +41,21 @@ enum class LightKind : uint8_t {
   kScalar,  // the program's value, or load_bytes read at the address that it yields
   kXmm,     // load_bytes (4 or 8) low bytes of XMM register `reg`
   kText,    // the program yields an object that holds a pointer and a size
+  kCText,   // the program yields the address of a text that ends with a zero, or where that is
+  kTrace,   // the trace id, which every record has
 };
 
 // One expression of one site. `offset` is that of its LightValue in the record.
 struct LightField {
   LightKind kind = LightKind::kScalar;
-  uint8_t load_bytes = 0;  // kScalar: 0 = nothing is read
+  uint8_t load_bytes = 0;  // kScalar, kCText: 0 = nothing is read
   uint8_t reg = 0;
   uint8_t is_reference = 0;  // the program yields the address of a reference: its 8 bytes lead on
   uint32_t offset = 0;
   Program program;
   uint32_t pointer_offset = 0;  // kText: in the object
   uint32_t size_offset = 0;     // kText
-  uint32_t text_capacity = 0;   // kText: a multiple of 8
+  uint32_t text_capacity = 0;   // kText, kCText: a multiple of 8
 };
 
 // The record of one site.

@@ -198,6 +198,11 @@ Result<Value> Compiler::Method(const Value& wrapped, const Node& node) {
     SF_ASSIGN_OR_RETURN(Fragment code, ToBool(object));
     return Cell(BoolType(unit_), std::move(code), column);
   }
+  const bool is_duration = view == ViewKind::kDuration && ViewOf(object).layout == kPlain;
+  if (name == "count" && is_duration) {
+    SF_ASSIGN_OR_RETURN(const Value part, Part(object, ViewOf(object).a, ViewOf(object).element));
+    return Load(part);
+  }
   if (name == "value" && view == ViewKind::kOptional) return OptionalPayload(object);
   if (name == "get" && IsSmartPointer(view)) return RawPointer(object);
   if (name == "load" && ViewOf(wrapped).kind == ViewKind::kWrapper) return object;

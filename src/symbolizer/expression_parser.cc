@@ -371,7 +371,8 @@ class Parser : private TokenReader {
     if (rule == kMethods.end()) return BadExpression(name.column, std::string(kCallsNotSupported));
     node->kind = NodeKind::kMethod;
     Take();
-    if (rule->takes_argument) {
+    const bool of_duration = name.text == "count" && Is(")");
+    if (rule->takes_argument && !of_duration) {
       SF_ASSIGN_OR_RETURN(NodePtr argument, Expression(0));
       SF_RETURN_IF_ERROR(Expect(")"));
       return Join(std::move(node), std::move(object), std::move(argument));

@@ -45,12 +45,43 @@ void Scan(std::string_view name, Visit visit) {
   }
 }
 
-// Where the parameters begin, or the end.
+// Behind the bracket that belongs to the one at `open`.
+size_t BehindBracket(std::string_view name, size_t open) {
+  int depth = 0;
+  for (size_t i = open; i < name.size(); ++i) {
+    if (name[i] == '(') ++depth;
+    if (name[i] == ')' && --depth == 0) return i + 1;
+  }
+  return name.size();
+}
+
+// Whether something of a function's own stands there, "::{lambda()#1}", behind " const" and the
+// like.
+bool GoesOnInside(std::string_view rest) {
+  bool is_qualifier = true;
+  while (is_qualifier) {
+    is_qualifier = false;
+    for (const std::string_view word : {" ", "const", "volatile", "&"}) {
+      if (!rest.starts_with(word)) continue;
+      rest.remove_prefix(word.size());
+      is_qualifier = true;
+    }
+  }
+  return rest.starts_with("::");
+}
+
+// Where the parameters begin, or the end. Not those of functions around it, nor of a lambda, whose
+// name has brackets of its own: "f(int)::{lambda(int)#1}::operator()(int)".
 size_t ParametersAt(std::string_view name) {
-  size_t at = name.size();
+  size_t at = name.size(), skip = 0;
   Scan(name, [&](size_t i, int depth) {
-    // "{lambda(int)#1}" and "{unnamed type#1}" are names with brackets of their own.
-    if (depth != 0 || name[i] != '(' || (i >= 7 && name.substr(i - 7, 7) == "{lambda")) return true;
+    if (i < skip || depth != 0 || name[i] != '(') return true;
+    const size_t behind = BehindBracket(name, i);
+    const bool in_name = i >= 7 && name.substr(i - 7, 7) == "{lambda";
+    if (in_name || GoesOnInside(name.substr(behind))) {
+      skip = behind;
+      return true;
+    }
     at = i;
     return false;
   });
@@ -65,8 +96,12 @@ std::string PlainFunctionName(std::string_view demangled) {
   }
   const size_t parameters = ParametersAt(demangled);
   size_t begin = 0;
+  int brackets = 0;
   Scan(demangled.substr(0, parameters), [&](size_t i, int depth) {
-    if (depth == 0 && demangled[i] == ' ') begin = i + 1;
+    if (demangled[i] == '(') ++brackets;
+    if (demangled[i] == ')') --brackets;
+    const bool blank = depth == 0 && brackets == 0 && demangled[i] == ' ';
+    if (blank && !GoesOnInside(demangled.substr(i))) begin = i + 1;
     return true;
   });
   // A conversion operator's type has blanks: "Foo::operator bool() const"; so has `operator"" _km`.

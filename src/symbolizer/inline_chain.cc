@@ -58,6 +58,37 @@ SourceLine CallSite(const Dwarf_Die& inlined) {
 
 }  // namespace
 
+namespace {
+
+// The last of the rows for a pc behind their address; nullopt: that is of another file.
+std::optional<SourceLine> LastRowOf(const Dwarf_Die& unit, LinkAddress pc, std::string_view file) {
+  Dwarf_Die die = unit;
+  Dwarf_Lines* lines = nullptr;
+  size_t count = 0;
+  if (dwarf_getsrclines(&die, &lines, &count) != 0 || count == 0) return std::nullopt;
+  const size_t index = UpperBound(lines, count, pc);
+  if (index == 0) return std::nullopt;
+  const Row last = RowAt(lines, index - 1);
+  if (last.line == nullptr || last.is_end || last.address == pc.value) return std::nullopt;
+  SourceLine at = FromRow(unit, last);
+  return at.file == file ? std::optional(std::move(at)) : std::nullopt;
+}
+
+// An inlined call may leave nothing at an address but its statements, and the call behind them
+// belongs to the function around it: GCC then writes a row of that, which is no statement. A frame
+// of another file than its function's is taken for such a case.
+void PreferOwnFile(const Dwarf_Die& unit, const Dwarf_Die& function, LinkAddress lookup_pc,
+                   SourceLine& at) {
+  const Dwarf_Die origin = Origin(function);
+  const std::optional<Dwarf_Die> origin_unit = UnitOf(origin);
+  if (!origin_unit) return;
+  const std::string file = AbsolutePath(*origin_unit, DeclFile(origin));
+  if (file.empty() || at.file == file) return;
+  if (auto own = LastRowOf(unit, lookup_pc, file)) at = std::move(*own);
+}
+
+}  // namespace
+
 SourceLine LineAt(const Dwarf_Die& unit, LinkAddress pc) {
   Dwarf_Die die = unit;
   Dwarf_Lines* lines = nullptr;
@@ -97,6 +128,9 @@ std::vector<SourceFrame> DescribeChain(const Dwarf_Die& unit, const ScopeChain& 
                                        LinkAddress lookup_pc, TypeNamer& namer) {
   std::vector<SourceFrame> out;
   SourceLine at = LineAt(unit, lookup_pc);
+  if (!chain.functions.empty() && at.line != 0) {
+    PreferOwnFile(unit, chain.functions.front().function, lookup_pc, at);
+  }
   for (const FunctionScope& scope : chain.functions) {
     out.push_back({namer.FunctionName(scope.function), at.file, at.line, scope.inlined});
     if (scope.inlined) at = CallSite(scope.function);

@@ -124,6 +124,36 @@ class LogTest(unittest.TestCase):
         process.communicate("\n", timeout=20)
         self.assertEqual(process.returncode, 0)
 
+    def test_c_strings_and_traces_are_light(self):
+        """As fast as the program goes: what takes an ordinary record would find the ring full."""
+        line = harness.line_of("texts.cc", "mark-text")
+        messages = (
+            ("[{$trace}] {own} {message.plain}",
+             lambda i: f"[{f'{i + 1:032x}' if i % 2 == 0 else ''}] own plain \"text\""),
+            ("{message.at_page_end} {message.none} {message.wild}", lambda i: "edge 0x0 <unavailable: UNREADABLE>"),
+            ("{message.unending} {message.sealed} {message.large}",
+             lambda i: f"uuuuuuuu… <redacted> {'x' * 255}…"))
+        for compiler, level in (("g++", "-O0"), ("g++", "-O2"), ("clang++-14", "-O0"),
+                                ("clang++-14", "-O2")):
+            program = harness.compile_target("texts.cc", compiler, (level, "-g"),
+                                             (f"-I{harness.SOURCE / 'include'}",))
+            for template, expected in messages:
+                with self.subTest(compiler=compiler, level=level, template=template):
+                    done, logs = harness.run_with_file(program, [{
+                        "kind": "LOG", "location": {"file": "texts.cc", "line": line},
+                        "logMessage": "{message.number} " + template,
+                    }], env={"STILLFRAME_LIMITS": UNLIMITED, "STILLFRAME_LOG": "info"})
+                    self.assertEqual(done.stdout, "done\n")
+                    counters = json.loads(
+                        re.findall(r"final (\{.*\})", done.stderr)[0])["counters"]
+                    self.assertEqual((counters["hits"], counters["captured"]), (60, 60), counters)
+                    logs.sort(key=lambda log: int(log["message"].split()[0]))
+                    # An address comes before the text; what cannot be read has nothing else.
+                    self.assertEqual(
+                        [re.sub(r"0x[0-9a-f]{3,}( <[^>]*>)? \"((?:[^\"\\\\]|\\\\.)*)\"", r"\2",
+                                log["message"]).replace("\\", "") for log in logs],
+                        [f"{i} {expected(i)}" for i in range(60)])
+
     def test_tail_prints_one_line_each(self):
         server, agent_key, key = self.start_server()
         process = self.start(server, agent_key, 10, 100)

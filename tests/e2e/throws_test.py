@@ -1,7 +1,9 @@
 """Snapshots at the throw of an exception: the thrower's frames and variables, the type, what()."""
 import json
+import pathlib
 import re
 import subprocess
+import tempfile
 import unittest
 
 import harness
@@ -44,6 +46,18 @@ class ThrowsTest(unittest.TestCase):
             if flags[0] == "-O0":
                 self.assertEqual(found["value"], "77")
                 self.assertEqual(harness.variable(frame, "orders.[1].name")["value"], '"two"')
+
+    def test_the_line_that_throws(self):
+        for compiler, flags in MATRIX:
+            with self.subTest(compiler=compiler, flags=flags):
+                program = harness.compile_target("throws.cc", compiler, flags)
+                _, snapshots = harness.run_with_file(
+                    program, [{"location": {"exception": "shop::Error"},
+                               "condition": "$exception.code_ == 500"}], args=["0", "deep"])
+                frame = snapshots[0]["frames"][0]
+                self.assertIn("shop::Deep", frame["function"])
+                self.assertEqual((frame["file"].split("/")[-1], frame["line"]),
+                                 ("throws.cc", harness.line_of("throws.cc", "mark-deep")))
 
     def test_bases_match_too(self):
         for _, _, snapshots, _ in self.each(location={"exception": "shop::Error"}):
@@ -128,6 +142,33 @@ class ThrowsTest(unittest.TestCase):
                                                    condition=condition):
                 self.assertEqual(snapshots, [])
                 self.assertIn(reason, said)
+
+    def test_what_the_policy_denies(self):
+        program = harness.compile_target("throws.cc", *MATRIX[1])
+        with tempfile.TemporaryDirectory(prefix="sf-throws-") as folder:
+            policy = pathlib.Path(folder) / "policy.json"
+            policy.write_text(json.dumps({"functions": {"deny": ["*Find"]}}))
+            _, events = harness.run_with_file(
+                program, [{"location": {"exception": "shop::Error"},
+                           "limits": {"maxHits": 10, "perSecond": 1000},
+                           "expressions": ["$exception.code_", "$exception.what()"]},
+                          {"kind": "LOG", "location": {"exception": "shop::Error"},
+                           "logMessage": "{$exception.code_}"}],
+                env={"STILLFRAME_POLICY": policy})
+        self.assertEqual(len(events), 4)
+        for event in events:
+            is_denied = "Find" in event["frames"][0]["function"]
+            self.assertEqual(event["expressions"][0]["value"],
+                             "shop::NotFound" if is_denied else "shop::Error")
+            told = {(e["status"], e.get("reason"), e.get("value")) for e in event["expressions"][1:]}
+            if is_denied:
+                self.assertEqual(told, {("REDACTED", "DENIED_BY_POLICY", None)})
+                self.assertNotIn("no order", json.dumps(event))
+                self.assertNotIn("404", json.dumps(event))
+            else:
+                self.assertIn("declined", json.dumps(event))
+        self.assertEqual(sorted(e["message"] for e in events if e["kind"] == "LOG"),
+                         ["402", "<redacted>"])
 
     def test_counted(self):
         for _, _, snapshots, said in self.each(kind="COUNTER",

@@ -24,6 +24,9 @@ TEST(FunctionNames, PlainIsWithoutReturnTypeTagsAndClones) {
       {"a::F[abi:cxx11](int)", "a::F(int)"},
       {"a::F(int) [clone .isra.0]", "a::F(int)"},
       {"a::(anonymous namespace)::F(int)", "a::(anonymous namespace)::F(int)"},
+      {"int a::F(int) const::{lambda(int (*)(int), b)#1}::operator()(int (*)(int), b) const",
+       "a::F(int) const::{lambda(int (*)(int), b)#1}::operator()(int (*)(int), b) const"},
+      {"a::F(int, b)::Local::Run(int)", "a::F(int, b)::Local::Run(int)"},
       {"main", "main"},
       {"", ""},
   };
@@ -130,6 +133,23 @@ TEST(FunctionNames, LooselyWithoutQualifiersAndInlineNamespaces) {
   EXPECT_TRUE(get.MatchesLoosely(name, {"v2"}));
   EXPECT_FALSE(FunctionPattern("Get() &").MatchesLoosely("Get() const", {}));
   EXPECT_FALSE(FunctionPattern("v2::Get").MatchesLoosely("v2::Got()", {"v2"}));
+}
+
+// A function's name was taken for that of everything inside it.
+TEST(FunctionNames, WhatIsInsideAFunctionIsAnotherFunction) {
+  for (const char* inside :
+       {"a::F(b const&)::{lambda(int, b)#1}::operator()(int, b) const", "a::F(int)::Local::Run()",
+        "a::F(int) const::{lambda()#1}::operator()() const",
+        "a::F(int)::{lambda(int (*)(int))#2}::operator()(int (*)(int))"}) {
+    for (const char* wanted : {"F", "a::F", "::a::F", "F(int)"}) {
+      EXPECT_FALSE(IsFunctionNamed(inside, wanted)) << inside << " " << wanted;
+    }
+  }
+  EXPECT_TRUE(IsFunctionNamed("a::F(int)::{lambda(b)#1}::operator()(b) const", "operator()"));
+  EXPECT_TRUE(IsFunctionNamed("a::F(int)::{lambda(b)#1}::operator()(b) const",
+                              "F(int)::{lambda(b)#1}::operator()"));
+  EXPECT_TRUE(IsFunctionNamed("a::F(int)::Local::Run()", "Local::Run"));
+  EXPECT_TRUE(IsFunctionNamed("a::F(int (*)(int))", "F"));
 }
 
 TEST(FunctionNames, LastComponent) {

@@ -16,10 +16,12 @@ namespace {
 constexpr uint64_t kTextAddress = 0x1000;  // where the text of a field is said to be
 
 // An ordinary record that holds nothing but a text, for the formatter to find it in.
-std::vector<uint8_t> RecordOfText(std::span<const uint8_t> text) {
+std::vector<uint8_t> RecordOfText(std::span<const uint8_t> text, uint64_t address,
+                                  ChunkStatus status) {
   RecordHeader header{};
   FrameRecord frame{};
-  ChunkHeader chunk{kTextAddress, static_cast<uint32_t>(text.size()), kChunkOk};
+  const uint32_t chunk_bytes = status == kChunkOk ? static_cast<uint32_t>(text.size()) : 1;
+  const ChunkHeader chunk{address, chunk_bytes, status};
   const size_t padded = (text.size() + 7) & ~size_t{7};
   std::vector<uint8_t> bytes(sizeof header + sizeof frame + sizeof chunk + padded);
   header.magic = kRecordMagic;
@@ -65,19 +67,58 @@ class LightReader {
     }
     LightValue value;
     std::memcpy(&value, input_.record.data() + field.offset, sizeof value);
-    if (value.code != 0) {
-      return Unavailable(std::move(name), unit_.strings[declared.name],
-                         static_cast<Code>(value.code & 0xff));
+    const std::string& type_name = unit_.strings[declared.name];
+    const Code code = static_cast<Code>(value.code & 0xff);
+    if (code == Code::kRedacted) {
+      return model::Value{std::move(name), type_name, "", false, model::ValueStatus::kRedacted,
+                          "REDACTED",      {}};
     }
-    Result<model::Value> shown = field.kind == LightKind::kText
-                                     ? ShowText(std::move(name), type, field, value)
-                                     : ShowScalar(std::move(name), type, value);
-    if (shown.ok()) shown->type = unit_.strings[declared.name];
+    if (value.code != 0) return Unavailable(std::move(name), type_name, code);
+    Result<model::Value> shown = ShowKind(std::move(name), type, field, value);
+    if (shown.ok()) shown->type = type_name;
     return shown;
   }
 
  private:
   CaptureLimits plan_limits() const { return input_.plan->limits; }
+
+  Result<model::Value> ShowKind(std::string name, TypeId type, const LightField& field,
+                                const LightValue& value) {
+    if (field.kind == LightKind::kText) return ShowText(std::move(name), type, field, value);
+    if (field.kind == LightKind::kCText) return ShowCText(std::move(name), type, field, value);
+    if (field.kind == LightKind::kTrace) return ShowTrace(std::move(name), type);
+    return ShowScalar(std::move(name), type, value);
+  }
+
+  // The next text in the record.
+  Result<std::span<const uint8_t>> TakeText(const LightField& field, const LightValue& value) {
+    const size_t begin = text_at_;
+    if (value.text_bytes > field.text_capacity || begin > input_.record.size() ||
+        value.text_bytes > input_.record.size() - begin) {
+      return Status(Code::kCorrupt, "light record: a text lies behind its end");
+    }
+    text_at_ += (value.text_bytes + 7) & ~size_t{7};
+    return input_.record.subspan(begin, value.text_bytes);
+  }
+
+  Result<model::Value> ShowTrace(std::string name, TypeId type) {
+    TraceContextRecord trace;
+    std::memcpy(&trace, input_.record.data() + sizeof(LightHeader), sizeof trace);
+    const std::string digits = TraceText(trace).trace_id;
+    std::vector<uint8_t> bytes(digits.begin(), digits.end());
+    bytes.resize(unit_.types[type].size_bytes);
+    return Format(std::move(name), type, std::move(bytes), {}, plan_limits());
+  }
+
+  Result<model::Value> ShowCText(std::string name, TypeId type, const LightField& field,
+                                 const LightValue& value) {
+    SF_ASSIGN_OR_RETURN(const auto text, TakeText(field, value));
+    std::vector<uint8_t> pointer(sizeof value.value);
+    std::memcpy(pointer.data(), &value.value, sizeof value.value);
+    const ChunkStatus status = text.empty() ? kChunkUnreadable : kChunkOk;
+    return Format(std::move(name), type, std::move(pointer), text, plan_limits(), value.value,
+                  status);
+  }
 
   Result<model::Value> ShowScalar(std::string name, TypeId type, const LightValue& value) {
     std::vector<uint8_t> bytes(sizeof value.value);
@@ -88,12 +129,7 @@ class LightReader {
 
   Result<model::Value> ShowText(std::string name, TypeId type, const LightField& field,
                                 const LightValue& value) {
-    const size_t begin = text_at_;
-    if (value.text_bytes > field.text_capacity || begin > input_.record.size() ||
-        value.text_bytes > input_.record.size() - begin) {
-      return Status(Code::kCorrupt, "light record: a text lies behind its end");
-    }
-    text_at_ += (value.text_bytes + 7) & ~size_t{7};
+    SF_ASSIGN_OR_RETURN(const auto text, TakeText(field, value));
     std::vector<uint8_t> object(unit_.types[type].size_bytes);
     if (object.size() < 8 || field.pointer_offset > object.size() - 8 ||
         field.size_offset > object.size() - 8) {
@@ -103,13 +139,13 @@ class LightReader {
     std::memcpy(object.data() + field.size_offset, &value.value, 8);
     CaptureLimits limits = plan_limits();
     limits.string_bytes = std::min(limits.string_bytes, value.text_bytes);
-    return Format(std::move(name), type, std::move(object),
-                  input_.record.subspan(begin, value.text_bytes), limits);
+    return Format(std::move(name), type, std::move(object), text, limits);
   }
 
   Result<model::Value> Format(std::string name, TypeId type, std::vector<uint8_t> object,
-                              std::span<const uint8_t> text, const CaptureLimits& limits) {
-    const WipedBytes bytes(RecordOfText(text));
+                              std::span<const uint8_t> text, const CaptureLimits& limits,
+                              uint64_t text_address = kTextAddress, ChunkStatus status = kChunkOk) {
+    const WipedBytes bytes(RecordOfText(text, text_address, status));
     SF_ASSIGN_OR_RETURN(const RecordView record, RecordView::Parse(bytes.span()));
     FormatContext context;
     context.record = &record;

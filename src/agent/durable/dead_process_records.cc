@@ -105,10 +105,14 @@ Result<model::Snapshot> DeadProcess::Decode(std::span<const uint8_t> record) {
     snapshot->duration_nanos = Nanos(header.span_ticks);
     if (!snapshot->frames.empty()) snapshot->frames.resize(1);
   }
+  const auto denies = [this](const model::Frame& frame) {
+    return !process_.policy.CheckPlace(frame.file, frame.function).ok();
+  };
+  if (probe->plan.hides_site_frame && !snapshot->frames.empty() && denies(snapshot->frames[0])) {
+    agent::HideThrown(*snapshot);
+  }
   for (model::Frame& frame : snapshot->frames) {
-    if (frame.variables.empty() || process_.policy.CheckPlace(frame.file, frame.function).ok()) {
-      continue;
-    }
+    if (frame.variables.empty() || !denies(frame)) continue;
     frame.variables.clear();
     frame.variables_reason = CodeName(Code::kDeniedByPolicy);
   }

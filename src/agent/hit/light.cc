@@ -44,9 +44,32 @@ Code WriteText(const LightField& field, uint64_t object, LightValue& out, uint8_
   return Code::kOk;
 }
 
+// Up to its end, or until there is no room or nothing to be read. Piece by piece, none of which
+// reaches into a page that the text may not reach.
+void WriteCText(const LightField& field, LightValue& out, uint8_t* text) {
+  constexpr uint64_t kPiece = 64, kPage = 4096;
+  uint32_t done = 0;
+  while (done < field.text_capacity) {
+    const uint64_t from = out.value + done;
+    uint64_t piece = kPiece - from % kPiece;  // divides a page
+    static_assert(kPage % kPiece == 0);
+    if (piece > field.text_capacity - done) piece = field.text_capacity - done;
+    if (!Read(from, text + done, static_cast<uint32_t>(piece))) break;
+    for (uint64_t i = 0; i < piece; ++i) {
+      if (text[done + i] != 0) continue;
+      out.text_bytes = done + static_cast<uint32_t>(i) + 1;
+      for (++i; i < piece; ++i) text[done + i] = 0;  // what stands behind it is not ours
+      return;
+    }
+    done += static_cast<uint32_t>(piece);
+  }
+  out.text_bytes = done;
+}
+
 Code WriteField(const UnitView& unit, const LightField& field, LightValue& out, uint8_t* text) {
   out.value = 0;
   out.text_bytes = 0;
+  if (field.kind == LightKind::kTrace) return Code::kOk;
   if (field.kind == LightKind::kXmm) {
     out.value = XmmBytes(field.reg, field.load_bytes);
     return Code::kOk;
@@ -57,9 +80,11 @@ Code WriteField(const UnitView& unit, const LightField& field, LightValue& out, 
   if (field.kind == LightKind::kText) return WriteText(field, result.value, out, text);
   if (field.load_bytes == 0) {
     out.value = result.value;
-    return Code::kOk;
+  } else if (!Read(result.value, &out.value, field.load_bytes)) {
+    return Code::kUnreadable;
   }
-  return Read(result.value, &out.value, field.load_bytes) ? Code::kOk : Code::kUnreadable;
+  if (field.kind == LightKind::kCText && out.value != 0) WriteCText(field, out, text);
+  return Code::kOk;
 }
 
 }  // namespace

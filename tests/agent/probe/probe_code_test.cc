@@ -176,6 +176,7 @@ TEST_F(ProbeCodeTest, LightRecordsAreTheSameEitherWay) {
       {LightKind::kScalar, 2, member(offsetof(Object, half))},
       {LightKind::kScalar, 4, member(offsetof(Object, word))},
       {LightKind::kXmm, 8, {}},
+      {LightKind::kTrace, 0, {}},
       {LightKind::kScalar, 8, member(offsetof(Object, whole))},
       {LightKind::kText, 0, member(offsetof(Object, text))},
       {LightKind::kXmm, 4, {}},

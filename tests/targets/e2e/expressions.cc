@@ -4,6 +4,7 @@
 #include <atomic>
 #include <bitset>
 #include <charconv>
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <deque>
@@ -122,6 +123,8 @@ struct State {
   std::optional<int> some = 12;
   std::optional<Item> item = Item{99, "engine", true};
   std::optional<int> nothing;
+  std::chrono::milliseconds took{1500};
+  std::chrono::duration<double> exact{0.25};
   std::variant<int, std::string, Item> variant = std::string("text");
   std::tuple<int, std::string> tuple = {4, "four"};
   std::unique_ptr<Item> unique = std::make_unique<Item>(Item{6, "six", false});
@@ -410,6 +413,9 @@ __attribute__((noinline)) void SayRanges(State& s) {
   Fail("count(s.many, x -> x == 1)", "LIMIT");
   Fail("any(s.items, x -> x.price / s.zero > 1)", "BAD_EXPRESSION");
   Say("any(s.orders, x -> x.first == 60)", true);
+  Say("s.took.count()", s.took.count());
+  Say("s.took.count() > 1000 && s.exact.count() < 1", true);
+  Say("s.exact.count() * 2", s.exact.count() * 2);
 }
 
 __attribute__((noinline)) int Stand(State& s) {

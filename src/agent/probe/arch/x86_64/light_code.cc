@@ -55,6 +55,9 @@ Status LightCode::MakeValues() {
   for (uint32_t i = 0; i < spec_.light->field_count; ++i) {
     const LightField& field = spec_.light->fields[i];
     first_slot_.push_back(static_cast<int32_t>(8 * slots_));
+    if (field.kind == LightKind::kCText) {
+      return Status(Code::kUnsupported, "texts without a size are not copied by compiled code");
+    }
     if (field.kind == LightKind::kScalar) {
       SF_RETURN_IF_ERROR(AddValue(field, 0, field.load_bytes));
     } else if (field.kind == LightKind::kText) {
@@ -206,6 +209,8 @@ void LightCode::WriteFields(Assembler& code) {
     const auto at = static_cast<int32_t>(field.offset);
     if (field.kind == LightKind::kXmm) {
       code.MoveFromXmm(kRax, field.reg, field.load_bytes);
+    } else if (field.kind == LightKind::kTrace) {
+      code.MoveImmediate(kRax, 0);
     } else {
       code.Load(kRax, kRsp, first_slot_[i]);
     }
