@@ -137,8 +137,8 @@ Tokens AsParameters(const Tokens& tokens) {
     if (tokens[i] == "<") ++angles;
     if (tokens[i] == ">") --angles;
     const bool last = i + 1 < tokens.size() && OneOf(tokens[i + 1], {",", ")"}) && angles == 0;
-    const bool behind_type =
-        i > 0 && (IsName(tokens[i - 1]) || IsCv(tokens[i - 1]) || OneOf(tokens[i - 1], {">", "&", "*"}));
+    const bool behind_type = i > 0 && (IsName(tokens[i - 1]) || IsCv(tokens[i - 1]) ||
+                                       OneOf(tokens[i - 1], {">", "&", "*"}));
     const bool of_value = i > 0 && !OneOf(tokens[i - 1], {"*", "&"});
     const bool is_name = IsName(tokens[i]) && !tokens[i].starts_with("::");
     if (last && behind_type && (is_name || (IsCv(tokens[i]) && of_value))) continue;
@@ -249,7 +249,8 @@ class Reader {
       return !part.name.empty();
     }
     size_t end = at_;
-    while (end < text_.size() && (IsWord(text_[end]) || text_[end] == '~' || text_[end] == '.')) ++end;
+    while (end < text_.size() && (IsWord(text_[end]) || text_[end] == '~' || text_[end] == '.'))
+      ++end;
     part.name = text_.substr(at_, end - at_);
     at_ = end;
     // GCC's lambdas without a linker's name: "struct {...}".
@@ -302,8 +303,8 @@ std::optional<std::vector<NamePart>> Parse(std::string_view name) {
 bool SameName(std::string_view name, std::string_view wanted) {
   if (name == wanted) return true;
   if (wanted.starts_with("::")) return name == wanted.substr(2);
-  return IsName(name) && IsName(wanted) && name.size() > wanted.size() + 2 && name.ends_with(wanted) &&
-         name.substr(0, name.size() - wanted.size()).ends_with("::");
+  return IsName(name) && IsName(wanted) && name.size() > wanted.size() + 2 &&
+         name.ends_with(wanted) && name.substr(0, name.size() - wanted.size()).ends_with("::");
 }
 
 bool SameTokens(const Tokens& name, const Tokens& wanted) {
@@ -370,7 +371,8 @@ bool FunctionPattern::MatchesParts(const std::vector<NamePart>& all, bool loosel
   for (size_t i = 0; i < parts_.size(); ++i) {
     const NamePart& part = *parts[skipped + i];
     const NamePart& wanted = parts_[i];
-    const bool same_type = wanted.parameters.empty() || SameTokens(part.parameters, wanted.parameters);
+    const bool same_type =
+        wanted.parameters.empty() || SameTokens(part.parameters, wanted.parameters);
     if (part.name != wanted.name || !same_type ||
         (!wanted.arguments.empty() && !SameTokens(part.arguments, wanted.arguments))) {
       return false;
@@ -405,9 +407,8 @@ bool FunctionPattern::MatchesName(std::string_view plain_name,
 
 bool FunctionPattern::Matches(std::string_view plain_name) const {
   // "std::string::size" and "basic_string<char>::size" are both written.
-  return MayMatch(plain_name) &&
-         (MatchesName(plain_name, nullptr) ||
-          MatchesName(dwarf::SimplifyTypeName(plain_name), nullptr));
+  return MayMatch(plain_name) && (MatchesName(plain_name, nullptr) ||
+                                  MatchesName(dwarf::SimplifyTypeName(plain_name), nullptr));
 }
 
 bool FunctionPattern::MatchesLoosely(std::string_view plain_name,

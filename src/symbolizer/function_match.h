@@ -18,10 +18,11 @@ struct NamePart {
 };
 
 // A name as people type it: the last parts of the qualified name, any of them without template
-// arguments, the last one without parameters. In types only the order and the spelling that compilers
-// choose do not matter: `const std::string&` is `std::__cxx11::basic_string<char, …> const&`, `Order&`
-// may be `shop::Order&`, `size_t` is `unsigned long`. A return type in front, names of parameters,
-// `noexcept` and a final `;` are passed over. Linkers' names (_Z…) mean that one function.
+// arguments, the last one without parameters. In types only the order and the spelling that
+// compilers choose do not matter: `const std::string&` is `std::__cxx11::basic_string<char, …>
+// const&`, `Order&` may be `shop::Order&`, `size_t` is `unsigned long`. A return type in front,
+// names of parameters, `noexcept` and a final `;` are passed over. Linkers' names (_Z…) mean that
+// one function.
 class FunctionPattern {
  public:
   explicit FunctionPattern(std::string_view wanted);

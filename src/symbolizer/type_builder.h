@@ -8,6 +8,7 @@
 #include <elfutils/libdw.h>
 
 #include <deque>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -121,6 +122,8 @@ class TypeBuilder {
   void ExpandBase(TypeId id, const Dwarf_Die& die);
   void ExpandEnum(TypeId id, const Dwarf_Die& die);
   void ExpandPointer(TypeId id, const Dwarf_Die& die);
+  void CollectVirtuals(const Dwarf_Die& owner, uint64_t offset_bytes, int depth,
+                       std::map<int64_t, std::string>& names);
   void ExpandArray(TypeId id, const Dwarf_Die& die);
   void ExpandAlias(TypeId id, const Dwarf_Die& die);
   void ExpandUnspecified(TypeId id, const Dwarf_Die& die);
