@@ -82,6 +82,7 @@ class TypeBuilder {
   const Dwarf_Die* DieOf(TypeId id) const;
   // A node that no DIE describes, e.g. char under a declared std::string.
   TypeId Synthesize(const TypeNode& node, uint32_t alignment);
+  void SetRawName(TypeId id, std::string name) { states_[id].raw_name = std::move(name); }
   // Name of the struct as in the debug information, with all template arguments.
   const std::string& RawName(TypeId id) const;
   DefinitionFinder* finder() const { return finder_; }
@@ -133,6 +134,8 @@ class TypeBuilder {
   void ExpandStruct(TypeId id, Dwarf_Die die);
   bool AddMember(const Dwarf_Die& member, uint64_t parent_size, std::vector<Member>& out);
   void ExpandDeclaration(TypeId id);
+  // standard_exceptions.cc.
+  std::optional<TypeId> MakeThrownException(const Dwarf_Die& target);
 
   PlanTables& tables_;
   TypeNamer& namer_;

@@ -178,7 +178,8 @@ void TypeBuilder::ExpandPointer(TypeId id, const Dwarf_Die& die) {
   if (!reference && tag != DW_TAG_pointer_type) return;  // stays unsupported under its name
   if (Unsigned(die, DW_AT_byte_size).value_or(8) != 8) return;
   if (Unsigned(die, DW_AT_address_class).value_or(0) != 0) return;
-  const TypeId target_id = target ? NodeFor(*target) : kVoidType;
+  const std::optional<TypeId> exception = target ? MakeThrownException(*target) : std::nullopt;
+  const TypeId target_id = exception ? *exception : target ? NodeFor(*target) : kVoidType;
   TypeNode& node = Mutable(id);
   node.kind = reference ? TypeKind::kReference : TypeKind::kPointer;
   node.size_bytes = 8;

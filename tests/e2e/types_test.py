@@ -230,6 +230,48 @@ class TypesTest(unittest.TestCase):
                 self.expect(got["mark-dynamic"]["frames"][0], DYNAMIC, complete)
                 self.expect(got["mark-scalars"]["frames"][0], SCALARS, complete)
 
+    def test_exceptions(self):
+        """Classes of the library whose debug information is not there: by their known layout, and
+        what they really are by the symbol of their vtable."""
+        line = harness.line_of("exceptions.cc", "mark-handler")
+        text = lambda words: re.compile(f'0x[0-9a-f]+ "{words}"$')
+        expected = [
+            {"error": "(std::out_of_range &)", "error.what()": text("the twelfth of ten")},
+            {"error": "(shop::NoStock &)", "error.missing": "3",
+             "error.<std::runtime_error>.what()": text("bread")},
+            {"error": "(shop::Closed &)", "error.day": "7"},
+            {"error": "(std::bad_alloc &)"},
+            {"error": "(std::system_error &)", "error.what()": text("disk: Input/output error")},
+            {"error": "(std::exception &)"}]
+        for compiler, level, more in MATRIX:
+            with self.subTest(compiler=compiler, level=level, more=more):
+                program = harness.compile_target("exceptions.cc", compiler, ("-g", level, *more), NO_WARNINGS)
+                done, snapshots = harness.run_with_file(program, [
+                    {"location": {"file": "exceptions.cc", "line": line}, "id": "handler",
+                     "limits": {"maxHits": 6, "perSecond": 1000}},
+                    {"location": {"file": "exceptions.cc",
+                                  "line": harness.line_of("exceptions.cc", "mark-locals")}}])
+                self.assertEqual(done.stdout, "27\n")
+                handled = [s for s in snapshots if s["tracepointId"] == "handler"]
+                self.assertEqual(len(handled), 6)
+                complete = level == "-O0"
+                for snapshot, values in zip(handled, expected):
+                    frame = snapshot["frames"][0]
+                    self.expect(frame, values, complete)
+                    pointee = values["error"].replace(" &)", " *)")
+                    pointer = harness.variable(frame, "pointer")
+                    if complete or "value" in pointer:
+                        self.assertIn(pointee, pointer["value"])
+                    for known in (pointer, harness.variable(frame, "error")):
+                        has_text = any(c["name"] == "what()" for c in known.get("children", []))
+                        self.assertEqual(has_text, "error.what()" in values and "value" in known)
+                frame = next(s for s in snapshots if s not in handled)["frames"][0]
+                self.expect(frame, {
+                    "argument.what()": text("an argument that is no number"),
+                    "reference.what()": text("an argument that is no number"),
+                    "report.code": "12", "report.error.what()": text("the range of the report"),
+                }, complete)
+
     def gdb_leaves(self, program, source, lines):
         with tempfile.TemporaryDirectory() as folder:
             out = os.path.join(folder, "out.json")

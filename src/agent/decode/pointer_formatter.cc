@@ -39,6 +39,33 @@ bool ValueFormatter::FindWhole(TypeId& type, uint64_t& address) const {
   return true;
 }
 
+// Of a std::exception, whose class is mostly one of the library's: the vtable's symbol names it. ""
+// where nothing does, and for other types. The layout is MakeThrownException's.
+std::string ValueFormatter::ExceptionClass(const TypeNode& node, const Object& object) const {
+  if (node.kind != TypeKind::kStruct || node.member_count != 2 || !context_.symbol_name ||
+      size_t{node.first_member} + 2 > unit_.members.size() ||
+      Text(unit_.members[node.first_member].name) != "_vptr.exception") {
+    return "";
+  }
+  uint64_t vptr = 0;
+  if (object.Read(0, &vptr, sizeof vptr) != Code::kOk) return "";
+  constexpr std::string_view kBegin = "vtable for ", kEnd = "+16";
+  std::string symbol = context_.symbol_name(vptr);
+  if (!symbol.starts_with(kBegin) || !symbol.ends_with(kEnd)) return "";
+  return symbol.substr(kBegin.size(), symbol.size() - kBegin.size() - kEnd.size());
+}
+
+bool ValueFormatter::HasNoText(const TypeNode& node, const Member& member,
+                               const Object& object) const {
+  if (Text(member.name) != "what()" || !Text(node.name).ends_with("std::exception")) return false;
+  constexpr std::string_view kWithText[] = {
+      "std::logic_error",  "std::domain_error",   "std::invalid_argument", "std::length_error",
+      "std::out_of_range", "std::runtime_error",  "std::range_error",      "std::overflow_error",
+      "std::system_error", "std::underflow_error"};
+  return std::find(std::begin(kWithText), std::end(kWithText), ExceptionClass(node, object)) ==
+         std::end(kWithText);
+}
+
 // ABI 2.5.2: the vtable holds where the base is in the object.
 void ValueFormatter::FormatVirtualBase(Value& value, const Member& member, const Object& object,
                                        uint32_t level) {

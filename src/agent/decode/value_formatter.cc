@@ -258,6 +258,10 @@ void ValueFormatter::AddPointee(Value& value, TypeId target, uint64_t address, u
   if (!Expands(value, level)) return;
   if (FindWhole(target, address)) {
     value.value += " (" + Text(Node(target).name) + " *)";
+  } else if (const std::string name =
+                 ExceptionClass(Node(target), Object::InMemory(*context_.record, address));
+             !name.empty()) {
+    value.value += " (" + name + " *)";
   }
   Value pointee =
       Format("*" + value.name, target, Object::InMemory(*context_.record, address), level + 1);
@@ -286,7 +290,10 @@ void ValueFormatter::FormatReference(Value& value, const TypeNode& node, const O
   const bool derived = FindWhole(type, address);
   Value target = Format(value.name, type, Object::InMemory(*context_.record, address), level);
   target.type = value.type;
-  if (derived && !target.has_value) Set(target, "(" + Text(Node(type).name) + " &)");
+  const std::string name =
+      derived ? Text(Node(type).name)
+              : ExceptionClass(Node(type), Object::InMemory(*context_.record, address));
+  if (!name.empty() && !target.has_value) Set(target, "(" + name + " &)");
   value = std::move(target);
 }
 
@@ -394,7 +401,7 @@ void ValueFormatter::FormatMembers(Value& value, const TypeNode& node, const Obj
   if (count == 0 || !Expands(value, level)) return;
   for (size_t i = first; i < first + count && context_.values_left > 0; ++i) {
     const Member& member = unit_.members[i];
-    if ((member.flags & kMemberArtificial) != 0) continue;
+    if ((member.flags & kMemberArtificial) != 0 || HasNoText(node, member, object)) continue;
     const std::string& type = Text(Node(member.type).name);
     const bool is_base = (member.flags & kMemberBase) != 0;
     std::string name = is_base ? "<" + type + ">" : Text(member.name);

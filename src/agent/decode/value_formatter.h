@@ -132,6 +132,8 @@ class ValueFormatter {
   // A count of view.size_bytes (0 = 8) at view.b.
   bool ReadCount(Value& value, const Object& object, const View& view, uint64_t& out);
   bool ReadWord(Value& value, const Object& object, uint64_t offset, uint64_t& out);
+  std::string ExceptionClass(const TypeNode& node, const Object& object) const;
+  bool HasNoText(const TypeNode& node, const Member& member, const Object& object) const;
   std::string MemberAt(TypeId type, uint64_t offset, int depth) const;
   std::string VirtualFunctionText(const TypeNode& node, uint64_t vtable_offset,
                                   uint64_t base_offset) const;
