@@ -40,6 +40,22 @@ bool IsAddress(std::string_view text) {
          text.find_first_not_of("0123456789abcdefABCDEF", 2) == std::string_view::npos;
 }
 
+bool MayBeFunction(std::string place) {
+  if (place.empty() || place.back() == ':') return false;
+  const bool whole = place.starts_with("::") && place.size() > 2 && place[2] != ':';
+  if (!whole && place.find_first_of(":0123456789") == 0) return false;
+  // "operator/", "operator\"\"_km"; "Print(const char*, ...)".
+  constexpr std::string_view kOperator = "operator";
+  const size_t at = place.find(kOperator);
+  if (at != std::string::npos && at + kOperator.size() < place.size() &&
+      place[at + kOperator.size()] != '.') {
+    return true;
+  }
+  if (const size_t dots = place.find("..."); dots != std::string::npos) place.erase(dots, 3);
+  // No other function has these in its name; files do.
+  return place.find_first_of("./\\\"'") == std::string::npos;
+}
+
 Json SelectorOf(const SetOptions& options) {
   Json selector = Json::object();
   for (const auto& [name, value] : {std::pair{"version", &options.version},
@@ -126,11 +142,7 @@ Json LocationOf(const std::string& place) {
   if (colon != std::string::npos && colon > 0 && IsAddress(place.substr(colon + 1))) {
     return {{"module", place.substr(0, colon)}, {"address", place.substr(colon + 1)}};
   }
-  // No function has these in its name; files do.
-  const bool may_be_function = !place.empty() &&
-                               place.find_first_of("./\\\"'") == std::string::npos &&
-                               place.find_first_of(":0123456789") != 0 && place.back() != ':';
-  return may_be_function ? Json{{"function", place}} : Json();
+  return MayBeFunction(place) ? Json{{"function", place}} : Json();
 }
 
 bool ParsePlace(const std::string& place, bool line_optional, std::string& file, uint32_t& line) {

@@ -26,7 +26,8 @@ enum class TypeKind : uint8_t {
   kUnion,
   kArray,          // target = element, count elements (one node per dimension)
   kFunction,       // only behind pointers
-  kMemberPointer,  // 8 bytes: to data; 16: to a function (Itanium C++ ABI 2.3)
+  kMemberPointer,  // 8 bytes: to data; 16: to a function (Itanium C++ ABI 2.3); enumerators: the
+                   // class's virtual functions (value: MemberPointerKey)
   kNullptr,
   kIncomplete,   // only a declaration was found
   kUnsupported,  // name says what; values are UNAVAILABLE / UNSUPPORTED_TYPE
@@ -42,6 +43,7 @@ enum TypeFlags : uint8_t {
   kFlagNeedsWalk = 4,   // something below holds a pointer or a view that the capture follows
   kFlagRedacted = 8,    // the type's name is on the redaction list
   kFlagCountedByVariable = 16,  // an array whose count only Variable::elements knows
+  kFlagUncounted = 32,          // an array of unknown length: a flexible member, `extern int all[]`
 };
 
 // How a library type is shown and walked although its members are an implementation detail. [x] is
@@ -165,6 +167,11 @@ struct Enumerator {
   int64_t value = 0;   // sign- or zero-extended from the underlying type
 };
 
+// Of the virtual function at `vtable_offset` in the vtable of the base at `base_offset`.
+inline int64_t MemberPointerKey(uint64_t vtable_offset, uint64_t base_offset) {
+  return static_cast<int64_t>(base_offset << 32 | (vtable_offset & UINT32_MAX));
+}
+
 struct TypeNode {
   TypeKind kind = TypeKind::kVoid;
   uint8_t flags = 0;  // TypeFlags
@@ -173,7 +180,7 @@ struct TypeNode {
   StringId name = 0;  // as GDB prints it, cv-qualifiers included; typedef names kept
   uint32_t size_bytes = 0;
   TypeId target = kVoidType;  // pointer, reference, array element, enum's underlying type
-  uint32_t first_member = 0;  // structs, unions: members; enums: enumerators
+  uint32_t first_member = 0;  // structs, unions: members; enums, member pointers: enumerators
   uint32_t member_count = 0;
   uint32_t view = 0;           // index into TypeTable::views; 0 = none
   uint32_t first_derived = 0;  // into PlanUnit::derived

@@ -208,7 +208,7 @@ class UnitVerifier {
   }
 
   Status CheckMembersOf(const TypeNode& type) const {
-    const bool is_enum = type.kind == TypeKind::kEnum;
+    const bool is_enum = type.kind == TypeKind::kEnum || type.kind == TypeKind::kMemberPointer;
     const bool is_class = type.kind == TypeKind::kStruct || type.kind == TypeKind::kUnion;
     if (!is_enum && !is_class) {
       return type.member_count == 0 ? Status() : Corrupt("members of a type that has none");

@@ -363,7 +363,7 @@ bool MakeMutexLayout(TypeBuilder& types, TypeId id, std::string_view name) {
 // buffer and the capacity (16).
 bool MakeStandardLayout(TypeBuilder& types, TypeId id) {
   const std::string name = types.RawName(id);
-  if (MakeMutexLayout(types, id, PublicName(name))) return true;
+  if (MakeMutexLayout(types, id, PublicName(name)) || MakeExceptionLayout(types, id)) return true;
   if (!name.starts_with("std::__cxx11::basic_string<char,") || !IsWhole(name)) return false;
   TypeNode character;
   character.kind = TypeKind::kChar;

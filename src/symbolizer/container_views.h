@@ -20,6 +20,10 @@ View DetectView(TypeBuilder& types, TypeId id);
 // Fills node `id` for a declared-only type whose layout its name fixes (std::__cxx11::basic_string:
 // the inline namespace names the ABI). False: no such type.
 bool MakeStandardLayout(TypeBuilder& types, TypeId id);
+// The same for the standard exceptions (standard_exceptions.cc).
+bool MakeExceptionLayout(TypeBuilder& types, TypeId id);
+// The library's exceptions that may derive from this one; empty for other classes.
+std::span<const std::string_view> StandardExceptionsBelow(std::string_view name);
 
 }  // namespace stillframe::dwarf
 

@@ -8,6 +8,7 @@
 #include <elfutils/libdw.h>
 
 #include <deque>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -81,6 +82,7 @@ class TypeBuilder {
   const Dwarf_Die* DieOf(TypeId id) const;
   // A node that no DIE describes, e.g. char under a declared std::string.
   TypeId Synthesize(const TypeNode& node, uint32_t alignment);
+  void SetRawName(TypeId id, std::string name) { states_[id].raw_name = std::move(name); }
   // Name of the struct as in the debug information, with all template arguments.
   const std::string& RawName(TypeId id) const;
   DefinitionFinder* finder() const { return finder_; }
@@ -121,6 +123,8 @@ class TypeBuilder {
   void ExpandBase(TypeId id, const Dwarf_Die& die);
   void ExpandEnum(TypeId id, const Dwarf_Die& die);
   void ExpandPointer(TypeId id, const Dwarf_Die& die);
+  void CollectVirtuals(const Dwarf_Die& owner, uint64_t offset_bytes, int depth,
+                       std::map<int64_t, std::string>& names);
   void ExpandArray(TypeId id, const Dwarf_Die& die);
   void ExpandAlias(TypeId id, const Dwarf_Die& die);
   void ExpandUnspecified(TypeId id, const Dwarf_Die& die);
@@ -130,6 +134,8 @@ class TypeBuilder {
   void ExpandStruct(TypeId id, Dwarf_Die die);
   bool AddMember(const Dwarf_Die& member, uint64_t parent_size, std::vector<Member>& out);
   void ExpandDeclaration(TypeId id);
+  // standard_exceptions.cc.
+  std::optional<TypeId> MakeThrownException(const Dwarf_Die& target);
 
   PlanTables& tables_;
   TypeNamer& namer_;

@@ -1,6 +1,7 @@
 // What a pointer or reference to a polymorphic class may really lead to: the classes of the module
 // that derive from it, told apart by their vtables.
 #include "symbolizer/class_index.h"
+#include "symbolizer/container_views.h"
 #include "symbolizer/type_builder.h"
 #include "symbolizer/type_builder_simplify.h"
 
@@ -52,8 +53,17 @@ void TypeBuilder::AddFamily(TypeId id) {
   const std::string base = RawName(id);
   const std::string own = SimplifyTypeName(base);
   std::vector<Derived> derived;
-  for (const ClassRange& range : classes->Family(own, kMaxDerived)) {
+  std::vector<ClassRange> family = classes->Family(own, kMaxDerived);
+  // A class that derives from the library's std::runtime_error: how that derives from
+  // std::exception, only the library's type information says.
+  for (const std::string_view name : StandardExceptionsBelow(own)) {
+    const std::vector<ClassRange> more = classes->Family(std::string(name), kMaxDerived);
+    family.insert(family.end(), more.begin(), more.end());
+  }
+  std::unordered_set<uint64_t> seen;
+  for (const ClassRange& range : family) {
     if (range.class_name == own) continue;  // it is what it says
+    if (derived.size() == kMaxDerived || !seen.insert(range.start.value).second) continue;
     const std::optional<Dwarf_Die> definition = finder_->FindClass(near, range.class_name);
     if (!definition) continue;
     const TypeId type = Complete(*definition, id);

@@ -161,21 +161,66 @@ void TypeBuilder::ExpandPointer(TypeId id, const Dwarf_Die& die) {
     const bool function = target && Tag(*target) == DW_TAG_subroutine_type;
     const std::optional<Dwarf_Die> owner = TypeReference(die, DW_AT_containing_type);
     const TypeId owner_id = owner ? NodeFor(*owner) : kVoidType;  // whose members it may name
-    Mutable(id).kind = TypeKind::kMemberPointer;
-    Mutable(id).size_bytes = function ? 16 : 8;
-    Mutable(id).target = owner_id;
+    std::map<int64_t, std::string> virtuals;
+    if (function && owner) CollectVirtuals(*owner, 0, 0, virtuals);
+    TypeNode& node = Mutable(id);
+    node.kind = TypeKind::kMemberPointer;
+    node.size_bytes = function ? 16 : 8;
+    node.target = owner_id;
+    node.first_member = static_cast<uint32_t>(unit().enumerators.size());
+    node.member_count = static_cast<uint32_t>(virtuals.size());
+    for (const auto& [key, name] : virtuals) {
+      unit().enumerators.push_back({tables_.Intern(name), 0, key});
+    }
     return;
   }
   const bool reference = tag == DW_TAG_reference_type || tag == DW_TAG_rvalue_reference_type;
   if (!reference && tag != DW_TAG_pointer_type) return;  // stays unsupported under its name
   if (Unsigned(die, DW_AT_byte_size).value_or(8) != 8) return;
   if (Unsigned(die, DW_AT_address_class).value_or(0) != 0) return;
-  const TypeId target_id = target ? NodeFor(*target) : kVoidType;
+  const std::optional<TypeId> exception = target ? MakeThrownException(*target) : std::nullopt;
+  const TypeId target_id = exception ? *exception : target ? NodeFor(*target) : kVoidType;
   TypeNode& node = Mutable(id);
   node.kind = reference ? TypeKind::kReference : TypeKind::kPointer;
   node.size_bytes = 8;
   node.target = target_id;
   if (target_id != kVoidType) pending_dynamic_.push_back(target_id);
+}
+
+// What a pointer to a virtual member function may name: an override before what it overrides.
+void TypeBuilder::CollectVirtuals(const Dwarf_Die& owner, uint64_t offset_bytes, int depth,
+                                  std::map<int64_t, std::string>& names) {
+  constexpr int kMaxBases = 16;
+  constexpr size_t kMaxVirtuals = 4096;
+  if (depth > kMaxBases || offset_bytes > UINT32_MAX / 2) return;
+  Dwarf_Die peeled, die = owner;
+  if (dwarf_peel_type(&die, &peeled) != 0) return;
+  ForEachChild(peeled, [&](Dwarf_Die child) {
+    Dwarf_Attribute attribute;
+    Dwarf_Op* ops = nullptr;
+    size_t count = 0;
+    if (Tag(child) != DW_TAG_subprogram ||
+        dwarf_attr(&child, DW_AT_vtable_elem_location, &attribute) == nullptr ||
+        dwarf_getlocation(&attribute, &ops, &count) != 0 || count != 1) {
+      return true;
+    }
+    const uint8_t atom = ops[0].atom;
+    const bool small = atom >= DW_OP_lit0 && atom <= DW_OP_lit31;
+    if (!small && atom != DW_OP_constu && atom != DW_OP_const1u) return true;
+    const uint64_t index = small ? atom - DW_OP_lit0 : ops[0].number;
+    if (index < kMaxVirtuals) {
+      names.emplace(MemberPointerKey(8 * index, offset_bytes), namer_.FunctionName(child));
+    }
+    return names.size() < kMaxVirtuals;
+  });
+  ForEachChild(peeled, [&](const Dwarf_Die& child) {
+    const std::optional<Dwarf_Die> type = TypeOf(child);
+    const auto offset = Unsigned(child, DW_AT_data_member_location, false);
+    if (Tag(child) == DW_TAG_inheritance && type && offset && !Unsigned(child, DW_AT_virtuality)) {
+      CollectVirtuals(*type, offset_bytes + *offset, depth + 1, names);
+    }
+    return names.size() < kMaxVirtuals;
+  });
 }
 
 void TypeBuilder::ExpandEnum(TypeId id, const Dwarf_Die& die) {
@@ -198,7 +243,7 @@ void TypeBuilder::ExpandEnum(TypeId id, const Dwarf_Die& die) {
   const TypeId target = underlying ? NodeFor(*underlying) : kVoidType;
   const bool scoped = Flag(die, DW_AT_enum_class, false);
   // Of the enumeration itself: a typedef of it may stand elsewhere (std::ios_base::openmode).
-  const StringId scope = tables_.Intern(scoped ? namer_.QualifiedName(die) : namer_.ScopeName(die));
+  const StringId scope = tables_.Intern(namer_.EnumeratorScope(die, scoped));
   const auto first = static_cast<uint32_t>(unit().enumerators.size());
   for (const auto& [name, bits] : values) {
     const int64_t value = ExtendTo64(bits, size, is_unsigned);
@@ -218,6 +263,7 @@ void TypeBuilder::ExpandArray(TypeId id, const Dwarf_Die& die) {
   std::vector<uint64_t> counts;
   bool dynamic = Unsigned(die, DW_AT_byte_stride).has_value();
   bool counted_by_variable = false;
+  bool uncounted = false;
   ForEachChild(die, [&](Dwarf_Die child) {
     if (Tag(child) != DW_TAG_subrange_type) return true;
     std::optional<uint64_t> count = Unsigned(child, DW_AT_count);
@@ -228,6 +274,8 @@ void TypeBuilder::ExpandArray(TypeId id, const Dwarf_Die& die) {
       dynamic = dynamic || !counts.empty();
       counted_by_variable = true;
     }
+    // The first bound of all may be open: `int data[]`.
+    uncounted = uncounted || (counts.empty() && !count);
     counts.push_back(count.value_or(0));
     return counts.size() < 16;
   });
@@ -258,7 +306,11 @@ void TypeBuilder::ExpandArray(TypeId id, const Dwarf_Die& die) {
     }
     node.name = Node(id).name;
     node.flags = Node(id).flags;
-    if (counted_by_variable) node.flags |= kFlagCountedByVariable;
+    if (counted_by_variable) {
+      node.flags |= kFlagCountedByVariable;
+    } else if (uncounted) {
+      node.flags |= kFlagUncounted;
+    }
     Mutable(id) = node;
   }
 }

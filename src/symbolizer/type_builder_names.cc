@@ -277,6 +277,21 @@ std::string TypeNamer::QualifiedName(const Dwarf_Die& die) {
   return name;
 }
 
+std::string TypeNamer::EnumeratorScope(const Dwarf_Die& enumeration, bool scoped) {
+  std::string scope = scoped ? QualifiedName(enumeration) : ScopeName(enumeration);
+  std::optional<Dwarf_Die> parent = units_.ParentOf(Origin(enumeration));
+  for (int i = 0; parent && i < kMaxChain; ++i) {
+    const int tag = TagOf(parent);
+    if (tag == DW_TAG_subprogram || tag == DW_TAG_inlined_subroutine) {
+      const std::string function = FunctionName(*parent);
+      if (scope == function) return "";
+      return scope.starts_with(function + "::") ? scope.substr(function.size() + 2) : scope;
+    }
+    parent = units_.ParentOf(Origin(*parent));
+  }
+  return scope;
+}
+
 std::string TypeNamer::FunctionName(const Dwarf_Die& function) {
   const auto known = functions_.find(function.addr);
   if (known != functions_.end()) return known->second;

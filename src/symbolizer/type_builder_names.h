@@ -27,6 +27,9 @@ class TypeNamer {
   std::string QualifiedName(const Dwarf_Die& die);
   // The scope part alone: "shop" of shop::Order; "" at the top.
   std::string ScopeName(const Dwarf_Die& die);
+  // What the names of an enumeration's values are qualified with: as GDB, without the function that
+  // it is local to.
+  std::string EnumeratorScope(const Dwarf_Die& enumeration, bool scoped);
   // "shop::Checkout(shop::Order const&)": the demangled linkage name, or built from the DIEs when
   // the compiler wrote none (internal linkage with GCC, extern "C").
   std::string FunctionName(const Dwarf_Die& function);

@@ -114,11 +114,14 @@ class PlacesTest(unittest.TestCase):
         self.addCleanup(server.stop)
         program = harness.compile_target("places.cc")
         for place, shown in (("shop::Scale(int)", '"shop::Scale(int)"'),
+                             ("::main", '"::main"'), ("Print(const char*, ...)", "..."),
+                             ("shop::operator/", "operator/"), ('operator""_km', "_km"),
                              ("0x1234", '"0x1234"'), ("libx.so:0x1234", '"libx.so"')):
             done = server.cli("--output", "json", "set", place, "--service", "s")
             self.assertIn(shown, done.stdout)
             self.assertIn(place, server.cli("list", "--service", "s").stdout)
-        for place in ("places.cc", "places.cc:", "places.cc:0", "", "12", "a/b"):
+        for place in ("places.cc", "places.cc:", "places.cc:0", "", "12", "a/b", "operator.cc", ":12",
+                      "::", "x/operator.cc"):
             done = server.cli("set", place, "--service", "s", check=False)
             self.assertEqual(done.returncode, 2, done.stderr)
         status, body = server.call("POST", "/v1/services/s/tracepoints",

@@ -72,6 +72,7 @@ WRAPPERS = {
     "no_function": "empty", "atomic_int": "7", "atomic_flag": "true", "atomic_double": "2.5",
     "atomic_pointer": re.compile(r'0x[0-9a-f]+ .*"text"'), "complex": "1.5 + -2i",
     "reference.*reference": "3", "item.id": "4", "item.name": '"four"', "nothing": "std::nullopt",
+    "empty_inside": "holds std::optional", "empty_inside.value": "std::nullopt",
     "variant": "index=1", "variant.[1]": '"alternative"', "tuple.[0]": "1", "tuple.[1]": '"two"',
     "tuple.[2]": "51 '3'", "pair.second": "0.25", "unique.name": '"five"', "no_unique": "0x0",
     "shared": re.compile(r"0x[0-9a-f]+ \(use=2, weak=1\)"), "shared.name": '"six"',
@@ -105,8 +106,19 @@ SCALARS = {
     "c8": "120 u8'x'", "c16": "233 u'\u00e9'", "c32": "128512 U'\U0001F600'", "wide": "119 L'w'",
     "grid.[1].[2]": "6", "function": re.compile(r"0x[0-9a-f]+ <shop::Twice\(int\)>"),
     "method": re.compile(r"0x[0-9a-f]+ <shop::Counter::Add\(int\)>"),
-    "virtual_method": "&virtual table offset 0", "field": "&shop::Counter::other",
-    "no_field": "NULL", "no_method": "0x0", "half": "1.5", "null": "0x0",
+    "virtual_method": "&virtual shop::Counter::Virtual(int)", "field": "&shop::Counter::other",
+    "no_field": "NULL", "no_method": "NULL", "half": "1.5", "null": "0x0",
+    "function_reference": re.compile(r"0x[0-9a-f]+ <shop::Twice\(int\)>"),
+    "second_method": "&virtual shop::Base::Second(double)",
+    "inherited_field": "&shop::Base::inherited", "null_free": "&shop::Counter::total",
+    "wide_text": re.compile(r'0x[0-9a-f]+ (<.*> )?L"w\u00e9\\n\U0001F600"$'),
+    "text16": re.compile(r'0x[0-9a-f]+ (<.*> )?u"sixteen"$'),
+    "text32": re.compile(r'0x[0-9a-f]+ (<.*> )?U"thirty-two \\x2028"$'),
+    "text8": re.compile(r'0x[0-9a-f]+ (<.*> )?u8"eight"$'), "no_text": "0x0",
+    "wide_array": 'L"w\u00e9"', "array16": 'u"abc"', "array8": 'u8"abc"',
+    "local": "Local::kOne", "local_flags": "kLocalRead | kLocalWrite",
+    "flexible.count": "2", "flexible.data": re.compile(r"0x[0-9a-f]+$"),
+    "control": re.compile(r'0x[0-9a-f]+ (<.*> )?"\\302\\205\\342\\200\\250"$'),
 }
 
 
@@ -217,6 +229,48 @@ class TypesTest(unittest.TestCase):
                 complete = level == "-O0"
                 self.expect(got["mark-dynamic"]["frames"][0], DYNAMIC, complete)
                 self.expect(got["mark-scalars"]["frames"][0], SCALARS, complete)
+
+    def test_exceptions(self):
+        """Classes of the library whose debug information is not there: by their known layout, and
+        what they really are by the symbol of their vtable."""
+        line = harness.line_of("exceptions.cc", "mark-handler")
+        text = lambda words: re.compile(f'0x[0-9a-f]+ "{words}"$')
+        expected = [
+            {"error": "(std::out_of_range &)", "error.what()": text("the twelfth of ten")},
+            {"error": "(shop::NoStock &)", "error.missing": "3",
+             "error.<std::runtime_error>.what()": text("bread")},
+            {"error": "(shop::Closed &)", "error.day": "7"},
+            {"error": "(std::bad_alloc &)"},
+            {"error": "(std::system_error &)", "error.what()": text("disk: Input/output error")},
+            {"error": "(std::exception &)"}]
+        for compiler, level, more in MATRIX:
+            with self.subTest(compiler=compiler, level=level, more=more):
+                program = harness.compile_target("exceptions.cc", compiler, ("-g", level, *more), NO_WARNINGS)
+                done, snapshots = harness.run_with_file(program, [
+                    {"location": {"file": "exceptions.cc", "line": line}, "id": "handler",
+                     "limits": {"maxHits": 6, "perSecond": 1000}},
+                    {"location": {"file": "exceptions.cc",
+                                  "line": harness.line_of("exceptions.cc", "mark-locals")}}])
+                self.assertEqual(done.stdout, "27\n")
+                handled = [s for s in snapshots if s["tracepointId"] == "handler"]
+                self.assertEqual(len(handled), 6)
+                complete = level == "-O0"
+                for snapshot, values in zip(handled, expected):
+                    frame = snapshot["frames"][0]
+                    self.expect(frame, values, complete)
+                    pointee = values["error"].replace(" &)", " *)")
+                    pointer = harness.variable(frame, "pointer")
+                    if complete or "value" in pointer:
+                        self.assertIn(pointee, pointer["value"])
+                    for known in (pointer, harness.variable(frame, "error")):
+                        has_text = any(c["name"] == "what()" for c in known.get("children", []))
+                        self.assertEqual(has_text, "error.what()" in values and "value" in known)
+                frame = next(s for s in snapshots if s not in handled)["frames"][0]
+                self.expect(frame, {
+                    "argument.what()": text("an argument that is no number"),
+                    "reference.what()": text("an argument that is no number"),
+                    "report.code": "12", "report.error.what()": text("the range of the report"),
+                }, complete)
 
     def gdb_leaves(self, program, source, lines):
         with tempfile.TemporaryDirectory() as folder:

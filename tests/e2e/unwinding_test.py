@@ -35,6 +35,17 @@ class UnwindingTest(HostTest):
             # A hit that the jump abandoned must not silence the thread for good.
             self.assertGreaterEqual(outcome.counters("mark-step")["conditionFalse"], 1000)
 
+    def test_frames_below_a_signal_handler(self):
+        for compiler, level in MATRIX:
+            with self.subTest(compiler=compiler, level=level):
+                program = harness.compile_target("unwinding.cc", compiler, (level, "-g"))
+                _, (snapshot,) = harness.run_with_file(
+                    program, [{"location": {"function": "JumpOut"}}], args=("signal-jump", "3"))
+                names = [frame["function"] for frame in snapshot["frames"]]
+                self.assertEqual(names[:2], ["JumpOut(int)", "<signal handler called>"])
+                self.assertNotIn("<signal handler called>", names[2:])
+                self.assertIn("main", names[-4:] + [n.split("(")[0] for n in names])
+
     def test_longjmp_out_of_captures(self):
         for outcome in self.each("signal-jump", 300, ("mark-step",)):
             self.assertGreater(len(outcome.snapshots), 0)

@@ -73,54 +73,6 @@ bool ValueFormatter::FormatView(Value& value, const TypeNode& node, const Object
   return true;
 }
 
-bool ValueFormatter::FormatString(Value& value, const View& view, const Object& object) {
-  uint64_t data = 0, size = 0;
-  if (!ReadWord(value, object, view.a, data) || !ReadWord(value, object, view.b, size)) return true;
-  const TypeNode& character = Node(view.element);
-  const uint64_t unit = std::max<uint64_t>(character.size_bytes, 1);
-  if (size > kPlausibleBytes) return Corrupt("its size is " + std::to_string(size));
-  if (data == 0 && size > 0) return Corrupt("it has a size and no text");
-  const uint64_t shown =
-      std::min(size * unit, uint64_t{context_.limits.string_bytes}) / unit * unit;
-  std::string text(shown, '\0');
-  const Code code = shown == 0 ? Code::kOk : context_.record->Read(data, text.data(), shown);
-  if (code == Code::kUnreadable || (shown < size * unit && EndsOutside(data, size * unit))) {
-    return Corrupt(std::to_string(size * unit) + " bytes at " + HexText(data) + " are not mapped");
-  }
-  if (code != Code::kOk) {
-    value.status = ValueStatus::kUnavailable;
-    value.reason = CodeName(code);
-    return true;
-  }
-  if (IsSecretText(text, static_cast<uint32_t>(unit), data, size * unit)) {
-    model::WipeText(text);
-    Redact(value);
-    return true;
-  }
-  SetText(value, character, std::move(text), shown < size * unit);
-  return true;
-}
-
-// A literal of the text.
-void ValueFormatter::SetText(Value& value, const TypeNode& character, std::string text, bool cut) {
-  const uint64_t unit = std::max<uint64_t>(character.size_bytes, 1);
-  const std::string_view name = Text(character.name);
-  std::string literal;
-  if (unit == 1) {
-    literal = (character.kind == TypeKind::kUnicode ? "u8" : "") + StringText(text);
-  } else {
-    const std::span<const uint8_t> bytes(reinterpret_cast<const uint8_t*>(text.data()),
-                                         text.size());
-    const bool is_wide = name.find("wchar_t") != std::string_view::npos;
-    literal = WideStringText(bytes, static_cast<uint32_t>(unit),
-                             is_wide     ? "L"
-                             : unit == 2 ? "u"
-                                         : "U");
-  }
-  Set(value, literal + (cut ? "..." : ""));
-  if (cut) Truncate(value);
-}
-
 bool ValueFormatter::FormatSequence(Value& value, const View& view, const Object& object,
                                     uint32_t level) {
   uint64_t begin = 0, end = 0;
@@ -299,6 +251,13 @@ bool ValueFormatter::FormatOptional(Value& value, const View& view, const Object
   if (engaged > 1) return Corrupt("its flag is " + std::to_string(engaged));
   if (engaged == 0) {
     Set(value, "std::nullopt");
+    return true;
+  }
+  const TypeNode& payload = Node(view.element);
+  if (payload.view < unit_.views.size() && unit_.views[payload.view].kind == ViewKind::kOptional) {
+    // Or an optional that holds an empty one would read like one that holds nothing.
+    Set(value, "holds std::optional");
+    value.children.push_back(Format("value", view.element, object.At(view.b), level));
     return true;
   }
   // The payload stands for the optional: its value, its children.

@@ -39,6 +39,33 @@ bool ValueFormatter::FindWhole(TypeId& type, uint64_t& address) const {
   return true;
 }
 
+// Of a std::exception, whose class is mostly one of the library's: the vtable's symbol names it. ""
+// where nothing does, and for other types. The layout is MakeThrownException's.
+std::string ValueFormatter::ExceptionClass(const TypeNode& node, const Object& object) const {
+  if (node.kind != TypeKind::kStruct || node.member_count != 2 || !context_.symbol_name ||
+      size_t{node.first_member} + 2 > unit_.members.size() ||
+      Text(unit_.members[node.first_member].name) != "_vptr.exception") {
+    return "";
+  }
+  uint64_t vptr = 0;
+  if (object.Read(0, &vptr, sizeof vptr) != Code::kOk) return "";
+  constexpr std::string_view kBegin = "vtable for ", kEnd = "+16";
+  std::string symbol = context_.symbol_name(vptr);
+  if (!symbol.starts_with(kBegin) || !symbol.ends_with(kEnd)) return "";
+  return symbol.substr(kBegin.size(), symbol.size() - kBegin.size() - kEnd.size());
+}
+
+bool ValueFormatter::HasNoText(const TypeNode& node, const Member& member,
+                               const Object& object) const {
+  if (Text(member.name) != "what()" || !Text(node.name).ends_with("std::exception")) return false;
+  constexpr std::string_view kWithText[] = {
+      "std::logic_error",  "std::domain_error",   "std::invalid_argument", "std::length_error",
+      "std::out_of_range", "std::runtime_error",  "std::range_error",      "std::overflow_error",
+      "std::system_error", "std::underflow_error"};
+  return std::find(std::begin(kWithText), std::end(kWithText), ExceptionClass(node, object)) ==
+         std::end(kWithText);
+}
+
 // ABI 2.5.2: the vtable holds where the base is in the object.
 void ValueFormatter::FormatVirtualBase(Value& value, const Member& member, const Object& object,
                                        uint32_t level) {
@@ -65,28 +92,57 @@ void ValueFormatter::FormatMemberPointer(Value& value, const TypeNode& node, con
     return;
   }
   if (node.size_bytes == 16) {
-    if ((words[0] & 1) != 0) {
-      return Set(value, "&virtual table offset " + std::to_string(words[0] - 1));
-    }
+    if (words[0] == 0) return Set(value, "NULL");
+    if ((words[0] & 1) != 0) return Set(value, VirtualFunctionText(node, words[0] - 1, words[1]));
     std::string text = PointerText(words[0]);
     if (words[1] != 0) text += ", this adjustment " + std::to_string(words[1]);
     return Set(value, std::move(text));
   }
   if (words[0] == ~uint64_t{0}) return Set(value, "NULL");
-  const TypeNode& owner = Node(node.target);
-  if (owner.kind == TypeKind::kStruct || owner.kind == TypeKind::kUnion) {
-    for (uint32_t i = 0; i < owner.member_count; ++i) {
-      const size_t at = size_t{owner.first_member} + i;
-      if (at >= unit_.members.size()) break;
-      const Member& member = unit_.members[at];
-      const bool named = (member.flags & (kMemberBase | kMemberAnonymous | kMemberArtificial)) == 0;
-      if (named && member.bit_size == 0 && member.offset_bytes == words[0] &&
-          Node(member.type).size_bytes != 0) {
-        return Set(value, "&" + Text(owner.name) + "::" + Text(member.name));
-      }
+  const std::string name = MemberAt(node.target, words[0], 0);
+  Set(value, name.empty() ? std::to_string(words[0]) : "&" + name);
+}
+
+// "shop::Counter::total" of the member at the offset, of a base too; "" when there is none.
+std::string ValueFormatter::MemberAt(TypeId type, uint64_t offset, int depth) const {
+  constexpr int kMaxBases = 16;
+  const TypeNode& owner = Node(type);
+  if (depth > kMaxBases || (owner.kind != TypeKind::kStruct && owner.kind != TypeKind::kUnion)) {
+    return "";
+  }
+  for (uint32_t i = 0; i < owner.member_count; ++i) {
+    const size_t at = size_t{owner.first_member} + i;
+    if (at >= unit_.members.size()) break;
+    const Member& member = unit_.members[at];
+    const uint64_t size = Node(member.type).size_bytes;
+    if ((member.flags & (kMemberArtificial | kMemberVirtualBase)) != 0 || member.bit_size != 0 ||
+        offset < member.offset_bytes || offset - member.offset_bytes >= size) {
+      continue;
+    }
+    if ((member.flags & (kMemberBase | kMemberAnonymous)) != 0) {
+      std::string name = MemberAt(member.type, offset - member.offset_bytes, depth + 1);
+      if (!name.empty()) return name;
+    } else if (offset == member.offset_bytes) {
+      return Text(owner.name) + "::" + Text(member.name);
     }
   }
-  Set(value, std::to_string(words[0]));
+  return "";
+}
+
+std::string ValueFormatter::VirtualFunctionText(const TypeNode& node, uint64_t vtable_offset,
+                                                uint64_t base_offset) const {
+  const int64_t key = MemberPointerKey(vtable_offset, base_offset);
+  for (uint32_t i = 0; i < node.member_count; ++i) {
+    const size_t at = size_t{node.first_member} + i;
+    if (at >= unit_.enumerators.size()) break;
+    const Enumerator& function = unit_.enumerators[at];
+    if (function.value == key && !Text(function.name).empty()) {
+      return "&virtual " + Text(function.name);
+    }
+  }
+  std::string text = "&virtual table offset " + std::to_string(vtable_offset);
+  if (base_offset != 0) text += ", this adjustment " + std::to_string(base_offset);
+  return text;
 }
 
 // As GDB prints them: 1.5 + -2i.

@@ -37,6 +37,14 @@ size_t Utf8Length(std::string_view text) {
   return length;
 }
 
+// Of a valid sequence of two to four bytes.
+uint32_t Decoded(std::string_view sequence) {
+  uint32_t point = static_cast<unsigned char>(sequence[0]) & (0x7fu >> sequence.size());
+  for (const char c : sequence.substr(1))
+    point = point << 6 | (static_cast<unsigned char>(c) & 0x3f);
+  return point;
+}
+
 std::string Octal(unsigned char c) {
   char text[8];
   snprintf(text, sizeof text, "\\%03o", c);
@@ -70,9 +78,21 @@ std::string Escaped(unsigned char c, char quote) {
   return std::string(1, static_cast<char>(c));
 }
 
+// What begins a line somewhere, controls a terminal or is no character (Unicode 15, 23.7).
+bool IsEscaped(uint32_t point) {
+  return (point >= 0x80 && point < 0xa0) || point == 0x2028 || point == 0x2029 ||
+         (point & 0xfffe) == 0xfffe || (point >= 0xfdd0 && point <= 0xfdef) || point > 0x10ffff ||
+         (point >= 0xd800 && point < 0xe000);
+}
+
+// The character in UTF-8, or its number as an escape.
 void AppendUtf8(std::string& out, uint32_t point) {
   if (point < 0x80) {
     out += Escaped(static_cast<unsigned char>(point), '"');
+  } else if (IsEscaped(point)) {
+    char text[16];
+    snprintf(text, sizeof text, point < 0x100 ? "\\%03o" : "\\x%x", point);
+    out += text;
   } else if (point < 0x800) {
     out += static_cast<char>(0xc0 | point >> 6);
     out += static_cast<char>(0x80 | (point & 0x3f));
@@ -183,10 +203,6 @@ std::string CharText(int64_t value, uint32_t code_unit, std::string_view prefix)
     text += Escaped(static_cast<unsigned char>(code_unit), '\'');
   } else if (prefix.empty() || prefix == "u8") {
     text += Octal(static_cast<unsigned char>(code_unit));
-  } else if (code_unit >= 0xd800 && (code_unit <= 0xdfff || code_unit > 0x10ffff)) {
-    char hex[16];
-    snprintf(hex, sizeof hex, "\\x%x", code_unit);
-    text += hex;
   } else {
     AppendUtf8(text, code_unit);
   }
@@ -199,8 +215,13 @@ std::string StringText(std::string_view bytes) {
     const auto c = static_cast<unsigned char>(bytes[i]);
     const size_t length = c < 0x80 ? 0 : Utf8Length(bytes.substr(i));
     if (length > 0) {
-      text += bytes.substr(i, length);
+      const std::string_view sequence = bytes.substr(i, length);
       i += length;
+      if (!IsEscaped(Decoded(sequence))) {
+        text += sequence;
+      } else {  // the bytes: that is what the string holds
+        for (const char byte : sequence) text += Octal(static_cast<unsigned char>(byte));
+      }
       continue;
     }
     // A digit after \0 would read as part of the escape, so it always has three digits.
@@ -223,13 +244,7 @@ std::string WideStringText(std::span<const uint8_t> bytes, uint32_t unit_bytes,
     if (high && unit(i + 1) >= 0xdc00 && unit(i + 1) < 0xe000) {
       point = 0x10000 + ((point - 0xd800) << 10) + (unit(++i) - 0xdc00);
     }
-    if ((point >= 0xd800 && point < 0xe000) || point > 0x10ffff) {
-      char hex[16];
-      snprintf(hex, sizeof hex, "\\x%x", point);
-      text += hex;
-    } else {
-      AppendUtf8(text, point);
-    }
+    AppendUtf8(text, point);
   }
   return text + "\"";
 }

@@ -185,8 +185,13 @@ void AppendFrames(const FrameMeaning& meaning, const RecordView& record, uint32_
   base.build_id = meaning.build_id;
   base.pc = machine.pc - meaning.load_bias;
   const PlanUnit* unit = meaning.unit;
+  // Only a signal leaves a caller at the very instruction that is next: this frame is the kernel's
+  // return from the handler, which has no name or an internal one. Named as GDB does.
+  const bool is_signal_return =
+      index + 1 < record.frames().size() && record.frames()[index + 1].pc_is_exact != 0;
+  const std::string fallback = is_signal_return ? "<signal handler called>" : "";
   if (unit == nullptr || meaning.frame >= unit->frames.size()) {
-    base.function = meaning.function;
+    base.function = is_signal_return ? fallback : meaning.function;
     base.variables_reason = CodeName(Code::kNoDebugInfo);
     out.frames.push_back(std::move(base));
     return;
@@ -197,6 +202,7 @@ void AppendFrames(const FrameMeaning& meaning, const RecordView& record, uint32_
     const VirtualFrame& source = unit->virtual_frames[plan.first_virtual + v];
     model::Frame frame = base;
     frame.function = unit->strings[source.function];
+    if (frame.function.empty()) frame.function = fallback;
     frame.file = unit->strings[source.file];
     frame.line = source.line;
     frame.inlined = source.inlined != 0;

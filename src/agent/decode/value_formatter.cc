@@ -22,11 +22,6 @@ void Fail(Value& value, Code reason) {
   value.has_value = false;
 }
 
-std::string_view UnicodePrefix(std::string_view type_name, uint32_t size_bytes) {
-  if (type_name.find("wchar_t") != std::string_view::npos) return "L";
-  return size_bytes == 1 ? "u8" : size_bytes == 2 ? "u" : "U";
-}
-
 // Depth is bounded by what was formatted.
 bool HasKnownPart(const Value& value) {
   if (value.has_value) return true;
@@ -194,7 +189,7 @@ void ValueFormatter::FormatScalar(Value& value, const TypeNode& node,
     }
     case TypeKind::kUnicode: {
       const auto unit = static_cast<uint32_t>(ReadUnsigned(bytes));
-      const std::string_view prefix = UnicodePrefix(Text(node.name), node.size_bytes);
+      const std::string_view prefix = TextPrefix(node);
       const bool is_signed = prefix == "L" && (node.flags & kFlagUnsigned) == 0;
       return Set(value,
                  CharText(is_signed ? static_cast<int32_t>(unit) : int64_t{unit}, unit, prefix));
@@ -251,46 +246,22 @@ void ValueFormatter::FormatEnum(Value& value, const TypeNode& node,
   Set(value, flags && rest == 0 && !text.empty() ? text : plain);
 }
 
-void ValueFormatter::AddCString(Value& value, const TypeNode& character, uint64_t address) {
-  std::string text;
-  const uint64_t limit = context_.limits.string_bytes;
-  const uint64_t have =
-      context_.record->Available(address, std::max<uint64_t>(limit, kCheckedTextBytes) + 1);
-  if (have == 0) {
-    char probe;
-    const Code code = context_.record->Read(address, &probe, 1);
-    value.status = code == Code::kUnreadable ? ValueStatus::kUnreadable : ValueStatus::kTruncated;
-    value.reason = CodeName(code);
-    return;
-  }
-  text.resize(have);
-  (void)context_.record->Read(address, text.data(), have);
-  size_t end = text.find('\0');
-  const bool unending = end == std::string::npos;
-  if (unending) end = have;
-  if (LooksSecret(std::string_view(text).substr(0, end), unending)) {
-    model::WipeText(text);
-    return Redact(value);
-  }
-  const bool cut = unending || end > limit;
-  text.resize(std::min<size_t>(end, limit));
-  value.value += " " + std::string(character.kind == TypeKind::kUnicode ? "u8" : "") +
-                 StringText(text) + (cut ? "..." : "");
-  if (cut) Truncate(value);
-}
-
 void ValueFormatter::AddPointee(Value& value, TypeId target, uint64_t address, uint32_t level) {
   const TypeNode& node = Node(target);
   if (address == 0 || node.kind == TypeKind::kVoid || node.kind == TypeKind::kFunction ||
       node.kind == TypeKind::kIncomplete || node.kind == TypeKind::kUnsupported) {
     return;
   }
-  if (node.kind == TypeKind::kChar || (node.kind == TypeKind::kUnicode && node.size_bytes == 1)) {
+  if (node.kind == TypeKind::kChar || node.kind == TypeKind::kUnicode) {
     return AddCString(value, node, address);
   }
   if (!Expands(value, level)) return;
   if (FindWhole(target, address)) {
     value.value += " (" + Text(Node(target).name) + " *)";
+  } else if (const std::string name =
+                 ExceptionClass(Node(target), Object::InMemory(*context_.record, address));
+             !name.empty()) {
+    value.value += " (" + name + " *)";
   }
   Value pointee =
       Format("*" + value.name, target, Object::InMemory(*context_.record, address), level + 1);
@@ -313,12 +284,16 @@ void ValueFormatter::FormatReference(Value& value, const TypeNode& node, const O
                                      uint32_t level) {
   uint64_t address = 0;
   if (!ReadWord(value, object, 0, address)) return;
+  if (Node(node.target).kind == TypeKind::kFunction) return Set(value, PointerText(address));
   ++context_.values_left;  // the reference and what it names are one value
   TypeId type = node.target;
   const bool derived = FindWhole(type, address);
   Value target = Format(value.name, type, Object::InMemory(*context_.record, address), level);
   target.type = value.type;
-  if (derived && !target.has_value) Set(target, "(" + Text(Node(type).name) + " &)");
+  const std::string name =
+      derived ? Text(Node(type).name)
+              : ExceptionClass(Node(type), Object::InMemory(*context_.record, address));
+  if (!name.empty() && !target.has_value) Set(target, "(" + name + " &)");
   value = std::move(target);
 }
 
@@ -387,25 +362,16 @@ void ValueFormatter::FormatArray(Value& value, const TypeNode& node, const Objec
   const TypeNode& element = Node(node.target);
   if ((node.flags & kFlagCountedByVariable) != 0) return Fail(value, Code::kUnsupportedType);
   if (element.size_bytes == 0) return Fail(value, Code::kUnsupportedType);
-  if (element.kind != TypeKind::kChar) {
-    Set(value, "size=" + std::to_string(node.count));
-    return AddElements(value, node.target, object, node.count, level);
+  if ((node.flags & kFlagUncounted) != 0) {
+    // As GDB: where it begins is all that is known.
+    return object.in_memory() ? Set(value, HexText(object.address()))
+                              : Fail(value, Code::kUnsupportedType);
   }
-  const uint64_t limit = std::min<uint64_t>(node.count, context_.limits.string_bytes);
-  std::string text(std::min<uint64_t>(node.count, std::max<uint64_t>(limit, kCheckedTextBytes)),
-                   '\0');
-  if (object.Read(0, text.data(), text.size()) != Code::kOk) text.resize(limit);
-  const Code code = object.Read(0, text.data(), text.size());
-  if (code != Code::kOk) return Fail(value, code);
-  const bool secret = LooksSecret(text, text.size() < node.count && text.back() != '\0');
-  if (secret) model::WipeText(text);
-  if (secret) return Redact(value);
-  text.resize(limit);
-  // As GDB: all of it but for the zeros at the end. Bytes after a first zero may be data.
-  const bool cut = limit < node.count && text.find('\0') == std::string::npos;
-  text.resize(text.find_last_not_of('\0') + 1);
-  Set(value, StringText(text) + (cut ? "..." : ""));
-  if (cut) Truncate(value);
+  if (element.kind == TypeKind::kChar || element.kind == TypeKind::kUnicode) {
+    return FormatTextArray(value, node, object);
+  }
+  Set(value, "size=" + std::to_string(node.count));
+  AddElements(value, node.target, object, node.count, level);
 }
 
 void ValueFormatter::FormatBitField(Value& value, const Member& member, const Object& object) {
@@ -435,7 +401,7 @@ void ValueFormatter::FormatMembers(Value& value, const TypeNode& node, const Obj
   if (count == 0 || !Expands(value, level)) return;
   for (size_t i = first; i < first + count && context_.values_left > 0; ++i) {
     const Member& member = unit_.members[i];
-    if ((member.flags & kMemberArtificial) != 0) continue;
+    if ((member.flags & kMemberArtificial) != 0 || HasNoText(node, member, object)) continue;
     const std::string& type = Text(Node(member.type).name);
     const bool is_base = (member.flags & kMemberBase) != 0;
     std::string name = is_base ? "<" + type + ">" : Text(member.name);
@@ -454,7 +420,9 @@ void ValueFormatter::FormatMembers(Value& value, const TypeNode& node, const Obj
       FormatBitField(field, member, object);
       value.children.push_back(std::move(field));
     } else {
-      if (is_base && Node(member.type).member_count == 0) continue;
+      // An empty base says nothing; one of which only a declaration was found does.
+      const TypeNode& inner = Node(member.type);
+      if (is_base && inner.member_count == 0 && inner.kind != TypeKind::kIncomplete) continue;
       value.children.push_back(Format(std::move(name), member.type, object.At(member.offset_bytes),
                                       is_base ? level : level + 1));
     }

@@ -78,6 +78,10 @@ class ValueFormatter {
   bool IsNamedBySibling(const TypeNode& node, const Member& member, const Object& object);
   static void Redact(Value& value);
 
+  // "", "u8", "u", "U" or "L".
+  std::string_view TextPrefix(const TypeNode& character) const;
+  std::string Literal(const TypeNode& character, const std::string& text) const;
+  void FormatTextArray(Value& value, const TypeNode& node, const Object& object);
   void AddCString(Value& value, const TypeNode& character, uint64_t address);
   void AddElements(Value& value, TypeId element, const Object& first, uint64_t count,
                    uint32_t level);
@@ -128,6 +132,11 @@ class ValueFormatter {
   // A count of view.size_bytes (0 = 8) at view.b.
   bool ReadCount(Value& value, const Object& object, const View& view, uint64_t& out);
   bool ReadWord(Value& value, const Object& object, uint64_t offset, uint64_t& out);
+  std::string ExceptionClass(const TypeNode& node, const Object& object) const;
+  bool HasNoText(const TypeNode& node, const Member& member, const Object& object) const;
+  std::string MemberAt(TypeId type, uint64_t offset, int depth) const;
+  std::string VirtualFunctionText(const TypeNode& node, uint64_t vtable_offset,
+                                  uint64_t base_offset) const;
   std::string PointerText(uint64_t address) const;
   bool Expands(Value& value, uint32_t level) const;
 

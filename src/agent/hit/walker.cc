@@ -13,7 +13,7 @@ namespace {
 constexpr uint64_t kPageBytes = 4096;
 
 SF_HIT_INLINE bool IsText(const TypeNode& type) {
-  return (type.kind == TypeKind::kChar || type.kind == TypeKind::kUnicode) && type.size_bytes == 1;
+  return (type.kind == TypeKind::kChar || type.kind == TypeKind::kUnicode) && type.size_bytes != 0;
 }
 
 }  // namespace
@@ -56,8 +56,8 @@ void Walker::EnqueueObject(uint64_t address, TypeId type, uint8_t level) {
 }
 
 // Text of unknown length: in pieces that do not cross a page, because the next may be unreadable.
-void Walker::EnqueueText(uint64_t address) {
-  uint64_t left = uint64_t{CheckedTextBytes(limits_)} + 1;
+void Walker::EnqueueText(uint64_t address, uint32_t character_bytes) {
+  uint64_t left = uint64_t{CheckedTextBytes(limits_)} + character_bytes;
   if (left > kMaxObjectBytes) left = kMaxObjectBytes;
   while (left != 0) {
     const uint64_t to_page_end = kPageBytes - (address & (kPageBytes - 1));
@@ -78,8 +78,10 @@ void Walker::AddElements(uint16_t frame, uint64_t address, uint64_t count, TypeI
   unit_ = record_.scratch().units[frame];
   frame_ = frame;
   if (IsText(Type(type))) {
-    const uint64_t most = limits_.string_bytes;
-    return Enqueue(address, count < most ? count : most, PendingKind::kRaw, kVoidType, 0, 0);
+    const uint64_t unit = Type(type).size_bytes;
+    const uint64_t most = limits_.string_bytes / unit;
+    return Enqueue(address, (count < most ? count : most) * unit, PendingKind::kRaw, kVoidType, 0,
+                   0);
   }
   if (Expands(0)) EnqueueElements(address, count, type, 1);
 }
@@ -218,7 +220,7 @@ void Walker::FollowPointer(uint64_t address, TypeId target, uint8_t level) {
   const TypeNode& node = Type(target);
   if ((node.flags & kFlagRedacted) != 0) return;
   if (IsText(node)) {
-    if (address != 0) EnqueueText(address);
+    if (address != 0) EnqueueText(address, node.size_bytes);
   } else if (Expands(level)) {
     EnqueueDynamic(address, target, static_cast<uint8_t>(level + 1));
   }

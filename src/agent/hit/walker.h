@@ -76,7 +76,7 @@ class Walker {
   void EnqueueDynamic(uint64_t address, TypeId type, uint8_t level);
   const Derived* FindDerived(const TypeNode& type, uint64_t runtime_address) const;
   void VisitVirtualBase(const Cursor& cursor, const Member& member);
-  void EnqueueText(uint64_t address);
+  void EnqueueText(uint64_t address, uint32_t character_bytes);
 
   // walker_views.cc
   void VisitView(const View& view, const TypeNode& node, uint32_t data, uint8_t level);

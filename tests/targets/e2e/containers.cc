@@ -135,6 +135,7 @@ __attribute__((noinline)) void Wrappers() {
   std::reference_wrapper<int> reference = offset;
   std::optional<Item> item{{4, "four"}};
   std::optional<int> nothing;
+  std::optional<std::optional<int>> empty_inside{std::optional<int>()};
   std::variant<int, std::string, double> variant = std::string("alternative");
   std::tuple<int, std::string, char> tuple{1, "two", '3'};
   std::tuple<> no_tuple;
@@ -147,7 +148,7 @@ __attribute__((noinline)) void Wrappers() {
   std::exception_ptr error = std::make_exception_ptr(std::out_of_range("far"));
   std::exception_ptr no_error;
   Keep(  // mark-wrappers
-      any_int, any_text, no_any, pointer_function, closure_function, no_function, atomic_int, atomic_flag, atomic_double, atomic_pointer, complex, reference, item, nothing, variant, tuple, no_tuple, pair, unique, no_unique, shared, second, weak, error, no_error);
+      any_int, any_text, no_any, pointer_function, closure_function, no_function, atomic_int, atomic_flag, atomic_double, atomic_pointer, complex, reference, item, nothing, empty_inside, variant, tuple, no_tuple, pair, unique, no_unique, shared, second, weak, error, no_error);
 }
 
 __attribute__((noinline)) void Times() {

@@ -76,6 +76,19 @@ struct Counter {
   int other = 0;
 };
 
+struct Base {
+  virtual ~Base() = default;
+  virtual int Second(double by) { return static_cast<int>(by); }
+  int inherited = 0;
+};
+struct Heir : Counter, Base {
+  int own = 0;
+};
+struct Flexible {
+  int count;
+  int data[];
+};
+
 int Twice(int value) { return value * 2; }
 
 void Hold(const void* object) { asm volatile("" : : "r"(object) : "memory"); }
@@ -121,7 +134,27 @@ __attribute__((noinline)) int Scalars(int count) {
   float half = 1.5f;
 #endif
   std::nullptr_t null = nullptr;
-  Keep(bits, anonymous, both, none, unknown, level, huge, unsigned_huge, extended, c8, c16, c32, wide, grid, function, method, virtual_method, counter, field, no_field, no_method, half, null);  // mark-scalars
+  int (&function_reference)(int) = Twice;
+  int (Heir::*second_method)(double) = &Base::Second;
+  Heir heir;
+  int Heir::*inherited_field = &Base::inherited;
+  int Counter::*null_free = &Heir::total;
+  const wchar_t* wide_text = L"w\u00e9\n\U0001F600";
+  const char16_t* text16 = u"sixteen";
+  const char32_t* text32 = U"thirty-two \u2028";
+  const char8_t* text8 = u8"eight";
+  const wchar_t* no_text = nullptr;
+  wchar_t wide_array[6] = L"w\u00e9";
+  char16_t array16[3] = {u'a', u'b', u'c'};
+  char8_t array8[4] = u8"abc";
+  enum class Local { kOne = 1 } local = Local::kOne;
+  enum { kLocalRead = 1, kLocalWrite = 2 } local_flags{};
+  local_flags = static_cast<decltype(local_flags)>(3);
+  alignas(Flexible) static char storage[64];
+  Flexible* flexible = reinterpret_cast<Flexible*>(storage);
+  flexible->count = 2;
+  const char* control = "\u0085\u2028";
+  Keep(bits, anonymous, both, none, unknown, level, huge, unsigned_huge, extended, c8, c16, c32, wide, grid, function, method, virtual_method, counter, field, no_field, no_method, half, null, heir, second_method, inherited_field, null_free, wide_text, text16, text32, text8, no_text, wide_array, array16, array8, local, local_flags, flexible, control);  // mark-scalars
   return count;
 }
 
