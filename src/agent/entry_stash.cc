@@ -115,7 +115,11 @@ void EntryStash::Choose(const Function& function, Place& place, hit::StashedFunc
   out.entry = function.module->bias.ToRuntime(function.entry).value;
   out.cells = function.cells;
   place.module = *function.module;
-  place.refusal = Refuse("there is no unwind rule for its entry");
+  // psABI §3.2.2: a function begins with its return address at the top of the stack. So does no
+  // other part of it that has a frame, should the debug information take one for the beginning.
+  constexpr std::pair<uint8_t, int32_t> kAtEntry{7, 8};
+  place.refusal = Refuse("no unwind rule says that it begins there");
+  if (CfaAt(place.module, function.entry) != kAtEntry) return;
   for (LinkAddress at = function.entry; place.candidates.size() < kMaxCandidates;) {
     if (!CfaAt(place.module, at)) return;
     const Status status = CheckBackJumps(*function.symbols, place.module, function.entry, at);
