@@ -22,6 +22,18 @@ uint32_t TableSize(size_t entries) {
   return size;
 }
 
+void AddWanted(const CallerPlan& plan, const LoadedModule& module, uint32_t level,
+               std::vector<CallerPlans::WantedEntry>& wanted) {
+  if (plan.unit.frames.empty()) return;
+  const FramePlan& frame = plan.unit.frames[0];
+  if (frame.uses_entry_values == 0 || frame.function_entry.value == 0) return;
+  uint32_t cells = 0;
+  for (const Insn& insn : plan.unit.code) {
+    if (insn.op == Op::kEntryValue && insn.a < kStashCells) cells |= uint32_t{1} << insn.a;
+  }
+  if (cells != 0) wanted.push_back({&module, frame.function_entry, cells, level});
+}
+
 }  // namespace
 
 void CallerPlans::Note(RuntimeAddress pc, bool pc_is_exact, const Entry& entry) {
@@ -118,7 +130,7 @@ bool CallerPlans::MayPrepare(int64_t now_ns) {
 }
 
 void CallerPlans::Prepare(const LoadedModule& module, LinkAddress site, uint32_t levels,
-                          uint32_t max) {
+                          uint32_t max, std::vector<WantedEntry>* wanted) {
   auto opened = symbolizer_.OpenModule(module.path, module.build_id);
   if (!opened.ok()) return;
   std::deque<std::pair<LinkAddress, uint32_t>> queue{{site, 0}};
@@ -131,7 +143,8 @@ void CallerPlans::Prepare(const LoadedModule& module, LinkAddress site, uint32_t
     for (LinkAddress caller : (*opened)->LikelyCallers(address, max)) {
       if (seen.size() >= max || !MayPrepare(now_ns)) break;
       if (!seen.insert(caller.value).second) continue;
-      Compile(module.bias.ToRuntime(caller), false, &module);
+      const Entry& entry = Compile(module.bias.ToRuntime(caller), false, &module);
+      if (wanted != nullptr && entry.has_plan) AddWanted(entry.plan, module, level, *wanted);
       const int64_t then_ns = std::exchange(now_ns, MonotonicNanos());
       prepared_for_ns_ += now_ns - then_ns;
       queue.emplace_back(caller - 1, level + 1);

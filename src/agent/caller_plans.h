@@ -32,10 +32,19 @@ class CallerPlans {
   // (SymbolModule::EndedBetween); remembered. Module and build-id are left to the caller.
   const std::vector<model::Frame>& EndedBetween(RuntimeAddress called, RuntimeAddress running,
                                                 const std::vector<LoadedModule>& modules);
+  // A caller's function whose plan wants entry values.
+  struct WantedEntry {
+    const LoadedModule* module;
+    LinkAddress entry;
+    uint32_t cells;  // of the stash
+    uint32_t level;  // 0: it calls the function at the site
+  };
   // Compiles likely callers of the function at `site`, breadth first up to `levels` and at most
   // `max` plans, and no more than what is left of a tenth of this second: malloc has hundreds of
   // callers, and the agent's thread has other things to do.
-  void Prepare(const LoadedModule& module, LinkAddress site, uint32_t levels, uint32_t max);
+  // `wanted`: nullptr, or where those of them are added that want entry values, nearest first.
+  void Prepare(const LoadedModule& module, LinkAddress site, uint32_t levels, uint32_t max,
+               std::vector<WantedEntry>* wanted = nullptr);
   // The same for a caller that is known: its plan, and those of its own likely callers.
   void PrepareCaller(const LoadedModule& module, LinkAddress return_address, uint32_t levels,
                      uint32_t max) {

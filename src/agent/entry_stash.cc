@@ -115,7 +115,12 @@ void EntryStash::Choose(const Function& function, Place& place, hit::StashedFunc
   out.entry = function.module->bias.ToRuntime(function.entry).value;
   out.cells = function.cells;
   place.module = *function.module;
-  place.refusal = Refuse("there is no unwind rule for its entry");
+  place.is_caller = function.is_caller;
+  // psABI §3.2.2: a function begins with its return address at the top of the stack. So does no
+  // other part of it that has a frame, should the debug information take one for the beginning.
+  constexpr std::pair<uint8_t, int32_t> kAtEntry{7, 8};
+  place.refusal = Refuse("no unwind rule says that it begins there");
+  if (CfaAt(place.module, function.entry) != kAtEntry) return;
   for (LinkAddress at = function.entry; place.candidates.size() < kMaxCandidates;) {
     if (!CfaAt(place.module, at)) return;
     const Status status = CheckBackJumps(*function.symbols, place.module, function.entry, at);
@@ -181,7 +186,7 @@ void EntryStash::Arm(const std::vector<Function>& functions, SiteTable& table) {
   for (size_t which = 0; which < kMaxCandidates; ++which) TryAll(which, table);
   SetInForce();
   for (size_t i = 0; i < functions.size(); ++i) {
-    if (places_[i].refusal.ok()) continue;
+    if (places_[i].refusal.ok() || functions[i].is_caller) continue;
     note_ += (note_.empty() ? "arguments are not stashed at the entry of " : "; of ") +
              functions[i].symbols->SymbolName(functions[i].entry) + ": " +
              places_[i].refusal.message();
@@ -199,18 +204,33 @@ void EntryStash::SetInForce() {
   }
 }
 
+// First the id: what is stashed no longer can be relied on.
+void EntryStash::TakeOut(size_t index, SiteTable& table) {
+  functions_[index].id.store(0, std::memory_order_release);
+  Place& place = places_[index];
+  if (place.probed.value == 0) return;
+  const RuntimeAddress probed = place.probed;
+  place.probed = RuntimeAddress();
+  for (const Status& status : table.RemoveAll({&probed, 1}, place.module, &runtime_)) {
+    LogError("taking a probe out: " + status.ToString());
+  }
+}
+
 void EntryStash::Disarm(SiteTable& table) {
   armed_ = false;
-  // First the ids: what is stashed no longer can be relied on.
-  for (hit::StashedFunction& function : functions_) function.id.store(0, std::memory_order_release);
-  for (Place& place : places_) {
-    if (place.probed.value == 0) continue;
-    const RuntimeAddress probed = place.probed;
-    place.probed = RuntimeAddress();
-    for (const Status& status : table.RemoveAll({&probed, 1}, place.module, &runtime_)) {
-      LogError("taking a probe out: " + status.ToString());
-    }
+  for (size_t i = 0; i < places_.size(); ++i) TakeOut(i, table);
+}
+
+bool EntryStash::GiveUpCallers(SiteTable& table) {
+  bool had_some = false;
+  for (size_t i = 0; i < places_.size(); ++i) {
+    if (!places_[i].is_caller || places_[i].probed.value == 0) continue;
+    had_some = true;
+    functions_[i].absent.store(Code::kOverBudget, std::memory_order_relaxed);
+    TakeOut(i, table);
+    places_[i].candidates.clear();
   }
+  return had_some;
 }
 
 void EntryStash::Resume(SiteTable& table) {

@@ -37,6 +37,7 @@ class EntryStash {
     SymbolModule* symbols;
     LinkAddress entry;
     uint32_t cells;
+    bool is_caller = false;  // not of the tracepoint's own line: the first that is given up
   };
   void Arm(const std::vector<Function>& functions, SiteTable& table);
   // Takes the probes out, after the tracepoint's own sites. Running hits may go on until
@@ -45,6 +46,8 @@ class EntryStash {
   // Out of the text for a while, and back: calls that began meanwhile have no stash.
   void Pause(SiteTable& table) { Disarm(table); }
   void Resume(SiteTable& table);
+  // Gives up the callers for good. False when there are none.
+  bool GiveUpCallers(SiteTable& table);
   // Gives up for good, because of `why`.
   void GiveUp(SiteTable& table, const std::string& why);
   void ForgetSites(const LoadedModule& module);  // it was unloaded
@@ -69,11 +72,13 @@ class EntryStash {
     std::vector<LinkAddress> candidates;  // the entry and what may be probed in its place
     Status refusal;                       // OK once it is probed
     RuntimeAddress probed;                // 0: it is not
+    bool is_caller = false;
   };
   void Choose(const Function& function, Place& place, hit::StashedFunction& out);
   // Probes the candidate number `which` of every place that has none yet.
   void TryAll(size_t which, SiteTable& table);
   void SetInForce();
+  void TakeOut(size_t index, SiteTable& table);
 
   hit::ProbeRuntime runtime_;
   std::vector<SitePlan> sites_;                  // without conditions: what the site table asks for

@@ -318,12 +318,13 @@ void TracepointStore::CompileAndArm(Active& active) {
   status = CheckPolicy(spec, plans);
   if (status.ok()) status = CheckPolicy(spec, ends);
   if (!status.ok()) return SetState(active, model::State::kBlocked, status);
-  status = ArmStash(active, plans, ends);
+  CallersWanted wanted;
+  if (spec.kind == model::Kind::kSnapshot) wanted = PrepareCallers(spec, plans);
+  status = ArmStash(active, plans, ends, wanted);
   if (!status.ok()) {
     TakeOut(active);
     return SetState(active, model::State::kError, status);
   }
-  if (spec.kind == model::Kind::kSnapshot) PrepareCallers(spec, plans);
   if (is_span) {
     ArmSpan(active, std::move(plans), std::move(ends));
   } else {
@@ -333,13 +334,17 @@ void TracepointStore::CompileAndArm(Active& active) {
 }
 
 // So that the first hit has the values of these frames too.
-void TracepointStore::PrepareCallers(const model::TracepointSpec& spec, const Plans& plans) {
+TracepointStore::CallersWanted TracepointStore::PrepareCallers(const model::TracepointSpec& spec,
+                                                               const Plans& plans) {
+  CallersWanted wanted;
   for (const ModulePlan& plan : plans) {
     if (plan.plan.sites.empty() || plan.plan.fatal_signals != 0) continue;
-    callers_.Prepare(*plan.module, plan.plan.sites[0].address, kCallerLevels, kMaxPreparedCallers);
+    callers_.Prepare(*plan.module, plan.plan.sites[0].address, kCallerLevels, kMaxPreparedCallers,
+                     &wanted);
   }
   if (!spec.location.exception.empty() || spec.location.fatal == "terminate") PrepareThrowers();
   callers_.Publish();
+  return wanted;
 }
 
 void TracepointStore::ConcludeArming(Active& active) {

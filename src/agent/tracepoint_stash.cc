@@ -9,6 +9,7 @@ namespace stillframe::agent {
 namespace {
 
 constexpr size_t kMaxFunctions = 64;  // a line of a header may be in thousands
+constexpr size_t kMaxCallers = 8;
 
 bool CapturesFrames(const model::TracepointSpec& spec) {
   return spec.kind == model::Kind::kSnapshot && !spec.dry_run;
@@ -20,7 +21,8 @@ Status TracepointStore::Fine(const Active& active) {
   return Status(Code::kOk, active.stash != nullptr ? active.stash->note() : "");
 }
 
-Status TracepointStore::ArmStash(Active& active, Plans& plans, Plans& ends) {
+Status TracepointStore::ArmStash(Active& active, Plans& plans, Plans& ends,
+                                 const CallersWanted& callers) {
   const model::TracepointSpec& spec = active.desired.spec;
   std::vector<EntryStash::Function> functions;
   for (Plans* const some : {&plans, &ends}) {
@@ -41,6 +43,7 @@ Status TracepointStore::ArmStash(Active& active, Plans& plans, Plans& ends) {
       }
     }
   }
+  if (!spec.dry_run) AddCallers(spec.capture.local_frames, callers, functions);
   if (functions.empty()) return Status();
   active.stash = std::make_unique<EntryStash>();
   active.stash->Arm(functions, *sites_);
@@ -48,6 +51,28 @@ Status TracepointStore::ArmStash(Active& active, Plans& plans, Plans& ends) {
     for (ModulePlan& plan : *some) SF_RETURN_IF_ERROR(DropUnstashed(active, plan));
   }
   return Status();
+}
+
+// Nearest first: of those that are often called, and whose frames are seldom above the line, the
+// budget takes them all out again.
+void TracepointStore::AddCallers(uint32_t local_frames, const CallersWanted& callers,
+                                 std::vector<EntryStash::Function>& functions) {
+  size_t left = kMaxCallers;
+  for (const CallerPlans::WantedEntry& caller : callers) {
+    if (caller.level + 1 >= local_frames) continue;
+    const auto same = [&](const EntryStash::Function& function) {
+      return function.module == caller.module && function.entry == caller.entry;
+    };
+    const auto known = std::find_if(functions.begin(), functions.end(), same);
+    if (known != functions.end()) {
+      known->cells |= caller.cells;
+      continue;
+    }
+    auto opened = symbolizer_->OpenModule(caller.module->path, caller.module->build_id);
+    if (!opened.ok() || left == 0) continue;
+    functions.push_back({caller.module, *opened, caller.entry, caller.cells, true});
+    --left;
+  }
 }
 
 Status TracepointStore::DropUnstashed(const Active& active, ModulePlan& plan) {
@@ -83,11 +108,16 @@ Status TracepointStore::DropUnstashed(const Active& active, ModulePlan& plan) {
 // the process's share, as much as it may take itself.
 void TracepointStore::CheckStashBudget(double share) {
   for (auto& [id, active] : active_) {
-    if (active.stash == nullptr || active.stash->is_needed()) continue;
+    if (active.stash == nullptr) continue;
     const uint64_t ticks = active.stash->Ticks();
     const auto used = static_cast<double>(ticks - active.stash_ticks_seen);
     active.stash_ticks_seen = ticks;
     if (used <= share / 2 || active.stash->has_given_up()) continue;
+    if (active.stash->GiveUpCallers(*sites_)) {
+      LogInfo("tracepoint " + id + ": callers' arguments are not stashed any more");
+      continue;
+    }
+    if (active.stash->is_needed()) continue;
     active.stash->GiveUp(*sites_,
                          "arguments are not stashed at function entries any more: that took " +
                              std::to_string(static_cast<int>(100 * used / share)) +

@@ -134,6 +134,7 @@ class TracepointStore {
     std::vector<LinkAddress> passed_over;   // sites of the line that begin no execution of it
   };
   using Plans = std::vector<ModulePlan>;
+  using CallersWanted = std::vector<CallerPlans::WantedEntry>;
   // To an instruction near one that allows no jump.
   using Step = std::optional<LinkAddress> (*)(SymbolModule& module, LinkAddress site);
 
@@ -159,14 +160,17 @@ class TracepointStore {
   // the same as before.
   Status WantDebugFile(const model::TracepointSpec& spec, const Status& status);
   bool StepDebugFiles(int64_t now_ns);  // true: a tracepoint may have what it waits for
-  void PrepareCallers(const model::TracepointSpec& spec, const Plans& plans);
+  // Returns which of them want entry values.
+  CallersWanted PrepareCallers(const model::TracepointSpec& spec, const Plans& plans);
   Status AddThrown(const model::TracepointSpec& spec, const model::LogTemplate& log,
                    ModulePlan& thrown);
   void PrepareThrowers();
   void NoteProbe(const model::DesiredTracepoint& tracepoint, const ModuleProbe& probe);
   // Entries that the plans want; sites that cannot do without are taken out of the plans where
   // they cannot be had. An error when there are no others (tracepoint_stash.cc).
-  Status ArmStash(Active& active, Plans& plans, Plans& ends);
+  Status ArmStash(Active& active, Plans& plans, Plans& ends, const CallersWanted& callers);
+  void AddCallers(uint32_t local_frames, const CallersWanted& callers,
+                  std::vector<EntryStash::Function>& functions);
   static Status DropUnstashed(const Active& active, ModulePlan& plan);
   void CheckStashBudget(double share);
   static Status Fine(const Active& active);  // OK, with what the user should know

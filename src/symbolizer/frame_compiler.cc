@@ -60,10 +60,7 @@ struct Parts {
     } else {
       location = locations.Compile(die, context, {node.size_bytes, IsFloating(node.kind)});
     }
-    if (location.kind == LocationKind::kMemory && dwarf::MayBePreempted(die)) {
-      location = Location{};
-      location.reason = Code::kUnsupportedLocation;
-    }
+    dwarf::FollowLoader(die, units.imports(), tables, location);
     return {type, location};
   }
 

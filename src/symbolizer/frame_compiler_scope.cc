@@ -200,12 +200,15 @@ bool GlobalNames::VisitUnits(const Dwarf_Die& unit, Visit visit) {
 }
 
 std::optional<Dwarf_Die> GlobalNames::VariableIn(const UnitIndex& index,
-                                                 const std::vector<std::string>& candidates) {
+                                                 const std::vector<std::string>& candidates,
+                                                 bool declared) {
   const std::vector<Dwarf_Die>* dies = index.VariablesNamed(LastComponent(candidates.back()));
   if (dies == nullptr) return std::nullopt;
   for (const std::string& candidate : candidates) {
     for (const Dwarf_Die& die : *dies) {
-      if (!HasPlace(die)) continue;
+      const bool fits =
+          declared ? Flag(die, DW_AT_declaration) && Flag(die, DW_AT_external) : HasPlace(die);
+      if (!fits) continue;
       const std::string name = namer_.QualifiedName(die);
       if (name == candidate || WithoutTransparentNamespaces(name) == candidate) return die;
     }
@@ -219,10 +222,13 @@ std::optional<Dwarf_Die> GlobalNames::FindVariable(const Dwarf_Die& unit,
   const std::vector<std::string> candidates = Candidates(enclosing, name);
   std::optional<Dwarf_Die> found;
   VisitUnits(unit, [&](const UnitIndex& index) {
-    found = VariableIn(index, candidates);
+    found = VariableIn(index, candidates, false);
     return found.has_value();
   });
-  return found;
+  if (found || units_.imports() == nullptr) return found;
+  // Not defined in this module: the declaration tells its type.
+  const UnitIndex* const own = units_.For(unit);
+  return own == nullptr ? std::nullopt : VariableIn(*own, candidates, true);
 }
 
 std::optional<GlobalNames::EnumHit> GlobalNames::EnumeratorIn(

@@ -63,7 +63,7 @@ class GlobalNames : public DefinitionFinder {
   template <typename Visit>
   bool VisitUnits(const Dwarf_Die& unit, Visit visit);
   std::optional<Dwarf_Die> VariableIn(const UnitIndex& index,
-                                      const std::vector<std::string>& candidates);
+                                      const std::vector<std::string>& candidates, bool declared);
   std::optional<EnumHit> EnumeratorIn(const UnitIndex& index,
                                       const std::vector<std::string>& candidates);
   std::optional<Dwarf_Die> TypeIn(const UnitIndex& index,

@@ -14,6 +14,10 @@
 #include "plan/plan.h"
 #include "symbolizer/frame_compiler_tables.h"
 
+namespace stillframe {
+class DataImports;
+}
+
 namespace stillframe::dwarf {
 
 // The machine frame that a location is compiled for.
@@ -72,6 +76,10 @@ class LocationCompiler {
 // A variable in a shared library whose symbol another module may define first (copy relocations,
 // inline variables): its own copy is then dead, so its address must not be read.
 bool MayBePreempted(Dwarf_Die variable);
+// Makes the location of such a variable, and of one that another module defines, the object that
+// the loader has given to this module. `imports` may be nullptr: then they are not to be had.
+void FollowLoader(const Dwarf_Die& variable, DataImports* imports, PlanTables& tables,
+                  Location& location);
 
 }  // namespace stillframe::dwarf
 

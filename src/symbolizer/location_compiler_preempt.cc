@@ -1,6 +1,12 @@
 #include <elf.h>
 #include <gelf.h>
 
+#include <algorithm>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "symbolizer/data_imports.h"
 #include "symbolizer/dwarf_util.h"
 #include "symbolizer/location_compiler.h"
 
@@ -42,6 +48,39 @@ bool IsExported(const GElf_Sym& symbol) {
   return GELF_ST_VISIBILITY(symbol.st_other) == STV_DEFAULT && binding != STB_LOCAL;
 }
 
+bool IsDeclared(const Dwarf_Die& variable) {
+  return Flag(variable, DW_AT_declaration, false) && Flag(variable, DW_AT_external);
+}
+
+// The object's address as the loader gave it to the module; nullopt when the module's code does not
+// ask for it.
+std::optional<Program> LoadedAddress(Dwarf_Die variable, DataImports& imports, PlanTables& tables) {
+  const Dwarf_Die origin = Origin(variable);
+  const std::string linkage(LinkageName(origin));
+  const std::string own = linkage.empty() ? std::string(Name(origin)) : linkage;
+  std::vector<std::string> names{own};
+  if (!IsDeclared(variable)) {
+    const std::optional<uint64_t> address = StaticAddress(variable);
+    if (!address) return std::nullopt;
+    names = imports.ExportedAt(LinkAddress(*address));
+    const bool is_named = std::find(names.begin(), names.end(), own) != names.end();
+    // A function's static variable has a symbol, but no linkage name.
+    if (is_named || !linkage.empty()) names = {own};
+  }
+  std::optional<DataImports::Place> place;
+  for (const std::string& name : names) {
+    const auto found = imports.Find(name);
+    if (!found) continue;
+    if (place) return std::nullopt;  // two names for one object here may be two objects elsewhere
+    place = found;
+  }
+  if (!place) return std::nullopt;
+  std::vector<Insn> code{MakeInsn(Op::kModuleAddress, static_cast<int64_t>(place->address.value))};
+  if (place->is_indirect) code.push_back(MakeInsn(Op::kLoad, 0, 8));
+  code.push_back(MakeInsn(Op::kReturn));
+  return tables.AddProgram(code);
+}
+
 }  // namespace
 
 bool MayBePreempted(Dwarf_Die variable) {
@@ -66,6 +105,22 @@ bool MayBePreempted(Dwarf_Die variable) {
     }
   }
   return !seen_table;  // nothing to prove it with: not to be trusted
+}
+
+void FollowLoader(const Dwarf_Die& variable, DataImports* imports, PlanTables& tables,
+                  Location& location) {
+  const bool is_missing = location.kind == LocationKind::kUnavailable && IsDeclared(variable);
+  const bool may_be_preempted = location.kind == LocationKind::kMemory && MayBePreempted(variable);
+  if (!is_missing && !may_be_preempted) return;
+  if (may_be_preempted && imports != nullptr && imports->binds_locally()) return;
+  const auto address =
+      imports == nullptr ? std::nullopt : LoadedAddress(variable, *imports, tables);
+  location = Location{};
+  location.reason = Code::kUnsupportedLocation;
+  if (!address) return;
+  location.kind = LocationKind::kMemory;
+  location.reason = Code::kOk;
+  location.program = *address;
 }
 
 }  // namespace stillframe::dwarf

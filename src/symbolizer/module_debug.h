@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "symbolizer/call_sites.h"
 #include "symbolizer/class_index.h"
+#include "symbolizer/data_imports.h"
 #include "symbolizer/dwarf_file.h"
 #include "symbolizer/elf_file.h"
 #include "symbolizer/line_index.h"
@@ -40,6 +41,7 @@ struct ModuleDebug {
   LineIndex lines;
   CallSiteIndex calls;
   ClassIndex classes;
+  DataImports imports;
   dwarf::UnitCache unit_cache;
 
  private:
@@ -51,9 +53,11 @@ struct ModuleDebug {
         lines(file->line_sections(), module,
               [this](uint64_t unit_offset) { return units.CompilationFolder(unit_offset); }),
         calls(module),
-        classes(module, debug) {
+        classes(module, debug),
+        imports(module) {
     unit_cache.set_classes(&classes);
     unit_cache.set_split_units(split_units.get());
+    unit_cache.set_imports(&imports);
   }
 };
 

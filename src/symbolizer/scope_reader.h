@@ -21,6 +21,7 @@
 
 namespace stillframe {
 class ClassIndex;
+class DataImports;
 class Formatters;
 class SplitUnits;
 }  // namespace stillframe
@@ -103,6 +104,9 @@ class UnitCache {
   // The classes of the same module; nullptr when nobody set it.
   ClassIndex* classes() const { return classes_; }
   void set_classes(ClassIndex* classes) { classes_ = classes; }
+  // Where the module finds data of others; nullptr when nobody set it.
+  DataImports* imports() const { return imports_; }
+  void set_imports(DataImports* imports) { imports_ = imports; }
   // The user's formatters; nullptr when nobody set them.
   const Formatters* formatters() const { return formatters_; }
   void set_formatters(const Formatters* formatters) { formatters_ = formatters; }
@@ -114,6 +118,7 @@ class UnitCache {
   std::unordered_map<const void*, std::unique_ptr<UnitIndex>> units_;
   SplitUnits* split_units_ = nullptr;
   ClassIndex* classes_ = nullptr;
+  DataImports* imports_ = nullptr;
   const Formatters* formatters_ = nullptr;
 };
 

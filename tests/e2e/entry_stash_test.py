@@ -92,6 +92,18 @@ class EntryStashTest(unittest.TestCase):
                         for frame in snapshot["frames"][1:]:
                             self.check(frame, truths)
 
+    def test_arguments_of_a_caller(self):
+        for compiler in COMPILERS:
+            with self.subTest(compiler=compiler):
+                done, snapshots, truths = self.run_mark(compiler, "mark-inner")
+                self.assertEqual(len(snapshots), 5, done.stderr)
+                for snapshot in snapshots:
+                    self.check(snapshot["frames"][0], truths)
+                    self.assertIn("Outer", snapshot["frames"][1]["function"])
+                    outcomes = self.check(snapshot["frames"][1], truths)
+                    self.assertEqual(outcomes, dict.fromkeys(("first", "second", "third"),
+                                                             "stashed at entry"))
+
     def test_a_loop_that_begins_at_the_entry(self):
         """Each of its rounds passes the function's first instruction."""
         for compiler in COMPILERS:

@@ -39,6 +39,22 @@ template <typename... Values>
   return serial;
 }
 
+[[gnu::noinline]] long Inner(long value) {
+  volatile long serial = ++g_serial;
+  Say(serial, "value=%ld", value);
+  FORGET();
+  serial = serial + 0;  // mark-inner
+  return serial;
+}
+
+// The tracepoint is in the function that it calls.
+[[gnu::noinline]] long Outer(long first, long second, double third) {
+  volatile long serial = ++g_serial;
+  Say(serial, "first=%ld second=%ld third=%.17g", first, second, third);
+  FORGET();
+  return Inner(serial) + serial;
+}
+
 [[gnu::noinline]] int CompareLongs(const void* left, const void* right) {
   volatile long serial = ++g_serial;
   Say(serial, "left=%p right=%p", left, right);
@@ -268,6 +284,7 @@ int main(int argc, char** argv) {
   long (*volatile catches)(long) = &Catches;
   for (long i = 0; i < rounds; ++i) {
     sum = sum + CallBack(called, 100 + i, 1.5 + i) + called(i, -i, i * 0.125) + forward(i, 2, 3.5);
+    sum = sum + CallBack(&Outer, 7 * i, 0.75 * i);
     long values[] = {5, 3, 9, 1, 7};
     Sort(values, 5, &CompareLongs);
     SortStd(values, 5, &Less);

@@ -1,0 +1,64 @@
+// Where a module's code finds data that another module may define: the answers of the dynamic
+// loader itself (gABI, "Dynamic Linking"; psABI §4.4.1).
+//
+// Not by a search of our own through the symbol tables of all modules: order of load, scopes of
+// dlopen, versions and copy relocations decide, and the loader has decided before the module's code
+// runs. Its answer stands in the module's own memory, is the one that the code uses, and moves with
+// the module; what it leads to cannot be unloaded before it.
+#ifndef STILLFRAME_SYMBOLIZER_DATA_IMPORTS_H_
+#define STILLFRAME_SYMBOLIZER_DATA_IMPORTS_H_
+
+#include <elf.h>
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/address.h"
+#include "symbolizer/elf_file.h"
+
+namespace stillframe {
+
+class DataImports {
+ public:
+  // Reads nothing yet. `module` is what runs, and must outlive this.
+  explicit DataImports(const ElfFile& module) : module_(module) {}
+
+  struct Place {
+    LinkAddress address;
+    // A word of the global offset table, which holds the object's address; else the object itself
+    // (R_X86_64_COPY: the executable's copy is the one that everybody uses).
+    bool is_indirect = true;
+  };
+  // By the symbol's name as in the symbol table. nullopt when the module's code does not ask the
+  // loader for it, or asks for several versions.
+  std::optional<Place> Find(std::string_view symbol);
+  // The names under which the module itself exports data at that address.
+  std::vector<std::string> ExportedAt(LinkAddress address);
+  // Linked with -Bsymbolic: what the module defines is what its code uses.
+  bool binds_locally();
+
+ private:
+  struct Import {
+    Place place;
+    uint64_t symbol_index;
+    bool is_ambiguous = false;
+  };
+  void Read();
+  void AddRelocations(const ElfSection& section);
+  void Add(const Elf64_Rela& relocation, const Elf64_Sym& symbol, std::string_view name);
+  void ReadFlags();
+
+  const ElfFile& module_;
+  bool read_ = false;
+  bool binds_locally_ = false;
+  std::map<std::string, Import, std::less<>> imports_;
+  std::multimap<uint64_t, std::string> exports_;  // only those that are imported, too
+};
+
+}  // namespace stillframe
+
+#endif  // STILLFRAME_SYMBOLIZER_DATA_IMPORTS_H_
