@@ -58,7 +58,9 @@ Status TracepointStore::WantDebugFile(const model::TracepointSpec& spec, const S
     }
     if (failure.ok() && !answer.status.ok()) failure = answer.status.WithContext(module.FileName());
   }
-  return failure.ok() ? status : failure;
+  // A file that no module knows may still come with another module.
+  const bool explains = code == Code::kNoDebugInfo || code == Code::kBuildMismatch;
+  return failure.ok() || !explains ? status : failure;
 }
 
 }  // namespace stillframe::agent

@@ -205,6 +205,7 @@ void TracepointStore::Tick(int64_t now_ns) {
   if (installer_ != nullptr) {
     if (const Status traps = installer_->Tick(); !traps.ok()) DropTraps(traps);
   }
+  const bool files_changed = StepDebugFiles(now_ns);
   if (active_.empty()) return;
   // A library that arrives is looked at within 100 ms; asking takes the loader's lock, so not more.
   bool modules_changed = false;
@@ -213,7 +214,6 @@ void TracepointStore::Tick(int64_t now_ns) {
     modules_changed = module_generation_ != ModuleGeneration();
   }
   if (modules_changed) RefreshModules();
-  const bool files_changed = StepDebugFiles(now_ns);
   for (auto& [id, active] : active_) TickOne(active, now_ns, modules_changed || files_changed);
   if (now_ns - slots_freed_ns_ >= kFreeSlotsEveryNs) {
     slots_freed_ns_ = now_ns;

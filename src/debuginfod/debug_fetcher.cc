@@ -41,6 +41,7 @@ void DebugFetcher::Stop() {
   if (current_ != nullptr) cache_.Drop(current_->draft);
   current_.reset();
   queue_.clear();
+  std::erase_if(builds_, [](const auto& entry) { return entry.second.state == State::kFetching; });
 }
 
 std::string DebugFetcher::UrlOf(const std::string& build_id, size_t server) const {

@@ -55,7 +55,7 @@ class DebugFetcher {
   bool busy() const { return current_ != nullptr || !queue_.empty(); }
   // Makes progress for at most about `ms`. True when one of Want's answers may be another now.
   bool Step(uint32_t ms, int64_t now_ns);
-  // Gives up what is being fetched, and leaves nothing of it behind.
+  // Gives up what is being fetched, and leaves nothing of it behind. Whoever wants it asks again.
   void Stop();
 
  private:

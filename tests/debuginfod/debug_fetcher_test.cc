@@ -180,6 +180,8 @@ TEST_F(DebugFetcherTest, WhatIsGivenUpLeavesNothing) {
   fetcher.Stop();
   EXPECT_FALSE(fetcher.busy());
   EXPECT_EQ(Files(), 0u);
+  EXPECT_EQ(fetcher.Want(id_, 0).state, State::kFetching);  // from the beginning
+  EXPECT_TRUE(fetcher.busy());
 }
 
 TEST(DebugCache, TheOldestFilesGo) {
