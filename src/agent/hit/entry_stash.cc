@@ -11,6 +11,8 @@ SF_HIT_PATH_BEGIN
 namespace {
 
 constexpr auto kRelaxed = std::memory_order_relaxed;
+constexpr auto kAcquire = std::memory_order_acquire;
+constexpr auto kRelease = std::memory_order_release;
 constexpr uint64_t kPageBytes = 4096;
 constexpr uint32_t kVectorCells = ((1u << kStashCells) - 1) & ~((1u << kGeneralEntryCells) - 1);
 // DWARF numbers of the general entry cells: rdi, rsi, rdx, rcx, r8, r9.
@@ -38,8 +40,8 @@ SF_HIT_INLINE Slot* SetOf(uint64_t id, uint64_t cfa) {
 // Even to odd, by one writer at a time.
 SF_HIT_INLINE bool Lock(Slot& slot, uint64_t& sequence) {
   sequence = slot.sequence.load(kRelaxed);
-  return (sequence & 1) == 0 && slot.sequence.compare_exchange_strong(
-                                    sequence, sequence + 1, std::memory_order_acquire, kRelaxed);
+  return (sequence & 1) == 0 &&
+         slot.sequence.compare_exchange_strong(sequence, sequence + 1, kAcquire, kRelaxed);
 }
 
 SF_HIT_INLINE bool Has(const Slot& slot, uint64_t id, uint64_t cfa) {
@@ -69,48 +71,48 @@ SF_HIT_INLINE Slot* Claim(uint64_t id, uint64_t cfa, uint64_t& sequence) {
 }  // namespace
 
 void StashEntry(const StashedFunction& function, const RegisterFile& registers) {
-  const uint64_t id = function.id.load(std::memory_order_acquire);
+  const uint64_t id = function.id.load(kAcquire);
   if (id == 0) return;  // the agent is about to take the probe out, or has just put it in
   const uint64_t cfa = registers.gpr[function.cfa_register] +
                        static_cast<uint64_t>(static_cast<int64_t>(function.cfa_offset));
   uint64_t sequence = 0;
   Slot* const slot = Claim(id, cfa, sequence);
   if (slot == nullptr) return;
-  // The odd sequence is seen before any of the rest changes.
-  std::atomic_thread_fence(std::memory_order_release);
-  slot->id.store(id, kRelaxed);
-  slot->cfa.store(cfa, kRelaxed);
+  // Each store releases the odd sequence: who sees one of them sees that, too. On x86-64 all of
+  // these are plain stores, in order.
+  slot->id.store(id, kRelease);
+  slot->cfa.store(cfa, kRelease);
   // The trampoline has just written below this word, so its page is there; at a page's first word
   // that proves nothing, and no return address stands there (psABI §3.2.2).
   const uint64_t at = cfa - 8;
   slot->return_address.store(
-      at % kPageBytes != 0 ? *reinterpret_cast<const volatile uint64_t*>(at) : 0, kRelaxed);
+      at % kPageBytes != 0 ? *reinterpret_cast<const volatile uint64_t*>(at) : 0, kRelease);
   for (uint32_t i = 0; i < kGeneralEntryCells; ++i) {
     if ((function.cells >> i & 1) != 0) {
-      slot->cells[i].store(registers.gpr[kRegisterOf[i]], kRelaxed);
+      slot->cells[i].store(registers.gpr[kRegisterOf[i]], kRelease);
     }
   }
   if ((function.cells & kVectorCells) != 0) {
     stillframe_save_arguments(slot->cells + kGeneralEntryCells);
   }
-  slot->sequence.store(sequence + 2, std::memory_order_release);
+  slot->sequence.store(sequence + 2, kRelease);
 }
 
 bool ReadStash(const StashedFunction& function, uint64_t cfa, uint64_t return_address,
                EntryValues& out) {
-  const uint64_t id = function.id.load(std::memory_order_acquire);
+  const uint64_t id = function.id.load(kAcquire);
   if (id == 0 || cfa == 0 || return_address == 0) return false;
   const Slot* const set = SetOf(id, cfa);
   for (uint32_t i = 0; i < kStashWays; ++i) {
     const Slot& slot = set[i];
-    const uint64_t sequence = slot.sequence.load(std::memory_order_acquire);
-    if ((sequence & 1) != 0 || !Has(slot, id, cfa) ||
-        slot.return_address.load(kRelaxed) != return_address) {
+    const uint64_t sequence = slot.sequence.load(kAcquire);
+    // Acquired, so that the sequence is looked at again after all of them.
+    if ((sequence & 1) != 0 || slot.id.load(kAcquire) != id || slot.cfa.load(kAcquire) != cfa ||
+        slot.return_address.load(kAcquire) != return_address) {
       continue;
     }
     uint64_t cells[kStashCells];
-    for (uint32_t c = 0; c < kStashCells; ++c) cells[c] = slot.cells[c].load(kRelaxed);
-    std::atomic_thread_fence(std::memory_order_acquire);
+    for (uint32_t c = 0; c < kStashCells; ++c) cells[c] = slot.cells[c].load(kAcquire);
     if (slot.sequence.load(kRelaxed) != sequence) continue;
     for (uint32_t c = 0; c < kStashCells; ++c) {
       if ((function.cells >> c & 1) != 0) out.cells[c] = cells[c];
