@@ -26,6 +26,7 @@ constexpr uint32_t kActiveWaitMs = 10;  // how often the ring is looked at while
 // Where so many records come in a turn, the ring's 32 slots might not last until the next: for a
 // second it is looked at more often.
 constexpr uint32_t kBusyRecords = 8;
+constexpr uint32_t kNearlyFull = ring::kSlotCount * 3 / 4;
 constexpr uint32_t kBusyWaitMs = 1;
 constexpr int64_t kBusyForNs = 1'000'000'000;
 constexpr uint32_t kPendingWaitMs = 30;   // a library that is waited for is seen within 100 ms
@@ -213,9 +214,10 @@ uint32_t AgentLoop::WaitMs() const {
   return store_ != nullptr || !options_.policy_file.empty() ? 1'000 : kIdleWaitMs;
 }
 
-// A thread that ends the program waits for its record: no time to step back for the others.
+// A thread that ends the program waits for its record, or the ring was nearly full: no time to step
+// back for the others.
 void AgentLoop::HurryForWaiters() {
-  const bool waiting = hit::IsAnyoneWaiting();
+  const bool waiting = hit::IsAnyoneWaiting() || MonotonicNanos() < hurry_until_ns_;
   if (waiting == hurries_) return;
   hurries_ = waiting;
   if (waiting) {
@@ -232,9 +234,9 @@ void AgentLoop::Turn() {
   AnswerQueries();
   if (store_ != nullptr) {
     HurryForWaiters();
-    if (collector_->Drain(kDrainAtOnce) >= kBusyRecords) {
-      busy_until_ns_ = MonotonicNanos() + kBusyForNs;
-    }
+    const uint32_t drained = collector_->Drain(kDrainAtOnce);
+    if (drained >= kBusyRecords) busy_until_ns_ = MonotonicNanos() + kBusyForNs;
+    if (drained >= kNearlyFull) hurry_until_ns_ = MonotonicNanos() + kBusyForNs;
     if (collector_->TakeSymbolUse()) {
       last_use_ns_ = MonotonicNanos();
       symbols_open_ = true;

@@ -65,8 +65,9 @@ class AgentLoop {
   int64_t last_use_ns_ = 0;  // of debug information, to give its memory back
   bool symbols_open_ = false;
   bool hurries_ = false;
-  int64_t busy_until_ns_ = 0;  // many records came a moment ago
-  int64_t policy_ns_ = 0;      // when the policy was looked at
+  int64_t busy_until_ns_ = 0;   // many records came a moment ago
+  int64_t hurry_until_ns_ = 0;  // so many that the ring was nearly full
+  int64_t policy_ns_ = 0;       // when the policy was looked at
 };
 
 }  // namespace stillframe::agent

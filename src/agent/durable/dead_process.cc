@@ -319,7 +319,7 @@ void DeadProcess::CompileCaller(Caller& caller, const agent::LoadedModule& modul
 
 void DeadProcess::Remove() {
   if (path_.empty()) return;
-  for (const char* suffix : {kRingSuffix, kPlansSuffix, kOutboxSuffix}) {
+  for (const char* suffix : {kRingSuffix, kPlansSuffix, kOutboxSuffix, kNextOutboxSuffix}) {
     unlink((path_ + suffix).c_str());
   }
 }

@@ -22,6 +22,7 @@ namespace stillframe::durable {
 inline constexpr char kRingSuffix[] = ".ring";
 inline constexpr char kPlansSuffix[] = ".plans";
 inline constexpr char kOutboxSuffix[] = ".outbox";
+inline constexpr char kNextOutboxSuffix[] = ".outbox.new";  // before it takes the other's place
 // Numbers of what was not numbered by the ring begin here (log messages).
 inline constexpr uint64_t kFirstLightSequence = uint64_t{1} << 62;
 

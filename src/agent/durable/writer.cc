@@ -26,7 +26,7 @@ std::string Encode(const T& entry) {
 }
 
 void RemoveFiles(const std::string& path) {
-  for (const char* suffix : {kRingSuffix, kPlansSuffix, kOutboxSuffix}) {
+  for (const char* suffix : {kRingSuffix, kPlansSuffix, kOutboxSuffix, kNextOutboxSuffix}) {
     unlink((path + suffix).c_str());
   }
 }
@@ -123,16 +123,34 @@ void Writer::Dropped(const std::string& tracepoint_id, const std::string& reason
   Append(outbox_, kDroppedEntry, Encode(OutcomeEntry{tracepoint_id, reason, sequence}));
 }
 
-// A kill between the two steps loses totals and nothing else.
 void Writer::Emptied() {
-  if (outbox_.size_bytes() < kEmptyOutboxBytes || !outbox_.Truncate().ok()) return;
+  if (outbox_.size_bytes() < kEmptyOutboxBytes) return;
   TotalsEntry entry = last_;
   for (const auto& [id, totals] : totals_) {
     entry.acked.emplace_back(id, totals.acked);
     for (const auto& [reason, count] : totals.dropped)
       entry.dropped.push_back({{id, reason}, count});
   }
-  Append(outbox_, kTotalsEntry, Encode(entry));
+  const std::string totals = Encode(entry);
+  if (ReplaceOutbox(totals)) return;
+  // The folder is out of reach (another root). A kill between the two steps loses totals and
+  // nothing else.
+  if (outbox_.Truncate().ok()) Append(outbox_, kTotalsEntry, totals);
+}
+
+// Whenever the kill comes, one of the two files is there, whole.
+bool Writer::ReplaceOutbox(const std::string& totals) {
+  const std::string path = path_ + kOutboxSuffix, next = path_ + kNextOutboxSuffix;
+  unlink(next.c_str());
+  auto file = CreateFile(next);
+  if (!file.ok()) return false;
+  JournalWriter journal(std::move(*file));
+  if (!journal.Append(kTotalsEntry, totals).ok() || rename(next.c_str(), path.c_str()) != 0) {
+    unlink(next.c_str());
+    return false;
+  }
+  outbox_ = std::move(journal);
+  return true;
 }
 
 void Writer::Remove() { RemoveFiles(path_); }

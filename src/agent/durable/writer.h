@@ -46,6 +46,7 @@ class Writer final : public transport::OutboxObserver {
 
  private:
   Writer() = default;
+  bool ReplaceOutbox(const std::string& totals);
   void Append(JournalWriter& journal, uint32_t type, const std::string& payload);
 
   std::string path_;  // without a suffix

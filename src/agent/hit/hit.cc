@@ -7,6 +7,7 @@
 
 #include <cerrno>
 
+#include "agent/hit/abandoned.h"
 #include "agent/hit/arch.h"
 #include "agent/hit/bytes.h"
 #include "agent/hit/capture.h"
@@ -85,15 +86,6 @@ SF_HIT_INLINE bool CfaOf(SiteRuntime* site, const RegisterFile& registers, FastR
       FindRule(g_process.modules.load(std::memory_order_acquire), registers.rip);
   return slow != nullptr && SiteCfa(*slow, registers, reader.reader(), cfa);
 }
-
-// stack_t of the kernel (include/uapi/asm-generic/signal.h).
-struct SignalStack {
-  uint64_t address;
-  int32_t flags;
-  int32_t pad;
-  uint64_t size_bytes;
-};
-constexpr int32_t kOnSignalStack = 1;  // SS_ONSTACK
 
 EvalResult RunCondition(const ProbeRuntime& probe, const Program& program) {
   ThreadState& thread = t_thread;
@@ -383,21 +375,6 @@ SF_HIT_INLINE void OneProbe(SiteRuntime* site, const SiteProbe& entry,
   thread.open = nullptr;
   Count(thread, shard, outcome);
   if (thread.probe_start != 0) FinishTimedDecline(*entry.probe, shard, thread.probe_start);
-}
-
-// A signal handler that interrupted a hit may leave by longjmp or an exception: the hit never ends,
-// and without this the thread would count as inside it for ever. Stacks grow down, so a hit that
-// begins above the one that runs, on the same stack, tells that the latter's frames are gone; so
-// does one at about the same depth (the site once more), because a handler's hit is below a signal
-// frame. On an alternate signal stack nothing can be told. running_at: 0 = not known.
-__attribute__((noinline)) bool IsAbandoned(uint64_t running_at, const RegisterFile* registers) {
-  constexpr uint64_t kLeastSignalFrameBytes = 512;  // siginfo_t and ucontext_t alone take more
-  const auto begins_at = reinterpret_cast<uint64_t>(registers);
-  if (running_at == 0 || begins_at + kLeastSignalFrameBytes <= running_at) return false;
-  SignalStack stack{};
-  return stillframe_syscall(SYS_sigaltstack, 0, reinterpret_cast<uint64_t>(&stack), 0, 0, 0, 0) ==
-             0 &&
-         (stack.flags & kOnSignalStack) == 0;
 }
 
 // Announced before the list is read. Partner: WaitForQuiescence.
