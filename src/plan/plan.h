@@ -50,6 +50,8 @@ enum VariableFlags : uint8_t {
   kVariableParameter = 1,
   kVariableArtificial = 2,  // `this`
   kVariableRedacted = 4,    // name or type on the redaction list: never captured, shown REDACTED
+  kVariableBindsFirst = 8,  // the first name of a structured binding
+  kVariableBinds = 16,      // one of its other names
 };
 
 // A local, a parameter or a watch expression.

@@ -153,6 +153,16 @@ class Compiler {
   // ---- what a hit finds to be secret (expression_secrets.cc) ----
   // The member behind checks that no key beside it names a secret: kRedacted in the hit.
   Result<Value> GuardByKey(const Value& object, std::string_view name, Value member);
+  // The same of a variable whose key is another one.
+  Result<Value> GuardByVariable(const std::string& key, Value value);
+  // The same of an element of a pair or tuple that is not its first.
+  Result<Value> GuardByFirst(const Value& object, const Member& wanted, Value element);
+  struct PartOf {
+    uint32_t offset;
+    TypeId type;
+  };
+  // False: `by` is nothing that names.
+  Result<bool> GuardBy(const Value& object, const PartOf& by, const PartOf& wanted, Value& member);
   // Fails with kRedacted when the key, a text or an enumerator, names a secret.
   Result<Fragment> CheckKey(const Value& key);
   // [address length] of a text, or [number] of an enumerator -> nothing.

@@ -230,7 +230,11 @@ Result<Value> Compiler::Alternative(const Node& node) {
     return Status(Code::kRedacted,
                   "column " + std::to_string(node.column) + ": the value is redacted");
   }
-  if (kind != ViewKind::kVariant) return Part(object, member.offset_bytes, member.type);
+  if (kind != ViewKind::kVariant) {
+    SF_ASSIGN_OR_RETURN(Value element, Part(object, member.offset_bytes, member.type));
+    element.column = node.column;
+    return index == 0 ? std::move(element) : GuardByFirst(object, member, std::move(element));
+  }
   Value held = object;
   if (object.form == Form::kMemory) {
     held.code.Emit(Op::kDup);

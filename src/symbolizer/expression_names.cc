@@ -158,7 +158,8 @@ Result<Value> Compiler::FromVariable(const ScopeVariable& variable, const Node& 
   }
   SF_ASSIGN_OR_RETURN(value, Settle(std::move(value)));
   value.variable = variable;
-  return value;
+  if (variable.key.empty()) return value;
+  return GuardByVariable(variable.key, std::move(value));
 }
 
 Result<std::optional<Value>> Compiler::ThroughThis(const Node& node) {

@@ -54,37 +54,75 @@ Result<Fragment> Compiler::CheckKey(const Value& key) {
 }
 
 Result<Value> Compiler::GuardByKey(const Value& object, std::string_view name, Value member) {
-  if (unevaluated_) return member;
   for (const EntryNames& names : kEntryNames) {
     if (names.value != name) continue;
-    const FoundMember found = FindMember(object.type, names.key, 0);
-    if (found.matches != 1 || found.in_virtual_base || found.redacted) continue;
-    Value whole = object;
-    SF_ASSIGN_OR_RETURN(const uint8_t address, NewLocal(member.column));
-    if (object.form == Form::kMemory) {
-      whole.code = Fragment();
-      whole.code.Get(address);
-    }
-    SF_ASSIGN_OR_RETURN(const Value key, Part(whole, found.offset, found.member.type));
-    SF_ASSIGN_OR_RETURN(Fragment code, CheckKey(key));
-    --locals_;
-    if (code.insns().empty()) continue;
-    if (object.form == Form::kMemory) {
-      Fragment first = object.code;
-      first.Set(address);
-      first.Append(code);
-      first.Get(address);
-      whole.code = std::move(first);
-    } else {
-      whole.code = std::move(code);
-    }
+    const FoundMember key = FindMember(object.type, names.key, 0);
+    if (key.matches != 1 || key.in_virtual_base || key.redacted) continue;
     const FoundMember wanted = FindMember(object.type, name, 0);
-    const uint32_t column = member.column;
-    SF_ASSIGN_OR_RETURN(member, Part(whole, wanted.offset, wanted.member.type));
-    member.column = column;
-    return member;
+    SF_ASSIGN_OR_RETURN(const bool guarded, GuardBy(object, {key.offset, key.member.type},
+                                                    {wanted.offset, wanted.member.type}, member));
+    if (guarded) break;
   }
   return member;
+}
+
+Result<Value> Compiler::GuardByFirst(const Value& object, const Member& wanted, Value element) {
+  const Member first = unit_.members[ViewOf(object).first_member];
+  if ((first.flags & kMemberRedacted) != 0) return element;
+  const Result<bool> guarded = GuardBy(object, {first.offset_bytes, first.type},
+                                       {wanted.offset_bytes, wanted.type}, element);
+  if (!guarded.ok()) return guarded.status();
+  return element;
+}
+
+Result<bool> Compiler::GuardBy(const Value& object, const PartOf& by, const PartOf& wanted,
+                               Value& member) {
+  if (unevaluated_) return false;
+  Value whole = object;
+  SF_ASSIGN_OR_RETURN(const uint8_t address, NewLocal(member.column));
+  if (object.form == Form::kMemory) {
+    whole.code = Fragment();
+    whole.code.Get(address);
+  }
+  SF_ASSIGN_OR_RETURN(const Value key, Part(whole, by.offset, by.type));
+  SF_ASSIGN_OR_RETURN(Fragment code, CheckKey(key));
+  --locals_;
+  if (code.insns().empty()) return false;
+  if (object.form == Form::kMemory) {
+    Fragment first = object.code;
+    first.Set(address);
+    first.Append(code);
+    first.Get(address);
+    whole.code = std::move(first);
+  } else {
+    whole.code = std::move(code);
+  }
+  const uint32_t column = member.column;
+  SF_ASSIGN_OR_RETURN(member, Part(whole, wanted.offset, wanted.type));
+  member.column = column;
+  return true;
+}
+
+Result<Value> Compiler::GuardByVariable(const std::string& key, Value value) {
+  const std::optional<ScopeVariable> found = unevaluated_ ? std::nullopt : scope_.Find(key);
+  if (!found || (found->flags & kVariableRedacted) != 0) return value;
+  if (found->location.kind == LocationKind::kUnavailable) {
+    if (!MayName(unit_, found->type)) return value;
+    return Status(Code::kRedacted, "column " + std::to_string(value.column) + ": '" + key +
+                                       "', which may name a secret, has no value here");
+  }
+  Node node;
+  node.text = key;
+  node.column = value.column;
+  ScopeVariable alone = *found;
+  alone.key.clear();
+  SF_ASSIGN_OR_RETURN(const Value shown, FromVariable(alone, node));
+  SF_ASSIGN_OR_RETURN(Fragment code, CheckKey(shown));
+  if (code.insns().empty()) return value;
+  code.Append(value.code);
+  value.code = std::move(code);
+  value.variable.reset();
+  return value;
 }
 
 Status Compiler::CheckRawMemory(uint32_t column) const {

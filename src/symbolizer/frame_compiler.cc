@@ -70,7 +70,9 @@ struct Parts {
     const TypeId type = types.Type(dwarf::TypeOf(function));
     types.Finish();  // classes are looked into
     const Location location = dwarf::ResultLocation(type, returning, types);
-    return {type, location, types.RedactsVariable(dwarf::Name(function), type)};
+    return {type, location,
+            types.RedactsVariable(dwarf::Name(function), type) ||
+                dwarf::BelongsToSecret(function, units, types.redaction())};
   }
 
   // Of a variable of the function that is left: what went with the frame is not there.
@@ -231,10 +233,10 @@ class ScopeImpl : public Scope {
   std::optional<ScopeVariable> FindLocal(std::string_view name, bool later) {
     for (const LocalVariable& local : locals_) {
       if (local.name != name || local.later != later) continue;
-      uint8_t flags = local.parameter ? kVariableParameter : 0;
-      if (local.artificial) flags |= kVariableArtificial;
-      ScopeVariable found = Make(local.die, name, flags, context_);
-      if (returning_) parts_.TakeReleased(*returning_, local.parameter, found.location);
+      ScopeVariable found = Make(local.die, name, local.flags, context_);
+      const bool parameter = (local.flags & kVariableParameter) != 0;
+      if (returning_) parts_.TakeReleased(*returning_, parameter, found.location);
+      found.key = dwarf::KeyOf(locals_, local);
       return found;
     }
     return std::nullopt;
@@ -366,8 +368,9 @@ class FrameCompilerImpl : public FrameCompiler {
     frame.first_variable = static_cast<uint32_t>(unit_.variables.size());
     if (returning) AddResult(scope.function, *returning);
     for (const LocalVariable& local : dwarf::VisibleLocals(scope, source.file, source.line)) {
-      if (local.later || (local.artificial && dwarf::IsCompilersOwn(local.name))) continue;
-      if (returning && !local.parameter) continue;  // destroyed
+      const bool artificial = (local.flags & kVariableArtificial) != 0;
+      if (local.later || (artificial && dwarf::IsCompilersOwn(local.name))) continue;
+      if (returning && (local.flags & kVariableParameter) == 0) continue;  // destroyed
       AddVariable(local, context);
       if (returning) parts_.TakeReleased(*returning, true, unit_.variables.back().location);
     }
@@ -399,8 +402,7 @@ class FrameCompilerImpl : public FrameCompiler {
     if (HasEntryValue(unit_, variable.location) || HasEntryValue(unit_, variable.elements)) {
       variable.recovered = parts_.tables.Intern(kByEntryValue);
     }
-    if (local.parameter) variable.flags |= kVariableParameter;
-    if (local.artificial) variable.flags |= kVariableArtificial;
+    variable.flags |= local.flags;
     unit_.variables.push_back(variable);
   }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <unordered_set>
 
+#include "plan/entry_key.h"
 #include "symbolizer/dwarf_util.h"
 #include "symbolizer/split_units.h"
 #include "symbolizer/type_builder_simplify.h"
@@ -40,12 +41,31 @@ class LocalReader {
 
  private:
   void ReadChildren(const Dwarf_Die& block, std::unordered_set<const void*>* instantiated) {
+    open_ = 0;
     ForEachChild(block, [&](const Dwarf_Die& child) {
       const int tag = Tag(child);
+      binding_ = NextBinding(child, tag);
       if (tag == DW_TAG_GNU_formal_parameter_pack) ReadPack(child, instantiated);
       if (IsVariableTag(tag)) Read(child, std::string(Name(child)), instantiated);
       return out_.size() + block_.size() < kMaxLocals;
     });
+  }
+
+  // A structured binding is a variable without a name, and behind it its names: GCC's on the line
+  // where they are declared, Clang's without any.
+  uint8_t NextBinding(const Dwarf_Die& child, int tag) {
+    const bool is_variable = tag == DW_TAG_variable;
+    if (is_variable && Name(child).empty()) {
+      open_ = kVariableBindsFirst;
+      return 0;
+    }
+    const bool ends = open_ == kVariableBinds && Line(child) != bound_line_;
+    if (!is_variable || ends) open_ = 0;
+    if (open_ == 0) return 0;
+    if (open_ == kVariableBinds) return kVariableBinds;
+    bound_line_ = Line(child);
+    open_ = kVariableBinds;
+    return kVariableBindsFirst;
   }
 
   // "args..." is shown as args#0, args#1, as GDB does.
@@ -68,10 +88,11 @@ class LocalReader {
     LocalVariable variable;
     variable.name = std::move(name);
     variable.die = die;
-    variable.parameter = Tag(die) == DW_TAG_formal_parameter;
-    variable.artificial = Flag(die, DW_AT_artificial);
+    const bool parameter = Tag(die) == DW_TAG_formal_parameter;
     const int declared = Line(die);
-    variable.later = !variable.parameter && line_ != 0 &&
+    variable.flags = parameter ? uint8_t{kVariableParameter} : binding_;
+    if (Flag(die, DW_AT_artificial)) variable.flags |= kVariableArtificial;
+    variable.later = !parameter && line_ != 0 &&
                      declared > static_cast<int>(std::min<uint32_t>(line_, INT32_MAX)) &&
                      SameFile(die);
     block_.push_back(std::move(variable));
@@ -90,6 +111,9 @@ class LocalReader {
 
   std::string_view file_;
   uint32_t line_;
+  uint8_t binding_ = 0;  // of the child that is read: one of the flags
+  uint8_t open_ = 0;     // what the next name is
+  int bound_line_ = 0;
   std::vector<LocalVariable> block_;
   std::vector<LocalVariable> out_;
   std::unordered_set<std::string> names_;
@@ -161,6 +185,28 @@ std::vector<LocalVariable> VisibleLocals(const FunctionScope& scope, std::string
   for (const Dwarf_Die& block : scope.blocks) reader.ReadBlock(block);
   reader.ReadBlock(scope.function);
   return reader.Finish();
+}
+
+std::string KeyOf(const std::vector<LocalVariable>& locals, const LocalVariable& local) {
+  if ((local.flags & kVariableBinds) != 0) {
+    for (auto i = static_cast<size_t>(&local - locals.data()); i-- != 0;) {
+      if ((locals[i].flags & kVariableBindsFirst) != 0) return locals[i].name;
+    }
+  }
+  for (const EntryNames& names : kEntryNames) {
+    if (local.name != names.value) continue;
+    for (const LocalVariable& one : locals) {
+      if (!one.later && one.name == names.key) return one.name;
+    }
+  }
+  return "";
+}
+
+bool BelongsToSecret(const Dwarf_Die& function, UnitCache& units,
+                     const RedactionPolicy* redaction) {
+  if (redaction == nullptr) return false;
+  const std::optional<Dwarf_Die> parent = units.ParentOf(Origin(function));
+  return parent && IsStructTag(Tag(*parent)) && redaction->RedactsType(Name(*parent));
 }
 
 const std::vector<Dwarf_Die>& GlobalNames::AllUnits() {

@@ -18,8 +18,7 @@ namespace stillframe::dwarf {
 struct LocalVariable {
   std::string name;
   Dwarf_Die die;
-  bool parameter = false;
-  bool artificial = false;
+  uint8_t flags = 0;   // VariableFlags, but for what is redacted
   bool later = false;  // declared after the frame's line in its file: not in scope yet
 };
 
@@ -32,6 +31,12 @@ bool IsCompilersOwn(std::string_view artificial);
 // in the order of their declaration; a name that is hidden by an inner one is left out.
 std::vector<LocalVariable> VisibleLocals(const FunctionScope& scope, std::string_view file,
                                          uint32_t line);
+
+// The name of the local that is the key of `local`, one of them (plan/entry_key.h); "" when there
+// is none.
+std::string KeyOf(const std::vector<LocalVariable>& locals, const LocalVariable& local);
+// Whether it is a method of a class whose objects are never shown: neither is what it returns.
+bool BelongsToSecret(const Dwarf_Die& function, UnitCache& units, const RedactionPolicy* redaction);
 
 // Names outside functions: first in the unit of the frame, in the scopes around its function from
 // the inside out, then in other units, within a budget of debug information.

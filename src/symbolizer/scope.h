@@ -19,6 +19,7 @@ struct ScopeVariable {
   Location location;  // kUnavailable: its reason becomes the expression's error
   uint8_t flags = 0;  // VariableFlags
   std::string recovered;
+  std::string key;  // the variable that may tell in a hit that this one is secret; "": none
 };
 
 class Scope {

@@ -80,6 +80,12 @@ std::map<std::string, std::string> {n} = {{{{"iban", T({i})}}}};
 std::string ibanOf{n} = T({i});
 std::string {n} = "sk_live_" + T({i});
 Vault {n}{{T({i})}};
+std::tuple<std::string, std::string> {n}("password", T({i}));
+std::vector<std::tuple<const char*, long, std::string>> {n} = {{{{"x-api-key", Number({i}), T({i})}}}};
+auto [k{n}, {n}] = std::pair<std::string, std::string>("cookie", T({i})); Look(k{n});
+auto [k{n}, {n}] = std::tuple<std::string, std::string>("otp", T({i})); Look(k{n});
+auto [k{n}, {n}] = Header{{"Cookie", T({i})}}; Look(k{n});
+const auto& [k{n}, {n}] = Entry("session", {i}); Look(k{n});
 """.strip().splitlines()
 
 # What the value itself tells: {p} makes the text.
@@ -124,6 +130,7 @@ HEAD = r"""
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <unordered_map>
 #include <variant>
 #include <vector>
@@ -137,7 +144,8 @@ static std::string Token(char kind, int i) {
 }
 static std::string T(int i) { return Token('q', i); }
 static std::string Control(int i) { return Token('k', i); }
-static long Number(int i) { return 0x7A715A5Al << 32 | i; }
+static volatile long g_high = 0x7A715A5A;  // so that no number stands in optimized code
+static long Number(int i) { return g_high << 32 | i; }
 static void Put(char* out, int i) { std::strcpy(out, T(i).c_str()); }
 static std::map<int, std::string> g_kept;
 static std::string& Keep(int i) {
@@ -151,6 +159,13 @@ static std::string& Hold(const std::string& text) {
     if (one == text) return one;
   return g_held.emplace_back(text);
 }
+static std::map<int, std::map<std::string, std::string>> g_entries;
+static const std::pair<const std::string, std::string>& Entry(const char* key, int i) {
+  return *g_entries[i].emplace(key, T(i)).first;
+}
+// Optimized code keeps what is looked at.
+template <class Value>
+static inline void Look(const Value& value) { asm volatile("" : : "r"(&value) : "memory"); }
 // A size that cannot be: the string's members are shown raw.
 static std::vector<std::string*> g_damaged;
 static std::vector<size_t> g_sizes;
@@ -169,7 +184,10 @@ struct Plain { int id; std::string text; };
 struct Account { int id; char pin[64]; std::string m_apiKey; };
 struct Nested { Account account; };
 union Login { char password[64]; char raw[64]; };
-struct SecretBox { std::string inner; };
+struct SecretBox {
+  std::string inner;
+  __attribute__((noinline)) std::string Reveal() const { return inner; }
+};
 struct AwsCredentials { int id; std::string value; };
 struct Derived : SecretBox { int other = 1; };
 struct Header { std::string name; std::string value; };
@@ -199,6 +217,7 @@ class Program:
         self._inside()
         self._patterns()
         self._special()
+        self._results()
         self._main()
 
     def number(self):
@@ -217,13 +236,13 @@ class Program:
         # The secret argument, the caller's own local, and a control among them.
         self.text += (
             f"__attribute__((noinline)) static void {name}(const std::string& {argument}) {{\n"
-            f"  std::string visible = Control({control});\n"
+            f"  std::string visible = Control({control}); Look(visible);\n"
             + "".join(f"  {line}\n" for line in body) +
             f"  g_sink = static_cast<int>(visible.size() + {argument}.size());  // mark-{name}\n"
             f"  Repair();\n}}\n"
             f"__attribute__((noinline)) static void Call{name}() {{\n"
             f"  std::string callersPassword = T({caller});\n"
-            f"  {name}(callersPassword);\n  g_sink = 0;\n}}\n")
+            f"  {name}(callersPassword);\n  g_sink = 0;\n  Look(callersPassword);\n}}\n")
         self.places.append(name)
         return name
 
@@ -247,21 +266,22 @@ class Program:
                 if any(v == name for v in variables):
                     name += "_v"
                 variables.append(name)
-                body.append(form.format(n=name, i=self.number()))
+                body.append(form.format(n=name, i=self.number()) + f" Look({name});")
             function = self.function(body, "argToken")
             self.named += [(function, v) for v in variables]
 
     def _inside(self):
         for _ in range(5):
-            self.function([form.format(n=f"v{j}", i=self.number())
-                           for j, form in enumerate(INSIDE)], "argPin")
+            self.function([form.format(n=f"v{j}", i=self.number()) + f" Look({of}v{j});"
+                           for j, form in enumerate(INSIDE)
+                           for of in ["ibanOf" if "ibanOf" in form else ""]], "argPin")
 
     def _patterns(self):
         for pattern in PATTERNS:
             body = []
             for j, form in enumerate(PATTERN_PLACES):
                 text = pattern.format(i=self.number())
-                body.append(form.format(n=f"v{j}", p="(" + text + ")"))
+                body.append(form.format(n=f"v{j}", p="(" + text + ")") + f" Look(v{j});")
             self.function(body, "argSession")
 
     def _special(self):
@@ -281,11 +301,45 @@ class Program:
             f"  std::string harmless = \"Bearer \" + T({n()});\n"
             f"  std::string live = \"sk_live_\" + T({n()});\n"
             f"  long card = 4000000000000002; (void)card;\n"
+            "  Look(ordered); Look(hashed); Look(pairs); Look(headers); Look(fields); Look(account);\n"
+            "  Look(login); Look(password); Look(pin); Look(asked); Look(askedHash); Look(city);\n"
+            "  Look(field); Look(harmless); Look(live); Look(card);\n"
             "  g_sink = static_cast<int>(password.size() + pin + ordered.size() + asked.size() + "
             "city.size() + askedHash.size() + live.size());  // mark-Ask\n}\n"
             "__attribute__((noinline)) static void Throw() {\n"
             f"  try {{ throw std::runtime_error(\"login failed: Bearer \" + T({n()})); }} "
             "catch (const std::exception&) {}\n}\n")
+
+    # Functions whose results are secret: by their names, their class, or what they return.
+    returns = ("getPassword", "api_key", "pinCode", "SecretBox::Reveal", "Greeting", "OneHeader")
+
+    def _results(self):
+        n = self.number
+        control = "Control(902)"
+        self.text += (
+            f"__attribute__((noinline)) std::string getPassword() {{ return T({n()}); }}\n"
+            f"__attribute__((noinline)) const char* api_key() {{ return Keep({n()}).c_str(); }}\n"
+            f"__attribute__((noinline)) long pinCode() {{ return Number({n()}); }}\n"
+            f"__attribute__((noinline)) std::string Greeting() {{ return \"Bearer \" + T({n()}); }}\n"
+            "__attribute__((noinline)) std::pair<std::string, std::string> OneHeader() {\n"
+            f"  return {{\"authorization\", T({n()})}};\n}}\n"
+            "__attribute__((noinline)) static void Return() {\n"
+            f"  Look(getPassword()); Look(api_key()); Look(pinCode()); Look(SecretBox{{T({n()})}}.Reveal());\n"
+            "  Look(Greeting()); Look(OneHeader());\n}\n"
+            "__attribute__((noinline)) static void Set(const std::string& name, const std::string& value,\n"
+            "                                          std::string_view key, long val) {\n"
+            "  Look(name); Look(value); Look(key); Look(val);\n"
+            "  g_sink = static_cast<int>(name.size() + value.size() + key.size() + val);  // mark-Set\n"
+            "  Look(name); Look(value); Look(key); Look(val);\n}\n"
+            "__attribute__((noinline)) static void Loop() {\n"
+            f"  std::map<std::string, std::string> settings = {{{{\"password\", T({n()})}}, {{\"city\", {control}}}}};\n"
+            f"  std::tuple<std::string, std::string> entry(\"token\", T({n()}));\n"
+            f"  std::pair<std::string, std::string> pair(\"token\", T({n()})); Look(entry); Look(pair);\n"
+            "  for (const auto& [word, text] : settings) {\n"
+            "    Look(word); Look(text);\n"
+            "    g_sink = static_cast<int>(word.size() + text.size());  // mark-Loop\n"
+            "    Look(word); Look(text); Look(entry); Look(pair);\n  }\n"
+            f"  Set(\"secret\", T({n()}), \"pin\", Number({n()}));\n}}\n")
 
     def _main(self):
         self.text += "int main() {\n" + "".join(f"  {line}\n" for line in self.globals)
@@ -293,7 +347,7 @@ class Program:
                       "  std::fflush(stdout);\n  char line[64];\n"
                       "  while (std::fgets(line, sizeof line, stdin) != nullptr) {\n")
         # One at a time, so that the ring has room for each.
-        calls = [f"Call{name}();" for name in self.places] + ["Ask();", "Throw();"]
+        calls = [f"Call{name}();" for name in self.places] + ["Ask();", "Throw();", "Return();", "Loop();"]
         self.text += "    switch (std::atoi(line)) {\n"
         self.text += "".join(f"      case {k}: {call} break;\n" for k, call in enumerate(calls))
         self.text += ("    }\n    std::puts(\"done\");\n    std::fflush(stdout);\n  }\n}\n")

@@ -96,7 +96,9 @@ class Proxy(threading.Thread):
                 pass
 
 
-class SecretsTest(unittest.TestCase):
+class Secrets:
+    """Once for each of the classes at the end."""
+
     def setUp(self):
         folder = tempfile.TemporaryDirectory(prefix="sf-secrets-")
         self.addCleanup(folder.cleanup)
@@ -105,7 +107,7 @@ class SecretsTest(unittest.TestCase):
         source = self.folder / "secrets.cc"
         source.write_text(self.program.text)
         self.binary = self.folder / "secrets"
-        subprocess.run(["g++", "-std=c++20", "-O0", "-g", "-w", "-o", str(self.binary),
+        subprocess.run([self.compiler, "-std=c++20", self.level, "-g", "-w", "-o", str(self.binary),
                         str(source)], check=True)
         policy = self.folder / "policy.json"
         policy.write_text(json.dumps(POLICY))
@@ -117,6 +119,10 @@ class SecretsTest(unittest.TestCase):
                                     STILLFRAME_LOG="debug",
                                     STILLFRAME_LIMITS="snapshotsPerSecond=0,cpuPercent=0")
         env["STILLFRAME_SERVER"] = self.proxy.url
+        self.ring = self.folder / "ring"
+        if self.has_ring_file:
+            self.ring.mkdir(mode=0o700)
+            env["STILLFRAME_RING_DIR"] = str(self.ring)
         self.errors = open(self.folder / "agent.log", "w+b")
         self.addCleanup(self.errors.close)
         self.process = subprocess.Popen([str(self.binary)], env=env, stdin=subprocess.PIPE,
@@ -170,7 +176,8 @@ class SecretsTest(unittest.TestCase):
         for m in re.finditer(re.escape(struct.pack("<I", high)), data):
             low = data[m.start() - 4:m.start()]
             if len(low) == 4 and 0 < struct.unpack("<I", low)[0] <= self.program.secrets:
-                found.append(f"number {struct.unpack('<I', low)[0]}")
+                around = data[max(m.start() - 84, 0):m.start() + 36].hex(" ", -8)
+                found.append(f"number {struct.unpack('<I', low)[0]} at {m.start() - 4:#x}: {around}")
         self.assertEqual(found[:20], [], f"{len(found)} secrets in {where}")
 
     def expect_control(self, data, where):
@@ -217,7 +224,7 @@ class SecretsTest(unittest.TestCase):
             if 0 <= own < size:
                 segment[own:own + 64] = bytes(64)
             searched += size
-            self.find(segment, f"the agent's memory at {address:#x} {mine}")
+            self.find(segment, f"the agent's memory at {address:#x} {mine} (thread-local: {self.thread_locals:#x})")
         self.assertGreater(searched, 1 << 20, "the agent's memory is in the core")
         self.assertGreater(host, 100, "the host's own memory shows that secrets would be found")
 
@@ -228,7 +235,8 @@ class SecretsTest(unittest.TestCase):
         places = {name: self.create(name, capture={"depth": 5, "frames": 8})
                   for name in self.program.places}
         asked = self.ask()
-        for tracepoint in [*places.values(), *asked["armed"]]:
+        more = self.ask_of_results()
+        for tracepoint in [*places.values(), *asked["armed"], *more["armed"].values()]:
             self.wait_state(tracepoint, "ARMED", "EMITTING", "COMPLETED")
         snapshots = {}
         for k, (name, tracepoint) in enumerate(places.items()):
@@ -237,16 +245,21 @@ class SecretsTest(unittest.TestCase):
                 "GET", f"/v1/snapshots?tracepoint={t}")["snapshots"], seconds=60)
             snapshots[name] = self.call("GET", f"/v1/snapshots/{found[0]['id']}")
         self.run_case(len(places))
-        self.run_case(len(places) + 1)
+        for case in (1, 2, 3):
+            self.run_case(len(places) + case)
         self.check_shown(snapshots)
         self.check_asked(asked)
+        self.check_results(more)
         for found in list(snapshots.values()):
             self.said.append(self.server.cli("snapshot", found["id"]).stdout.encode())
-        for tracepoint in [*places.values(), *asked["armed"], *asked["refused"]]:
+        for tracepoint in [*places.values(), *asked["armed"], *asked["refused"],
+                           *more["armed"].values(), *more["refused"]]:
             self.said.append(self.server.cli("show", tracepoint).stdout.encode())
         self.said.append(self.server.cli("list", "--service", "vault").stdout.encode())
         self.said.append(self.server.cli("snapshots", "--output", "json").stdout.encode())
         self.check_core()
+        if self.has_ring_file:
+            self.check_ring()
         self.end()
         self.check_outside()
 
@@ -284,6 +297,95 @@ class SecretsTest(unittest.TestCase):
         armed.append(self.create(kind="SPAN", location={"function": "Ask"}))
         return {"refused": refused, "armed": armed, "watches": watches}
 
+    def ask_of_results(self):
+        """What functions return, and values whose keys are other variables."""
+        def at_return(function):
+            return {"location": {"function": function, "at": "return"}}
+
+        refused, armed = [], {}
+        for function in self.program.returns:
+            armed[function] = self.create(**at_return(function), capture={"depth": 5})
+        for function in ("getPassword", "SecretBox::Reveal"):
+            refused.append(self.create(**at_return(function), expressions=["$return.size()"]))
+            refused.append(self.create(**at_return(function), expressions=["$return"]))
+            refused.append(self.create(**at_return(function), kind="LOG", logMessage="{$return}"))
+            refused.append(self.create(**at_return(function),
+                                       condition='$return.starts_with("zq7")'))
+        refused.append(self.create(**at_return("pinCode"), kind="DISTRIBUTION",
+                                   expressions=["$return"]))
+        refused.append(self.create(**at_return("pinCode"), condition="$return > 7"))
+        refused.append(self.create(**at_return("api_key"), condition="$return[0] == 'z'"))
+        armed["greeting"] = self.create(**at_return("Greeting"), kind="LOG",
+                                        logMessage="it is {$return}")
+        armed["header"] = self.create(**at_return("OneHeader"),
+                                      expressions=["$return.second", "std::get<1>($return)"])
+        armed["set"] = self.create("Set", expressions=["value", "val", "value.size()"])
+        armed["set-log"] = self.create("Set", kind="LOG", logMessage="{name}={value} {key}={val}")
+        armed["set-if"] = self.create("Set", condition='value.starts_with("zq7")')
+        armed["set-sum"] = self.create("Set", kind="DISTRIBUTION", expressions=["val"])
+        both = {"maxHits": 2, "perSecond": 1000, "perTrace": 0}
+        armed["loop"] = self.create("Loop", limits=both, expressions=[
+            "text", "text.size()", "std::get<1>(entry)", "std::get<1>(pair)", "entry"])
+        armed["loop-log"] = self.create("Loop", kind="LOG", limits=both,
+                                        logMessage="{word}: {text}")
+        armed["loop-if"] = self.create("Loop", condition='text.starts_with("zq7")')
+        return {"refused": refused, "armed": armed}
+
+    def check_results(self, asked):
+        def found(name, count=1):
+            path = f"/v1/snapshots?tracepoint={asked['armed'][name]}"
+            listed = harness.wait_for(f"{count} of {name}", lambda: (
+                lambda all: all if len(all) >= count else None)(self.call("GET", path)["snapshots"]))
+            # The oldest first.
+            return [self.call("GET", f"/v1/snapshots/{s['id']}") for s in reversed(listed)]
+
+        def counters(name, counter):
+            return harness.wait_for(f"{counter} of {name}", lambda: next(
+                (s["counters"] for s in [self.status(asked["armed"][name])]
+                 if s.get("counters", {}).get(counter)), None))
+
+        for tracepoint in asked["refused"]:
+            status = self.wait_state(tracepoint, "ERROR")
+            self.assertEqual(status["reason"], "REDACTED", status)
+        for function in self.program.returns:
+            frame = found(function)[0]["frames"][0]
+            value = harness.variable(frame, "$return")
+            if function == "OneHeader":
+                value = harness.variable(frame, "$return.second")
+            self.assertEqual(value["status"], "REDACTED", f"{function}: {value}")
+        self.assertEqual(found("greeting")[0]["message"], "it is <redacted>")
+        hidden = found("header")[0]["expressions"] + found("set")[0]["expressions"]
+        self.assertEqual([v["status"] for v in hidden], ["REDACTED"] * 5, hidden)
+        frame = found("set")[0]["frames"][0]
+        self.assertEqual([(harness.variable(frame, name) or {}).get("status")
+                          for name in ("value", "val")], ["REDACTED"] * 2, frame)
+        # A message that reads "pin=..." is hidden altogether.
+        self.assertRegex(found("set-log")[0]["message"], "=<redacted> .*=<redacted>$")
+        for name in ("set-if", "set-sum"):
+            self.assertEqual(counters(name, "conditionError")["captured"], 0)
+        # "city" comes first.
+        city, secret = found("loop", 2)
+        self.assertIn("zk7", city["expressions"][0]["value"])
+        self.assertEqual(city["expressions"][1]["value"], "19")
+        for values in (city["expressions"][2:4], secret["expressions"][:4]):
+            self.assertEqual({v["status"] for v in values}, {"REDACTED"}, values)
+        self.assertIn("zk7", harness.variable(city["frames"][0], "text")["value"])
+        self.assertEqual(harness.variable(secret["frames"][0], "text")["status"], "REDACTED")
+        entry = city["expressions"][4]["children"]
+        self.assertEqual([v["status"] for v in entry], ["EXACT", "REDACTED"], entry)
+        first, second = (s["message"] for s in found("loop-log", 2))
+        self.assertRegex(first, "^city: zk7")
+        self.assertRegex(second, ": <redacted>$")
+        told = counters("loop-if", "conditionError")
+        self.assertEqual((told["captured"], told["conditionFalse"]), (0, 1))
+
+    def check_ring(self):
+        """What was decoded is wiped from the file that would survive."""
+        files = [path for path in self.ring.rglob("*") if path.is_file()]
+        self.assertTrue(files)
+        for path in files:
+            self.find(unpacked(path.read_bytes()), path.name)
+
     def check_asked(self, asked):
         for tracepoint in asked["refused"]:
             status = self.wait_state(tracepoint, "ERROR")
@@ -313,11 +415,15 @@ class SecretsTest(unittest.TestCase):
         for function, name in self.program.named:
             frame = snapshots[function]["frames"][0]
             value = harness.variable(frame, name)
+            if value is None and self.level != "-O0":
+                continue
             self.assertIsNotNone(value, f"{function} shows no {name}")
             self.assertEqual(value["status"], "REDACTED", f"{function} {name}: {value}")
         for function, snapshot in snapshots.items():
             self.assertIn("zk7", json.dumps(harness.variable(snapshot["frames"][0], "visible")))
             caller = harness.variable(snapshot["frames"][1], "callersPassword")
+            if caller is None and self.level != "-O0":
+                continue
             self.assertEqual(caller["status"], "REDACTED", function)
 
     def check_outside(self):
@@ -336,6 +442,22 @@ class SecretsTest(unittest.TestCase):
         for text in self.said:
             self.find(text, "what the server and the command line say: " + text[:300].decode())
         self.expect_control(b"".join(self.said), "answers")
+
+
+class Gcc(Secrets, unittest.TestCase):
+    compiler, level, has_ring_file = "g++", "-O0", False
+
+
+class GccOptimized(Secrets, unittest.TestCase):
+    compiler, level, has_ring_file = "g++", "-O2", True
+
+
+class Clang(Secrets, unittest.TestCase):
+    compiler, level, has_ring_file = "clang++-14", "-O0", True
+
+
+class ClangOptimized(Secrets, unittest.TestCase):
+    compiler, level, has_ring_file = "clang++-14", "-O2", False
 
 
 if __name__ == "__main__":

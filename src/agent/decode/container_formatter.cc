@@ -315,12 +315,22 @@ bool ValueFormatter::FormatSmartPointer(Value& value, const View& view, const Ob
 bool ValueFormatter::FormatTuple(Value& value, const View& view, const Object& object,
                                  uint32_t level) {
   if (view.member_count == 0 || !Expands(value, level)) return true;
+  bool secret = false;
   for (uint32_t i = 0; i < view.member_count; ++i) {
     const size_t at = size_t{view.first_member} + i;
     if (at >= unit_.members.size() || context_.values_left == 0) break;
     const Member& member = unit_.members[at];
-    value.children.push_back(Format("[" + std::to_string(i) + "]", member.type,
-                                    object.At(member.offset_bytes), level + 1));
+    std::string name = "[" + std::to_string(i) + "]";
+    // ("password", "...")
+    if (i == 1) secret = IsSecretKey(Member(unit_.members[view.first_member]), object);
+    if (secret) {
+      const std::string& type = Text(Node(member.type).name);
+      value.children.push_back(
+          {std::move(name), type, "", false, model::ValueStatus::kRedacted, "REDACTED", {}});
+      continue;
+    }
+    value.children.push_back(
+        Format(std::move(name), member.type, object.At(member.offset_bytes), level + 1));
   }
   return true;
 }

@@ -113,8 +113,10 @@ bool ValueFormatter::NamesSecret(const Value& key) const {
 bool ValueFormatter::IsNamedBySibling(const TypeNode& node, const Member& member,
                                       const Object& object) {
   const Member* const found = KeyMemberOf(unit_, node, Text(member.name));
-  if (found == nullptr) return false;
-  const Member key = *found;
+  return found != nullptr && IsSecretKey(Member(*found), object);
+}
+
+bool ValueFormatter::IsSecretKey(const Member& key, const Object& object) {
   const CaptureLimits limits = context_.limits;
   const uint32_t values_left = context_.values_left;
   context_.limits.string_bytes = std::max(limits.string_bytes, kCheckedTextBytes);

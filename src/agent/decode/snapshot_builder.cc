@@ -5,6 +5,7 @@
 #include "agent/decode/location_reader.h"
 #include "agent/decode/trace_text.h"
 #include "agent/decode/value_formatter.h"
+#include "plan/entry_key.h"
 
 namespace stillframe::decode {
 namespace {
@@ -16,6 +17,7 @@ class FrameReader {
               uint64_t tls_module, const hit::EntryValues& entry, FormatContext& context)
       : unit_(unit),
         stashed_(entry.stashed),
+        context_(context),
         reader_(record, index, unit, load_bias, tls_module, &entry),
         formatter_(unit, context, load_bias) {}
 
@@ -23,25 +25,9 @@ class FrameReader {
     const TypeNode& type = unit_.types[variable.type];
     std::string name = unit_.strings[variable.name];
     std::string type_name = unit_.strings[type.name];
-    if ((variable.flags & kVariableRedacted) != 0) {
-      return {std::move(name),
-              std::move(type_name),
-              "",
-              false,
-              model::ValueStatus::kRedacted,
-              "REDACTED",
-              {}};
-    }
+    if ((variable.flags & kVariableRedacted) != 0) return Hidden(variable);
     auto object = reader_.Resolve(variable.location, type.size_bytes);
-    if (object.status().code() == Code::kRedacted) {
-      return {std::move(name),
-              std::move(type_name),
-              "",
-              false,
-              model::ValueStatus::kRedacted,
-              "REDACTED",
-              {}};
-    }
+    if (object.status().code() == Code::kRedacted) return Hidden(variable);
     if (!object.ok()) {
       return Unavailable(std::move(name), std::move(type_name), object.status().code());
     }
@@ -52,7 +38,37 @@ class FrameReader {
     return Labelled(std::move(value), variable);
   }
 
+  // The index-th variable of a source-level frame, which another one may tell to be a secret.
+  model::Value ShowLocal(const VirtualFrame& frame, uint32_t index) {
+    const Variable& variable = unit_.variables[frame.first_variable + index];
+    const Variable* const key = KeyVariableOf(unit_, frame, index);
+    return key != nullptr && IsSecretKey(*key) ? Hidden(variable) : Show(variable);
+  }
+
  private:
+  model::Value Hidden(const Variable& variable) const {
+    return {unit_.strings[variable.name],
+            unit_.strings[unit_.types[variable.type].name],
+            "",
+            false,
+            model::ValueStatus::kRedacted,
+            "REDACTED",
+            {}};
+  }
+
+  bool IsSecretKey(const Variable& key) {
+    const CaptureLimits limits = context_.limits;
+    const uint32_t values_left = context_.values_left;
+    context_.limits.string_bytes = std::max(limits.string_bytes, kCheckedTextBytes);
+    const model::Value shown = Show(key);
+    context_.limits = limits;
+    context_.values_left = values_left;
+    // Of a name that is not known the worst is believed.
+    const bool unknown =
+        !shown.has_value && shown.children.empty() && shown.status != model::ValueStatus::kRedacted;
+    return unknown ? MayName(unit_, key.type) : formatter_.NamesSecret(shown);
+  }
+
   model::Value ShowElements(std::string name, const Variable& variable, const Object& object) {
     const auto count = reader_.Run(variable.elements);
     if (!count.ok()) {
@@ -104,6 +120,7 @@ class FrameReader {
 
   const PlanUnit& unit_;
   const uint32_t stashed_;  // entry cells that only a probe at the entry knew
+  FormatContext& context_;
   LocationReader reader_;
   ValueFormatter formatter_;
 };
@@ -213,7 +230,7 @@ void AppendFrames(const FrameMeaning& meaning, const RecordView& record, uint32_
       frame.variables_reason = CodeName(Code::kLimit);
     } else {
       for (uint32_t i = 0; i < source.variable_count; ++i) {
-        frame.variables.push_back(reader.Show(unit->variables[source.first_variable + i]));
+        frame.variables.push_back(reader.ShowLocal(source, i));
       }
     }
     out.frames.push_back(std::move(frame));

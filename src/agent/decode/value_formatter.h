@@ -41,6 +41,9 @@ class ValueFormatter {
   model::Value FormatFiltered(std::string name, TypeId type, const Object& object,
                               const std::function<Code(uint64_t address)>& wanted);
 
+  // Whether a value that is shown under this key is a secret ("password" -> ...).
+  bool NamesSecret(const model::Value& key) const;
+
  private:
   using Value = model::Value;
   // An element of something on `level`, before it is added.
@@ -73,9 +76,9 @@ class ValueFormatter {
                     uint64_t size_bytes) const;
   // Elements that are characters are looked at as the text that they are.
   void HideSecretCharacters(Value& value) const;
-  // A key that tells what stands under it ("password" -> ...).
-  bool NamesSecret(const Value& key) const;
   bool IsNamedBySibling(const TypeNode& node, const Member& member, const Object& object);
+  // Of an object's member.
+  bool IsSecretKey(const Member& key, const Object& object);
   static void Redact(Value& value);
 
   // "", "u8", "u", "U" or "L".
