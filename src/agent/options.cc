@@ -3,6 +3,7 @@
 #include <sys/auxv.h>
 
 #include <charconv>
+#include <cmath>
 #include <cstdlib>
 
 #include "agent/policy.h"
@@ -60,6 +61,10 @@ Status ReadLimits(std::string_view text, ProcessLimitOptions& limits) {
         number > 1e9) {
       return Bad(kName, key + "=" + value, "a number that is not negative");
     }
+    // Half a snapshot a second would become 0, which is no limit.
+    if (key.ends_with("PerSecond") && number != std::floor(number)) {
+      return Bad(kName, key + "=" + value, "a whole number");
+    }
     if (key == "snapshotsPerSecond") {
       limits.snapshots_per_second = static_cast<uint32_t>(number);
     } else if (key == "logsPerSecond") {
@@ -67,7 +72,8 @@ Status ReadLimits(std::string_view text, ProcessLimitOptions& limits) {
     } else if (key == "cpuPercent") {
       limits.cpu_percent = number;
     } else if (key == "bytesPerSnapshot") {
-      if (number < 1024 || number > 65536) return Bad(kName, value, "1024 to 65536 bytes");
+      if (number < 1024 || number > 65536)
+        return Bad(kName, key + "=" + value, "1024 to 65536 bytes");
       limits.bytes_per_snapshot = static_cast<uint32_t>(number);
     } else {
       return Bad(kName, key, "snapshotsPerSecond, logsPerSecond, cpuPercent or bytesPerSnapshot");

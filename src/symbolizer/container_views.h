@@ -4,6 +4,7 @@
 #ifndef STILLFRAME_SYMBOLIZER_CONTAINER_VIEWS_H_
 #define STILLFRAME_SYMBOLIZER_CONTAINER_VIEWS_H_
 
+#include <span>
 #include <string_view>
 
 #include "plan/type_table.h"

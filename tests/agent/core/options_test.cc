@@ -86,6 +86,7 @@ TEST(Options, BadValuesAreNamed) {
       {"STILLFRAME_LIMITS", "cpuPercent=-1"},
       {"STILLFRAME_LIMITS", "unknown=1"},
       {"STILLFRAME_LIMITS", "bytesPerSnapshot=5"},
+      {"STILLFRAME_LIMITS", "snapshotsPerSecond=0.5"},
       {"STILLFRAME_LOG", "loud"},
       {"STILLFRAME_API_KEY_FILE", "/nonexistent/key"},
       {"STILLFRAME_TRACEPOINTS", "/tmp/t.json"},
