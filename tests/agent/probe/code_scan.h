@@ -76,7 +76,7 @@ class CodeFile {
  private:
   struct Segment {
     uint64_t address = 0;
-    std::vector<uint8_t> bytes;
+    FileBytes bytes;
   };
   // One frame entry covers all stubs: no function, and nothing that a statement stands for.
   static bool IsPlt(const ElfFile& elf, uint64_t address) {
