@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "symbolizer/frame_compiler.h"
 #include "symbolizer/path_match.h"
 #include "symbolizer/prologue.h"
 
@@ -140,6 +141,21 @@ std::map<uint32_t, std::vector<LineSite>> AllLineSites(ModuleDebug& debug, const
     if (!sites.empty()) lines.emplace(line, std::move(sites));
   }
   return lines;
+}
+
+LineInfo MakeLineInfo(const std::string& file, uint32_t line, const std::vector<LineSite>& sites) {
+  LineInfo info;
+  info.file = file;
+  info.line = line;
+  for (const LineSite& site : sites) {
+    info.addresses.push_back(site.address);
+    const std::vector<SourceFrame> chain = InlineChain(site.unit, site.address);
+    if (!chain.empty()) info.functions.push_back(chain[0].function);
+  }
+  std::sort(info.functions.begin(), info.functions.end());
+  info.functions.erase(std::unique(info.functions.begin(), info.functions.end()),
+                       info.functions.end());
+  return info;
 }
 
 }  // namespace stillframe

@@ -12,6 +12,7 @@
 #include "base/status.h"
 #include "symbolizer/module_debug.h"
 #include "symbolizer/result_location.h"
+#include "symbolizer/symbolizer.h"
 
 namespace stillframe {
 
@@ -39,6 +40,8 @@ Result<std::vector<LineSite>> FindLineSites(ModuleDebug& debug, std::string_view
 // The same for all lines first..last (0, 0 = all) of one file.
 std::map<uint32_t, std::vector<LineSite>> AllLineSites(ModuleDebug& debug, const SourceFile& file,
                                                        uint32_t first, uint32_t last);
+// A line and where its code is, with the functions that it belongs to.
+LineInfo MakeLineInfo(const std::string& file, uint32_t line, const std::vector<LineSite>& sites);
 
 // kFileNotFound, with the nearest names if wanted (that reads every path).
 Status FileNotFound(const ModuleDebug& debug, std::string_view file, bool name_near);

@@ -99,7 +99,6 @@ class DwarfModule : public SymbolModule {
   const FunctionEntry* FunctionAt(LinkAddress address);  // nullptr: none is known
   // A plan with the symbol's name and nothing else.
   CallerPlan PlanFromSymbol(LinkAddress return_address, LinkAddress lookup);
-  LineInfo MakeLineInfo(const std::string& file, uint32_t line, const std::vector<LineSite>& sites);
 
   std::string path_;
   std::unique_ptr<ElfFile> elf_;
@@ -469,22 +468,6 @@ std::string DwarfModule::SymbolName(LinkAddress address) {
 Result<std::vector<std::string>> DwarfModule::Files(std::string_view suffix) {
   SF_ASSIGN_OR_RETURN(const ModuleDebug* const debug, Debug());
   return debug->lines.Paths(suffix);
-}
-
-LineInfo DwarfModule::MakeLineInfo(const std::string& file, uint32_t line,
-                                   const std::vector<LineSite>& sites) {
-  LineInfo info;
-  info.file = file;
-  info.line = line;
-  for (const LineSite& site : sites) {
-    info.addresses.push_back(site.address);
-    const std::vector<SourceFrame> chain = InlineChain(site.unit, site.address);
-    if (!chain.empty()) info.functions.push_back(chain[0].function);
-  }
-  std::sort(info.functions.begin(), info.functions.end());
-  info.functions.erase(std::unique(info.functions.begin(), info.functions.end()),
-                       info.functions.end());
-  return info;
 }
 
 Result<std::vector<LineInfo>> DwarfModule::Lines(std::string_view file, uint32_t first,
