@@ -44,6 +44,11 @@ SF_HIT_INLINE void ClearBytes(void* out, uint64_t size_bytes) {
   for (uint64_t i = 0; i < size_bytes; ++i) bytes[i] = 0;
 }
 
+SF_HIT_INLINE void ClearWords(void* out, uint32_t words) {
+  auto* cells = static_cast<volatile uint64_t*>(out);
+  for (uint32_t i = 0; i < words; ++i) cells[i] = 0;
+}
+
 // The low size_bytes (0..8) at `from`, zero-extended.
 SF_HIT_INLINE uint64_t LoadSmall(const uint8_t* from, uint32_t size_bytes) {
   uint64_t value = 0;

@@ -187,6 +187,8 @@ __attribute__((noinline)) Counter MakeRecord(const SiteProbe& entry, const Regis
   }
   Capture({&probe, entry.site_index, registers, start, span_ticks, t_thread.cells}, t_thread.reader,
           slot);
+  // What calls pass was computed there, secrets among it.
+  ClearWords(t_thread.cells, sizeof t_thread.cells / sizeof(uint64_t));
   CountCaptured(t_thread, shard);
   probe.last_words ? CommitLastWords(slot) : (void)ring::Commit(slot);
   return EndCapture(probe, shard, start);
