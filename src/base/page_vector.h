@@ -7,16 +7,18 @@
 #ifndef STILLFRAME_BASE_PAGE_VECTOR_H_
 #define STILLFRAME_BASE_PAGE_VECTOR_H_
 
-#include <sys/mman.h>
-
 #include <cstddef>
 #include <limits>
 #include <memory>
-#include <new>
 #include <string>
 #include <vector>
 
 namespace stillframe {
+
+// Throw std::bad_alloc: for a size that there cannot be, and where the system has no memory.
+void* MapPages(size_t bytes);
+[[noreturn]] void RefuseSize();
+void UnmapPages(void* pages, size_t bytes) noexcept;
 
 // As std::allocator below kMappedBytes. Throws std::bad_alloc.
 template <typename T>
@@ -29,19 +31,16 @@ class PageAllocator {
   PageAllocator(const PageAllocator<U>&) {}  // NOLINT(google-explicit-constructor): rebinding
 
   T* allocate(size_t count) {
-    if (count > std::numeric_limits<size_t>::max() / sizeof(T)) throw std::bad_alloc();
+    if (count > std::numeric_limits<size_t>::max() / sizeof(T)) RefuseSize();
     const size_t bytes = count * sizeof(T);
     if (bytes < kMappedBytes) return std::allocator<T>().allocate(count);
-    void* const pages =
-        mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (pages == MAP_FAILED) throw std::bad_alloc();
-    return static_cast<T*>(pages);
+    return static_cast<T*>(MapPages(bytes));
   }
   void deallocate(T* memory, size_t count) noexcept {
     if (count * sizeof(T) < kMappedBytes) {
       std::allocator<T>().deallocate(memory, count);
     } else {
-      munmap(memory, count * sizeof(T));
+      UnmapPages(memory, count * sizeof(T));
     }
   }
   template <typename U>
