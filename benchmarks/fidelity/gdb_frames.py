@@ -2,7 +2,8 @@
 
 Environment: SF_PCS (link addresses, comma separated), SF_OUT (file), SF_ARGS (of the program),
 SF_RANDOMIZE ("on": addresses differ from run to run), SF_ENVIRONMENT (JSON list of
-"NAME=VALUE"), SF_SCRIBBLE (not empty: fill the unused stack at `main`). Library types are shown by GDB's own pretty printers.
+"NAME=VALUE"), SF_SCRIBBLE (not empty: fill the unused stack at `main`),
+SF_SYNTHETIC (not empty: follow synthetic pointers). Library types are shown by GDB's own pretty printers.
 """
 import json
 import os
@@ -76,6 +77,8 @@ def dump(value, depth):
         if kind.code == gdb.TYPE_CODE_PTR:
             value.fetch_lazy()
             if "<synthetic pointer>" in text_of(value):  # to what the compiler dissolved: as good as that
+                if not os.environ.get("SF_SYNTHETIC"):
+                    return {"skipped": True}
                 target = value.dereference()
                 target.fetch_lazy()
                 return {"synthetic": dump(target, depth + 1)}
