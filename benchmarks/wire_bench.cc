@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "agent/durable/dead_process.h"
+#include "transport/snapshot_pack.h"
 #include "transport/transport.h"
 
 namespace {
@@ -95,10 +96,16 @@ void MeasureBatch(const std::vector<model::Snapshot>& snapshots) {
   model::PublishRequest request{"", "", 1, snapshots};
   request.instance = snapshots[0].instance;
   request.service = snapshots[0].service;
-  model::PublishRequest with_tables = request;
-  with_tables.tables = true;
+  model::AgentIdentity sender;
+  sender.instance = request.instance;
+  sender.service = request.service;
   const auto plain = [&] { return transport::EncodePublishRequest(request); };
-  const auto tables = [&] { return transport::EncodePublishRequest(with_tables); };
+  const auto tables = [&] {
+    transport::SnapshotPack pack;
+    std::vector<transport::SnapshotPack::Place> places;
+    for (const model::Snapshot& snapshot : snapshots) places.push_back(pack.Add(snapshot));
+    return pack.Encode(sender, places);
+  };
   std::printf("\n%zu snapshots in a batch:\n\n", snapshots.size());
   std::printf("| | bytes a snapshot | ns a snapshot | instructions a snapshot |\n");
   std::printf("| --- | --- | --- | --- |\n");

@@ -96,7 +96,6 @@ struct PublishRequest {
   std::string service;
   uint64_t epoch = 0;               // start time in ns: distinguishes processes and forks
   std::vector<Snapshot> snapshots;  // each with its sequence
-  bool tables = false;              // encoded with tables of what they have in common
 };
 struct PublishResponse {
   std::vector<uint64_t> acked;  // sequences that are durable now (or were before)

@@ -278,13 +278,10 @@ std::string EncodePublishRequest(const model::PublishRequest& request) {
   AddString(out, 1, request.instance);
   AddString(out, 2, request.service);
   out.add_uint64(3, request.epoch);
-  Tables tables;
   for (const model::Snapshot& snapshot : request.snapshots) {
     pbf_writer nested(out, 4);
-    EncodeSnapshot(nested, snapshot, request.tables ? "" : snapshot.id,
-                   request.tables ? &tables : nullptr);
+    EncodeSnapshot(nested, snapshot, snapshot.id, nullptr);
   }
-  tables.Encode(out);
   return bytes;
 }
 

@@ -54,6 +54,7 @@ Result<model::PollResponse> DecodePollResponse(std::string_view bytes);
 // From so many on, a batch is smaller with tables once it is compressed, and no dearer to make
 // (benchmarks/results/wire.md); a smaller one is smaller without.
 inline constexpr size_t kTablesFromSnapshots = 16;
+// Without tables; with them: SnapshotPack.
 std::string EncodePublishRequest(const model::PublishRequest& request);
 Result<model::PublishResponse> DecodePublishResponse(std::string_view bytes);
 
