@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "base/address.h"
-#include "base/page_vector.h"
 
 namespace stillframe {
 
@@ -54,10 +53,10 @@ inline constexpr uint64_t kUnwindBlockBytes = 256;
 struct UnwindTable {
   LinkAddress base;
   uint64_t size_bytes = 0;
-  PageVector<uint32_t> pcs;
-  PageVector<uint16_t> row_rules;  // same length as pcs; index into rules
+  std::vector<uint32_t> pcs;
+  std::vector<uint16_t> row_rules;  // same length as pcs; index into rules
   std::vector<UnwindRule> rules;
-  PageVector<uint32_t> blocks;
+  std::vector<uint32_t> blocks;
 };
 
 }  // namespace stillframe

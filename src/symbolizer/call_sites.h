@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "base/address.h"
-#include "base/page_vector.h"
 #include "symbolizer/elf_file.h"
 #include "symbolizer/plt_symbols.h"
 #include "symbolizer/unit_index.h"
@@ -44,7 +43,7 @@ class CallSiteIndex {
   const ElfFile& module_;
   bool read_ = false;
   LinkAddress base_;
-  PageVector<Call> calls_;  // sorted by target
+  std::vector<Call> calls_;  // sorted by target
   std::vector<PltSymbol> plt_;
 };
 

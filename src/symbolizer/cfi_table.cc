@@ -130,7 +130,7 @@ class TableBuilder {
   }
 
   void IndexBlocks() {
-    const PageVector<uint32_t>& pcs = table_.pcs;
+    const std::vector<uint32_t>& pcs = table_.pcs;
     if (pcs.empty()) return;
     table_.blocks.reserve(pcs.back() / kUnwindBlockBytes + 1);
     uint32_t row = 0;
@@ -150,8 +150,8 @@ class TableBuilder {
   const ElfFile& module_;
   UnwindTable table_;
   std::unordered_map<UnwindRule, uint16_t, RuleHash> rule_ids_;
-  PageVector<Row> rows_;
-  PageVector<Function> functions_;
+  std::vector<Row> rows_;
+  std::vector<Function> functions_;
 };
 
 struct Source {

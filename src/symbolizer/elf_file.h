@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "base/address.h"
-#include "base/page_vector.h"
 #include "base/status.h"
 #include "base/unique_fd.h"
 
@@ -49,7 +48,7 @@ struct DebugLink {
   uint32_t crc = 0;
 };
 
-using FileBytes = PageVector<uint8_t>;
+using FileBytes = std::vector<uint8_t>;
 
 class ElfFile {
  public:

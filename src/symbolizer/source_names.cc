@@ -22,7 +22,7 @@ SourceNames SourceNames::Read(const ElfFile& file) {
   SourceNames names;
   const auto opened = LineTables::Open(file);
   if (!opened.ok()) return names;
-  PageVector<uint32_t>& hashes = names.hashes_;
+  std::vector<uint32_t>& hashes = names.hashes_;
   const Status status = ForEachLineHeader((*opened)->sections(), [&](const LineHeader& header) {
     for (const LineFile& entry : header.files) hashes.push_back(HashOf(entry.name));
     return hashes.size() < kMaxNames;

@@ -10,8 +10,8 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
-#include "base/page_vector.h"
 #include "symbolizer/elf_file.h"
 
 namespace stillframe {
@@ -28,7 +28,7 @@ class SourceNames {
 
  private:
   bool known_ = false;
-  PageVector<uint32_t> hashes_;  // of base names, sorted
+  std::vector<uint32_t> hashes_;  // of base names, sorted
 };
 
 // By build-id, kept while the modules themselves come and go. One thread.

@@ -13,7 +13,6 @@
 #include <vector>
 
 #include "base/address.h"
-#include "base/page_vector.h"
 #include "symbolizer/elf_file.h"
 
 namespace stillframe {
@@ -65,8 +64,8 @@ class SymbolTable {
   void Finish(const ElfFile& module);
   void MarkFolded();
 
-  PageString names_;  // NUL-terminated, one after the other
-  PageVector<Symbol> symbols_;
+  std::string names_;  // NUL-terminated, one after the other
+  std::vector<Symbol> symbols_;
 };
 
 // "shop::Checkout(shop::Order const&)" of "_ZN4shop8CheckoutERKNS_5OrderE"; other names unchanged.

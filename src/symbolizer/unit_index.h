@@ -13,7 +13,6 @@
 #include <vector>
 
 #include "base/address.h"
-#include "base/page_vector.h"
 #include "symbolizer/split_units.h"
 
 namespace stillframe {
@@ -73,7 +72,7 @@ class UnitIndex {
   bool intervals_read_ = false;
   std::vector<Unit> units_;
   std::multimap<uint64_t, uint32_t> by_stmt_list_;
-  PageVector<Interval> intervals_;
+  std::vector<Interval> intervals_;
   std::map<const void*, std::vector<FunctionEntry>> functions_;  // by address of the unit's DIE
 };
 
