@@ -158,6 +158,14 @@ Dwarf_Die* UnitIndex::FindByLineProgram(uint64_t stmt_list, LinkAddress address)
   return FindByAddress(address);
 }
 
+std::vector<Dwarf_Die*> UnitIndex::UnitsOfLineProgram(uint64_t stmt_list) {
+  ReadUnits();
+  std::vector<Dwarf_Die*> found;
+  const auto [first, last] = by_stmt_list_.equal_range(stmt_list);
+  for (auto it = first; it != last; ++it) found.push_back(Body(units_[it->second]));
+  return found;
+}
+
 std::string UnitIndex::CompilationFolder(uint64_t stmt_list) {
   ReadUnits();
   const auto [first, last] = by_stmt_list_.equal_range(stmt_list);
