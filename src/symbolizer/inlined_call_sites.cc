@@ -2,6 +2,10 @@
 
 #include <dwarf.h>
 
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
 #include "symbolizer/dwarf_util.h"
 #include "symbolizer/inline_chain_lines.h"
 
@@ -40,18 +44,15 @@ uint32_t PartOf(const Dwarf_Die& die) {
 }  // namespace
 
 std::optional<LinkAddress> FirstOwnAddress(Dwarf_Die die) {
-  constexpr int kMaxRanges = 1024;
-  Dwarf_Addr entry = 0, base = 0, start = 0, end = 0;
+  Dwarf_Addr entry = 0;
   if (dwarf_entrypc(&die, &entry) != 0 || entry == 0) return std::nullopt;
   std::optional<LinkAddress> first;
-  ptrdiff_t offset = 0;
-  for (int i = 0; i < kMaxRanges; ++i) {
-    offset = dwarf_ranges(&die, offset, &base, &start, &end);
-    if (offset <= 0) break;
-    if (start <= entry && entry < end) return LinkAddress(entry);
-    if (start < entry || start == end) continue;
-    if (!first || LinkAddress(start) < *first) first = LinkAddress(start);
-  }
+  bool holds_entry = false;
+  dwarf::ForEachRange(die, [&](LinkAddress start, LinkAddress end) {
+    holds_entry = holds_entry || (start.value <= entry && entry < end.value);
+    if (start.value >= entry && (!first || start < *first)) first = start;
+  });
+  if (holds_entry) return LinkAddress(entry);
   return first;
 }
 
@@ -77,11 +78,21 @@ void ForEachInlinedCall(ModuleDebug& debug, const SourceFile& file,
 
 void EraseInlinedCode(const Dwarf_Die& function, uint32_t line,
                       std::vector<LinkAddress>& addresses) {
+  std::vector<std::pair<uint64_t, uint64_t>> ranges;
   size_t budget = kMaxDies;
-  WalkInlined(function, 0, budget, [&](Dwarf_Die die) {
+  WalkInlined(function, 0, budget, [&](const Dwarf_Die& die) {
     if (CallLine(die) != line) return false;
-    std::erase_if(addresses, [&](LinkAddress at) { return dwarf_haspc(&die, at.value) == 1; });
+    dwarf::ForEachRange(die, [&](LinkAddress start, LinkAddress end) {
+      ranges.emplace_back(start.value, end.value);
+    });
     return true;
+  });
+  // They do not overlap: what is inlined into one of them was passed over.
+  std::sort(ranges.begin(), ranges.end());
+  std::erase_if(addresses, [&](LinkAddress at) {
+    const auto after =
+        std::upper_bound(ranges.begin(), ranges.end(), std::pair(at.value, UINT64_MAX));
+    return after != ranges.begin() && at.value < std::prev(after)->second;
   });
 }
 
