@@ -133,11 +133,17 @@ struct Fixture {
     unit.virtual_frames[0].variable_count = static_cast<uint32_t>(unit.variables.size());
   }
   void Publish() {
-    const UnitView view{unit.code.data(),      strings.data(),
-                        unit.types.data(),     unit.members.data(),
-                        unit.views.data(),     unit.pieces.data(),
-                        unit.variables.data(), unit.virtual_frames.data(),
-                        unit.frames.data(),    unit.call_parameters.data(),
+    const UnitView view{unit.code.data(),
+                        strings.data(),
+                        unit.types.data(),
+                        unit.members.data(),
+                        unit.views.data(),
+                        unit.pieces.data(),
+                        unit.variables.data(),
+                        unit.extents.data(),
+                        unit.virtual_frames.data(),
+                        unit.frames.data(),
+                        unit.call_parameters.data(),
                         unit.derived.data()};
     probe->unit = view;
     probe->sites = sites.data();

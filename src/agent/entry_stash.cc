@@ -26,8 +26,10 @@ uint32_t CellsOf(const PlanUnit& unit, const Program& program) {
 
 uint32_t CellsOf(const PlanUnit& unit, const Variable& variable) {
   const Location& location = variable.location;
-  uint32_t cells = CellsOf(unit, location.program) | CellsOf(unit, variable.elements) |
-                   CellsOf(unit, variable.filter);
+  uint32_t cells = CellsOf(unit, location.program) | CellsOf(unit, variable.filter);
+  for (uint32_t i = 0; i < variable.extent_count; ++i) {
+    cells |= CellsOf(unit, unit.extents[variable.first_extent + i]);
+  }
   for (uint32_t i = 0; i < location.piece_count; ++i) {
     cells |= CellsOf(unit, unit.pieces[location.first_piece + i].program);
   }

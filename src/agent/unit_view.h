@@ -25,6 +25,7 @@ class UnitArrays {
         .views = unit.views.data(),
         .pieces = unit.pieces.data(),
         .variables = unit.variables.data(),
+        .extents = unit.extents.data(),
         .virtual_frames = unit.virtual_frames.data(),
         .frames = unit.frames.data(),
         .call_parameters = unit.call_parameters.data(),

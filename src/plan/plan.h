@@ -46,6 +46,11 @@ struct Location {
   uint32_t piece_count = 0;
 };
 
+// Dimensions of an array that only a frame knows: those behind them are not looked into.
+inline constexpr uint32_t kMaxExtents = 8;
+// One that is larger is none: its extents are not what they were.
+inline constexpr uint64_t kLargestCountedBytes = uint64_t{1} << 30;
+
 enum VariableFlags : uint8_t {
   kVariableParameter = 1,
   kVariableArtificial = 2,  // `this`
@@ -65,8 +70,11 @@ struct Variable {
   // Of a watch: of the elements only those are shown for which it yields not 0. It finds the
   // element's address in local 0.
   Program filter{};
-  // Of an array with kFlagCountedByVariable, which is in memory: yields how many elements it has.
-  Program elements{};
+  // Of an array with kFlagCountedByVariable, which is in memory, or a pointer or reference to one:
+  // PlanUnit::extents that yield how many elements each dimension with that flag has, the outermost
+  // first. Those inside them, and the element, have sizes of their own.
+  uint32_t first_extent = 0;
+  uint32_t extent_count = 0;
 };
 
 // A source-level frame. One machine frame is one or more of them: the inlined calls at its pc,
@@ -135,6 +143,7 @@ struct PlanUnit {
   std::vector<Derived> derived;
   std::vector<Piece> pieces;
   std::vector<Variable> variables;
+  std::vector<Program> extents;
   std::vector<VirtualFrame> virtual_frames;
   std::vector<FramePlan> frames;
   std::vector<CallParameter> call_parameters;
@@ -155,6 +164,12 @@ inline bool HasEntryValue(const PlanUnit& unit, const Location& location) {
     if (HasEntryValue(unit, unit.pieces[location.first_piece + i].program)) return true;
   }
   return HasEntryValue(unit, location.program);
+}
+inline bool HasEntryValue(const PlanUnit& unit, const Variable& variable) {
+  for (uint32_t i = 0; i < variable.extent_count; ++i) {
+    if (HasEntryValue(unit, unit.extents[variable.first_extent + i])) return true;
+  }
+  return HasEntryValue(unit, variable.location);
 }
 
 struct SitePlan {

@@ -7,7 +7,7 @@ namespace stillframe {
 namespace {
 
 // Goes up with every change of the fields below.
-constexpr uint32_t kFormat = 1;
+constexpr uint32_t kFormat = 2;
 // A table of a plan that is real has some thousands of entries; its bytes are fewer than this.
 constexpr size_t kMaxPlanBytes = 64u << 20;
 
@@ -63,7 +63,7 @@ void Fields(A& a, Location& location) {
 template <typename A>
 void Fields(A& a, Variable& variable) {
   a(variable.name, variable.type, variable.location, variable.flags, variable.recovered,
-    variable.filter, variable.elements);
+    variable.filter, variable.first_extent, variable.extent_count);
 }
 template <typename A>
 void Fields(A& a, VirtualFrame& frame) {
@@ -83,7 +83,8 @@ void Fields(A& a, CallParameter& parameter) {
 template <typename A>
 void Fields(A& a, PlanUnit& unit) {
   a(unit.strings, unit.code, unit.types, unit.members, unit.enumerators, unit.views, unit.derived,
-    unit.pieces, unit.variables, unit.virtual_frames, unit.frames, unit.call_parameters);
+    unit.pieces, unit.variables, unit.extents, unit.virtual_frames, unit.frames,
+    unit.call_parameters);
 }
 template <typename A>
 void Fields(A& a, SitePlan& site) {

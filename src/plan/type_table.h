@@ -42,7 +42,7 @@ enum TypeFlags : uint8_t {
   kFlagScopedEnum = 2,  // enum class: printed as Tier::kGold like GDB does
   kFlagNeedsWalk = 4,   // something below holds a pointer or a view that the capture follows
   kFlagRedacted = 8,    // the type's name is on the redaction list
-  kFlagCountedByVariable = 16,  // an array whose count only Variable::elements knows
+  kFlagCountedByVariable = 16,  // an array whose size only Variable::extent_count knows
   kFlagUncounted = 32,          // an array of unknown length: a flexible member, `extern int all[]`
 };
 

@@ -313,6 +313,31 @@ class UnitVerifier {
     return Status();
   }
 
+  // Every dimension that has an extent is an array, and what is inside the last has a size.
+  Status CheckExtents(const Variable& variable) {
+    if (variable.extent_count > kMaxExtents ||
+        !InTable(variable.first_extent, variable.extent_count, unit_.extents.size())) {
+      return Corrupt("extents outside the table");
+    }
+    TypeId type = variable.type;
+    const TypeKind kind = unit_.types[type].kind;
+    if (kind == TypeKind::kPointer || kind == TypeKind::kReference) {
+      type = unit_.types[type].target;
+    } else if (variable.location.kind != LocationKind::kMemory) {
+      return Corrupt("extents of what is no array in memory");
+    }
+    for (uint32_t i = 0; i < variable.extent_count; ++i) {
+      const TypeNode& array = unit_.types[type];
+      if (array.kind != TypeKind::kArray || (array.flags & kFlagCountedByVariable) == 0) {
+        return Corrupt("extents of what is no array");
+      }
+      SF_RETURN_IF_ERROR(CheckCode(unit_.extents[variable.first_extent + i]));
+      type = array.target;
+    }
+    return (unit_.types[type].flags & kFlagCountedByVariable) == 0 ? Status()
+                                                                   : Corrupt("extents missing");
+  }
+
   Status CheckVariable(size_t index) {
     const Variable& variable = unit_.variables[index];
     const Location& location = variable.location;
@@ -323,13 +348,7 @@ class UnitVerifier {
       SF_RETURN_IF_ERROR(
           VerifyProgram(unit_.code, variable.filter, unit_.strings.size(), kFilterLocals));
     }
-    if (!variable.elements.empty()) {
-      SF_RETURN_IF_ERROR(VerifyProgram(unit_.code, variable.elements, unit_.strings.size()));
-      if (location.kind != LocationKind::kMemory ||
-          unit_.types[variable.type].kind != TypeKind::kArray) {
-        return Corrupt("elements of what is no array in memory");
-      }
-    }
+    if (variable.extent_count != 0) SF_RETURN_IF_ERROR(CheckExtents(variable));
     if (location.kind > LocationKind::kPieces) return Corrupt("bad location kind");
     if (location.kind == LocationKind::kPieces &&
         !InTable(location.first_piece, location.piece_count, unit_.pieces.size())) {

@@ -7,6 +7,7 @@
 
 #include "symbolizer/dwarf_util.h"
 #include "symbolizer/location_compiler_expression.h"
+#include "symbolizer/type_builder.h"
 
 namespace stillframe::dwarf {
 namespace {
@@ -20,37 +21,28 @@ Insn Make(Op op, int64_t imm, uint8_t a = 0, uint8_t b = 0) {
   return insn;
 }
 
+struct ElementCount {
+  Code code = Code::kUnsupportedLocation;
+  std::vector<Insn> program;
+};
+
 ElementCount Failed(Code code) { return {code, {}}; }
 
-// The artificial variable that holds it: Clang's "__vla_expr0", GCC's where it optimizes.
-ElementCount FromVariable(const Dwarf_Die& variable, const LocationContext& context,
-                          LocationCompiler& locations, PlanTables& tables) {
-  std::optional<Dwarf_Die> type = TypeOf(variable);
-  Dwarf_Word size_bytes = 0;
-  if (!type || dwarf_aggregate_size(&*type, &size_bytes) != 0) {
-    return Failed(Code::kUnsupportedLocation);
+// The artificial variable that holds it: Clang's "__vla_expr0", GCC's where it optimizes. It is as
+// wide as size_t, but optimized code describes it by where the int is that it was made from, of
+// which only the lower half is sure: no array has more elements than that can say.
+ElementCount FromVariable(Dwarf_Die variable, const LocationContext& context) {
+  ExpressionCompiler compiler(context);
+  const Code code = compiler.RunVariable(variable);
+  if (code != Code::kOk) return Failed(code);
+  ElementCount count{Code::kOk, compiler.TakeProgram()};
+  Dwarf_Attribute attribute;
+  const unsigned form = dwarf_attr_integrate(&variable, DW_AT_location, &attribute) == nullptr
+                            ? 0
+                            : dwarf_whatform(&attribute);
+  if (form != DW_FORM_exprloc && form != DW_FORM_block1 && form != 0) {
+    count.program.insert(count.program.end() - 1, Make(Op::kExtend, 0, 4, 1));
   }
-  if (size_bytes != 4 && size_bytes != 8) return Failed(Code::kUnsupportedLocation);
-  const auto size = static_cast<uint8_t>(size_bytes);
-  const Location location = locations.Compile(variable, context, {size_bytes, false});
-  if (location.kind == LocationKind::kUnavailable) return Failed(location.reason);
-  ElementCount count{Code::kOk, {}};
-  if (location.kind == LocationKind::kBytes) {
-    int64_t number = 0;
-    const std::string& bytes = tables.String(location.bytes);
-    std::memcpy(&number, bytes.data(), std::min<size_t>(bytes.size(), size));
-    count.program = {Make(Op::kConst, number), Make(Op::kReturn, 0)};
-    return count;
-  }
-  const bool in_memory = location.kind == LocationKind::kMemory;
-  if (!in_memory && location.kind != LocationKind::kValue) {
-    return Failed(Code::kUnsupportedLocation);
-  }
-  const auto first = tables.unit().code.begin() + location.program.first;
-  count.program.assign(first, first + location.program.count);
-  // Programs of locations end in their only kReturn.
-  const Insn last = in_memory ? Make(Op::kLoad, 0, size, 1) : Make(Op::kExtend, 0, size, 1);
-  count.program.insert(count.program.end() - 1, last);
   return count;
 }
 
@@ -76,6 +68,41 @@ ElementCount FromExpression(Dwarf_Attribute& attribute, const LocationContext& c
   return {Code::kOk, compiler.TakeProgram()};
 }
 
+std::optional<Dwarf_Die> SubrangeOf(const TypeBuilder::Dimension& dimension) {
+  std::optional<Dwarf_Die> subrange;
+  size_t index = 0;
+  ForEachChild(dimension.array, [&](const Dwarf_Die& child) {
+    if (Tag(child) == DW_TAG_subrange_type && index++ == dimension.index) subrange = child;
+    return !subrange.has_value();
+  });
+  return subrange;
+}
+
+ElementCount CompileElementCount(std::optional<Dwarf_Die> subrange,
+                                 const LocationContext& context) {
+  Dwarf_Attribute attribute;
+  if (!subrange) return Failed(Code::kUnsupportedLocation);
+  std::optional<uint64_t> constant = Unsigned(*subrange, DW_AT_count);
+  if (const auto upper = Unsigned(*subrange, DW_AT_upper_bound); !constant && upper) {
+    constant = *upper + 1;
+  }
+  if (constant) {
+    return {Code::kOk, {Make(Op::kConst, static_cast<int64_t>(*constant)), Make(Op::kReturn, 0)}};
+  }
+  const bool is_count = dwarf_attr(&*subrange, DW_AT_count, &attribute) != nullptr;
+  if (!is_count && dwarf_attr(&*subrange, DW_AT_upper_bound, &attribute) == nullptr) {
+    return Failed(Code::kOptimizedOut);  // GCC: of an inner dimension, whose variable is gone
+  }
+  Dwarf_Die variable;
+  ElementCount count = dwarf_formref_die(&attribute, &variable) != nullptr
+                           ? FromVariable(variable, context)
+                           : FromExpression(attribute, context);
+  if (count.code == Code::kOk && !is_count) {
+    count.program.insert(count.program.end() - 1, Make(Op::kAddImm, 1));
+  }
+  return count;
+}
+
 }  // namespace
 
 bool IsComputedBound(Dwarf_Die subrange) {
@@ -85,27 +112,48 @@ bool IsComputedBound(Dwarf_Die subrange) {
   return computed(DW_AT_count) || computed(DW_AT_upper_bound);
 }
 
-ElementCount CompileElementCount(const Dwarf_Die& array, const LocationContext& context,
-                                 LocationCompiler& locations, PlanTables& tables) {
-  std::optional<Dwarf_Die> subrange;
-  ForEachChild(array, [&](const Dwarf_Die& child) {
-    if (Tag(child) == DW_TAG_subrange_type) subrange = child;
-    return !subrange.has_value();
-  });
-  if (!subrange) return Failed(Code::kUnsupportedLocation);
-  Dwarf_Attribute attribute;
-  const bool is_count = dwarf_attr(&*subrange, DW_AT_count, &attribute) != nullptr;
-  if (!is_count && dwarf_attr(&*subrange, DW_AT_upper_bound, &attribute) == nullptr) {
-    return Failed(Code::kUnsupportedLocation);
+bool IsVariableArray(const Dwarf_Die& type) {
+  Dwarf_Die array, next = type;
+  for (int i = 0; i < kMaxChain; ++i) {
+    if (dwarf_peel_type(&next, &array) != 0 || Tag(array) != DW_TAG_array_type) return false;
+    bool varies = false;
+    ForEachChild(array, [&varies](const Dwarf_Die& child) {
+      varies = varies || (Tag(child) == DW_TAG_subrange_type && !Unsigned(child, DW_AT_count) &&
+                          !Unsigned(child, DW_AT_upper_bound));
+      return !varies;
+    });
+    const std::optional<Dwarf_Die> element = TypeOf(array);
+    if (varies || !element) return varies;
+    next = *element;
   }
-  Dwarf_Die variable;
-  ElementCount count = dwarf_formref_die(&attribute, &variable) != nullptr
-                           ? FromVariable(variable, context, locations, tables)
-                           : FromExpression(attribute, context);
-  if (count.code == Code::kOk && !is_count) {
-    count.program.insert(count.program.end() - 1, Make(Op::kAddImm, 1));
+  return false;
+}
+
+Extents CompileExtents(TypeId array, const LocationContext& context, const TypeBuilder& types,
+                       PlanTables& tables) {
+  Extents extents;
+  const auto is_counted = [&](TypeId type) {
+    return (types.Node(type).flags & kFlagCountedByVariable) != 0;
+  };
+  for (; is_counted(array) && extents.programs.size() < kMaxExtents;
+       array = types.Node(array).target) {
+    const auto dimension = types.DimensionOf(array);
+    ElementCount count = dimension ? CompileElementCount(SubrangeOf(*dimension), context)
+                                   : Failed(Code::kUnsupportedType);
+    // What is inside is of no size at all.
+    const TypeNode& element = types.Node(types.Node(array).target);
+    if (count.code == Code::kOk && !is_counted(types.Node(array).target) &&
+        element.size_bytes == 0) {
+      count.code =
+          (element.flags & kFlagUncounted) != 0 ? Code::kIncompleteType : Code::kUnsupportedType;
+    }
+    if (count.code != Code::kOk)
+      count.program = {Make(Op::kFail, 0, static_cast<uint8_t>(count.code))};
+    if (extents.code == Code::kOk) extents.code = count.code;
+    extents.programs.push_back(tables.AddProgram(count.program));
   }
-  return count;
+  if (is_counted(array)) return {Code::kUnsupportedType, {}};
+  return extents;
 }
 
 }  // namespace stillframe::dwarf

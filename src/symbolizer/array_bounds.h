@@ -13,18 +13,28 @@
 
 namespace stillframe::dwarf {
 
+class TypeBuilder;
+
+// Dimensions of one DW_TAG_array_type that are looked at.
+inline constexpr size_t kMaxDimensions = 16;
+
 // A bound of the subrange that is there but no constant (DWARF 5 §5.13): it is computed at run
 // time.
 bool IsComputedBound(Dwarf_Die subrange);
 
-// The number of elements in the first dimension of a DW_TAG_array_type whose bound is computed.
-// kOk with a program that yields it, or why nobody can tell at this place.
-struct ElementCount {
-  Code code = Code::kUnsupportedLocation;
-  std::vector<Insn> program;
+// An array, under whatever typedefs and qualifiers, whose size its type does not tell: a computed
+// or an open bound, or elements that are such arrays.
+bool IsVariableArray(const Dwarf_Die& type);
+
+// The numbers of elements in the dimensions of `array`, a type with kFlagCountedByVariable, that
+// have that flag, the outermost first. `code` is kOk, or the first reason why nobody can tell one
+// of them at this place; a program that fails with its reason stands for each such.
+struct Extents {
+  Code code = Code::kOk;
+  std::vector<Program> programs;
 };
-ElementCount CompileElementCount(const Dwarf_Die& array, const LocationContext& context,
-                                 LocationCompiler& locations, PlanTables& tables);
+Extents CompileExtents(TypeId array, const LocationContext& context, const TypeBuilder& types,
+                       PlanTables& tables);
 
 }  // namespace stillframe::dwarf
 

@@ -52,6 +52,7 @@ Result<Variable> CompileWatch(std::string_view text, Scope& scope, PlanUnit& uni
   SF_ASSIGN_OR_RETURN(expression::Value value, compiler.Compile(*tree));
   SF_ASSIGN_OR_RETURN(Variable variable, compiler.ToVariable(std::move(value)));
   variable.name = expression::InternString(unit, text);
+  SF_RETURN_IF_ERROR(scope.AddExtents(variable));
   return variable;
 }
 

@@ -104,6 +104,7 @@ class Compiler {
   Result<Piece> SlicePiece(const Piece& piece, uint32_t offset, uint32_t size_bytes);
 
   // ---- containers (expression_containers.cc) ----
+  Status EmitElementOf(Value& pointer, uint32_t column);
   Result<Value> Index(const Value& object, const Value& index, uint32_t column);
   Result<Value> Method(const Value& object, const Node& node);
   Result<Value> ArgumentMethod(const Value& object, const Node& node);

@@ -120,6 +120,30 @@ Result<Fragment> Compiler::PushExtent(const Value& object, TypeId& element) {
   return code;
 }
 
+// [base index] -> [address], of what `pointer` leads to; an array of variable length among it.
+Status Compiler::EmitElementOf(Value& pointer, uint32_t column) {
+  TypeId target = TypeOf(pointer).target;
+  if ((unit_.types[target].flags & kFlagCountedByVariable) == 0) {
+    const uint32_t size = unit_.types[target].size_bytes;
+    if (size == 0) return BadExpression(column, Quote(pointer.type) + " cannot be indexed");
+    EmitElement(pointer.code, size);
+    return Status();
+  }
+  const auto extents = scope_.ExtentsOf(target);
+  if (!extents.ok()) {
+    return extents.status().WithContext("column " + std::to_string(column) + ": " +
+                                        Quote(pointer.type) + " cannot be indexed");
+  }
+  for (const Program& extent : *extents) {
+    SF_ASSIGN_OR_RETURN(const Fragment count, Inline(unit_, extent));
+    pointer.code.Append(count);
+    pointer.code.Emit(Op::kMul);
+    target = unit_.types[target].target;
+  }
+  EmitElement(pointer.code, unit_.types[target].size_bytes);
+  return Status();
+}
+
 Result<Value> Compiler::Index(const Value& wrapped, const Value& index, uint32_t column) {
   if (wrapped.form == Form::kLiteral)
     return BadExpression(column, "[] of a literal is not supported");
@@ -143,10 +167,8 @@ Result<Value> Compiler::Index(const Value& wrapped, const Value& index, uint32_t
   if (TypeOf(object).kind == TypeKind::kPointer || unbounded) {
     SF_RETURN_IF_ERROR(CheckRawMemory(column));
     SF_ASSIGN_OR_RETURN(Value pointer, Load(object));
-    const uint32_t size = unit_.types[TypeOf(pointer).target].size_bytes;
-    if (size == 0) return BadExpression(column, Quote(pointer.type) + " cannot be indexed");
     pointer.code.Append(position.code);
-    EmitElement(pointer.code, size);
+    SF_RETURN_IF_ERROR(EmitElementOf(pointer, column));
     return Dereference(pointer, column);
   }
   if (view == ViewKind::kDeque) return DequeIndex(object, position, column);

@@ -7,11 +7,11 @@
 #include "symbolizer/array_bounds.h"
 #include "symbolizer/call_site_reader.h"
 #include "symbolizer/dwarf_util.h"
+#include "symbolizer/frame_compiler_parts.h"
 #include "symbolizer/frame_compiler_scope.h"
 #include "symbolizer/frame_compiler_tables.h"
 #include "symbolizer/inline_chain_lines.h"
 #include "symbolizer/location_compiler.h"
-#include "symbolizer/result_location.h"
 #include "symbolizer/scope_reader.h"
 #include "symbolizer/split_units.h"
 #include "symbolizer/type_builder.h"
@@ -19,94 +19,10 @@
 namespace stillframe {
 namespace {
 
+using dwarf::FrameParts;
 using dwarf::LocalVariable;
 using dwarf::LocationContext;
 using dwarf::ScopeChain;
-
-constexpr uint64_t kLargestObject = 1u << 30;
-constexpr uint32_t kLargestImplied = 1u << 16;
-
-bool IsFloating(TypeKind kind) {
-  return kind == TypeKind::kFloat || kind == TypeKind::kHalf || kind == TypeKind::kBrainFloat ||
-         kind == TypeKind::kQuad;
-}
-
-// Everything that one FrameCompiler and its Scopes share.
-struct Parts {
-  Parts(Dwarf* dwarf, const RedactionPolicy* redaction, PlanUnit& unit, dwarf::UnitCache* shared)
-      : units(shared != nullptr ? *shared : own_units),
-        tables(unit),
-        namer(units),
-        globals(dwarf, units, namer),
-        types(tables, namer, redaction, &globals),
-        locations(tables) {}
-
-  dwarf::UnitCache own_units;
-  dwarf::UnitCache& units;
-  dwarf::PlanTables tables;
-  dwarf::TypeNamer namer;
-  dwarf::GlobalNames globals;
-  dwarf::TypeBuilder types;
-  dwarf::LocationCompiler locations;
-
-  // Type and location of a variable or parameter.
-  std::pair<TypeId, Location> Describe(const Dwarf_Die& die, const LocationContext& context) {
-    const TypeId type = types.Type(dwarf::TypeOf(die));
-    const TypeNode& node = types.Node(type);
-    Location location;
-    if (node.kind == TypeKind::kUnsupported || node.kind == TypeKind::kIncomplete) {
-      // Its size decides how registers and constants are read; without it only memory is sure.
-      location = locations.Compile(die, context, {kLargestObject, false});
-    } else {
-      location = locations.Compile(die, context, {node.size_bytes, IsFloating(node.kind)});
-    }
-    dwarf::FollowLoader(die, units.imports(), tables, location);
-    return {type, location};
-  }
-
-  // What a function returns where it is left, and whether that is secret.
-  std::tuple<TypeId, Location, bool> DescribeResult(const Dwarf_Die& function,
-                                                    const Returning& returning) {
-    const TypeId type = types.Type(dwarf::TypeOf(function));
-    types.Finish();  // classes are looked into
-    const Location location = dwarf::ResultLocation(type, returning, types);
-    return {type, location,
-            types.RedactsVariable(dwarf::Name(function), type) ||
-                dwarf::BelongsToSecret(function, units, types.redaction())};
-  }
-
-  // Of a variable of the function that is left: what went with the frame is not there.
-  void TakeReleased(const Returning& returning, bool parameter, Location& location) {
-    const PlanUnit& unit = tables.unit();
-    const bool is_there = parameter
-                              ? returning.frame_is_intact || dwarf::OutlivesFrame(unit, location)
-                              : dwarf::IsStatic(unit, location);
-    if (is_there || location.kind == LocationKind::kUnavailable) return;
-    location = Location{};
-    location.reason = parameter ? Code::kFrameReleased : Code::kNotInScope;
-  }
-
-  // The location of what a pointer or reference implies, when it has no value of its own.
-  std::optional<Location> DescribeImplied(const Dwarf_Die& die, TypeId type,
-                                          const LocationContext& context) {
-    const TypeNode pointer = types.Node(type);
-    if (pointer.kind != TypeKind::kPointer && pointer.kind != TypeKind::kReference) {
-      return std::nullopt;
-    }
-    const auto target = dwarf::LocationCompiler::FindImplicitTarget(die, context);
-    const TypeNode& node = types.Node(pointer.target);
-    if (!target || node.size_bytes == 0 || node.size_bytes > kLargestImplied ||
-        node.kind == TypeKind::kUnsupported || node.kind == TypeKind::kIncomplete) {
-      return std::nullopt;
-    }
-    Location location =
-        locations.CompileImplicitTarget(*target, context, {node.size_bytes, IsFloating(node.kind)});
-    if (location.kind == LocationKind::kMemory && dwarf::MayBePreempted(target->die)) {
-      return std::nullopt;
-    }
-    return location;
-  }
-};
 
 // Index of the function of the chain in which the requested line stands. `sources` describes the
 // same chain. In this order: a function whose call of the next inner one is on that line; the
@@ -152,7 +68,7 @@ void Trim(ScopeChain& chain, std::vector<SourceFrame>& sources, const RequestedL
 
 class ScopeImpl : public Scope {
  public:
-  ScopeImpl(Parts& parts, const Dwarf_Die& unit, LinkAddress pc, ScopeChain chain,
+  ScopeImpl(FrameParts& parts, const Dwarf_Die& unit, LinkAddress pc, ScopeChain chain,
             const RequestedLine& requested)
       : parts_(parts), unit_(unit), chain_(std::move(chain)) {
     context_.pc = pc;
@@ -199,6 +115,19 @@ class ScopeImpl : public Scope {
     const TypeId type = parts_.types.Type(*found);
     parts_.types.Finish();
     return type;
+  }
+
+  Result<std::vector<Program>> ExtentsOf(TypeId array) override {
+    dwarf::Extents extents = dwarf::CompileExtents(array, context_, parts_.types, parts_.tables);
+    if (extents.code != Code::kOk) return Status(extents.code, "its size is not known here");
+    return std::move(extents.programs);
+  }
+
+  Status AddExtents(Variable& variable) override {
+    const bool was_available = variable.location.kind != LocationKind::kUnavailable;
+    parts_.AddExtents(variable, context_);
+    if (!was_available || variable.location.kind != LocationKind::kUnavailable) return Status();
+    return Status(variable.location.reason, "its size is not known here");
   }
 
   bool RedactsName(std::string_view name) override {
@@ -289,7 +218,7 @@ class ScopeImpl : public Scope {
     return false;
   }
 
-  Parts& parts_;
+  FrameParts& parts_;
   Dwarf_Die unit_;
   ScopeChain chain_;
   LocationContext context_;
@@ -398,28 +327,12 @@ class FrameCompilerImpl : public FrameCompiler {
       variable.location = *implied;
       implied_.push_back(static_cast<uint32_t>(unit_.variables.size()));
     }
-    AddElementCount(variable, context);
-    if (HasEntryValue(unit_, variable.location) || HasEntryValue(unit_, variable.elements)) {
+    parts_.AddExtents(variable, context);
+    if (HasEntryValue(unit_, variable)) {
       variable.recovered = parts_.tables.Intern(kByEntryValue);
     }
     variable.flags |= local.flags;
     unit_.variables.push_back(variable);
-  }
-
-  // How many elements a variable-length array has belongs to the frame, not to its type.
-  void AddElementCount(Variable& variable, const LocationContext& context) {
-    const Dwarf_Die* const array = parts_.types.DieOf(variable.type);
-    const bool counted =
-        (parts_.types.Node(variable.type).flags & kFlagCountedByVariable) != 0 && array != nullptr;
-    if (!counted || variable.location.kind == LocationKind::kUnavailable) return;
-    dwarf::ElementCount count =
-        dwarf::CompileElementCount(*array, context, parts_.locations, parts_.tables);
-    if (count.code == Code::kOk && variable.location.kind == LocationKind::kMemory) {
-      variable.elements = parts_.tables.AddProgram(count.program);
-      return;
-    }
-    variable.location = Location{};
-    variable.location.reason = count.code == Code::kOk ? Code::kUnsupportedLocation : count.code;
   }
 
   // The variable's location is that of what it points to: under the pointer's type it is shown as a
@@ -453,10 +366,7 @@ class FrameCompilerImpl : public FrameCompiler {
     for (uint32_t i = 0; i < frame.virtual_count; ++i) {
       const VirtualFrame& source = unit_.virtual_frames[frame.first_virtual + i];
       for (uint32_t j = 0; j < source.variable_count; ++j) {
-        const Variable& variable = unit_.variables[source.first_variable + j];
-        if (HasEntryValue(unit_, variable.location) || HasEntryValue(unit_, variable.elements)) {
-          return true;
-        }
+        if (HasEntryValue(unit_, unit_.variables[source.first_variable + j])) return true;
       }
     }
     for (uint32_t i = 0; i < frame.parameter_count; ++i) {
@@ -480,7 +390,7 @@ class FrameCompilerImpl : public FrameCompiler {
     }
   }
 
-  Parts parts_;
+  FrameParts parts_;
   PlanUnit& unit_;
   std::vector<uint32_t> implied_;  // variables of the frame being added
 };

@@ -43,7 +43,7 @@ bool ExpressionCompiler::Pop(CellType& type) {
 Code ExpressionCompiler::Run(Dwarf_Attribute& attribute, std::span<const Dwarf_Op> ops) {
   attribute_ = &attribute;
   if (ops.empty()) return Code::kOptimizedOut;
-  if (ops.size() > kMaxOps || depth_ > 4) return Code::kUnsupportedLocation;
+  if (ops.size() > kMaxOps || depth_ > kMaxDepth) return Code::kUnsupportedLocation;
   for (const Dwarf_Op& op : ops) {
     // Jumps that end here: every path must bring the same number of cells.
     const auto [first, last] = jumps_.equal_range(op.offset);
@@ -157,7 +157,15 @@ Code ExpressionCompiler::FrameState(const Dwarf_Op& op) {
   if (op.atom == DW_OP_form_tls_address || op.atom == DW_OP_GNU_push_tls_address) {
     return ThreadLocal();
   }
+  if (op.atom == DW_OP_GNU_variable_value) return VariableValue(op);
   return Code::kUnsupported;
+}
+
+// http://dwarfstd.org/ShowIssue.php?issue=161109.2: what the variable holds here.
+Code ExpressionCompiler::VariableValue(const Dwarf_Op& op) {
+  Dwarf_Die variable;
+  if (dwarf_getlocation_die(attribute_, &op, &variable) != 0) return Code::kUnsupportedLocation;
+  return PushVariable(variable);
 }
 
 // DWARF 5 §3.3.5: a location description; a register stands for the address that it holds.

@@ -32,11 +32,14 @@ class ExpressionCompiler {
 
   // Compiles all of `ops`, which belong to `attribute`. kOk, or the reason why there is no value.
   Code Run(Dwarf_Attribute& attribute, std::span<const Dwarf_Op> ops);
+  // The same of what a variable of up to 8 bytes holds, which is no floating number.
+  Code RunVariable(const Dwarf_Die& variable);
   // After kOk: the program, ended by kReturn; a value (DW_OP_stack_value) or an address.
   std::vector<Insn> TakeProgram();
   bool is_value() const { return is_value_; }
 
  private:
+  static constexpr int kMaxDepth = 4;  // of expressions in expressions
   using Handler = Code (ExpressionCompiler::*)(const Dwarf_Op&);
   Code Step(const Dwarf_Op& op);
   // Each returns kUnsupported when the operator is none of its own.
@@ -55,6 +58,10 @@ class ExpressionCompiler {
   Code PushRegister(uint64_t reg, int64_t offset);
   Code FrameBase();
   Code EntryValue(const Dwarf_Op& op);
+  Code VariableValue(const Dwarf_Op& op);
+  Code PushVariable(Dwarf_Die variable);
+  Code PushPlace(Dwarf_Attribute& attribute, std::span<const Dwarf_Op> ops, uint8_t size_bytes,
+                 bool is_signed);
   Code ThreadLocal();
   Code Absolute();
   Code ShiftRight(bool arithmetic, CellType type);

@@ -40,6 +40,13 @@ class Scope {
   virtual std::optional<TypeId> FindType(std::string_view /*qualified_name*/) {
     return std::nullopt;
   }
+  // How many elements the dimensions of an array with kFlagCountedByVariable have here, those that
+  // have that flag, the outermost first; or why nobody knows.
+  virtual Result<std::vector<Program>> ExtentsOf(TypeId /*array*/) {
+    return Status(Code::kUnsupportedType, "its size is not known here");
+  }
+  // Gives a watch whose type is such an array, or leads to one, what it needs to be shown.
+  virtual Status AddExtents(Variable& /*variable*/) { return Status(); }
   // Whether what has that name, or stands under that key, is never shown.
   virtual bool RedactsName(std::string_view /*name*/) { return false; }
   // The same as a list of base/name_list.h, for names that only a hit meets.

@@ -222,6 +222,11 @@ const Dwarf_Die* TypeBuilder::DieOf(TypeId id) const {
   return state == states_.end() || !state->second.die ? nullptr : &*state->second.die;
 }
 
+std::optional<TypeBuilder::Dimension> TypeBuilder::DimensionOf(TypeId id) const {
+  const auto state = states_.find(Strip(id));
+  return state == states_.end() ? std::nullopt : state->second.dimension;
+}
+
 const std::string& TypeBuilder::RawName(TypeId id) const {
   static const std::string kEmpty;
   const auto state = states_.find(Strip(id));

@@ -80,6 +80,12 @@ class TypeBuilder {
   uint32_t AlignOf(TypeId id) const;
   // The DIE that a struct, union or enum node was read from (its definition).
   const Dwarf_Die* DieOf(TypeId id) const;
+  // Which subrange of which DW_TAG_array_type a node with kFlagCountedByVariable is.
+  struct Dimension {
+    Dwarf_Die array;
+    size_t index;
+  };
+  std::optional<Dimension> DimensionOf(TypeId id) const;
   // A node that no DIE describes, e.g. char under a declared std::string.
   TypeId Synthesize(const TypeNode& node, uint32_t alignment);
   void SetRawName(TypeId id, std::string name) { states_[id].raw_name = std::move(name); }
@@ -99,6 +105,7 @@ class TypeBuilder {
     uint32_t alignment = 1;
     uint32_t hops = UINT32_MAX;
     bool expanded = false;
+    std::optional<Dimension> dimension;
   };
 
   TypeId NodeFor(const Dwarf_Die& die);

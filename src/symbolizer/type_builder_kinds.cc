@@ -260,58 +260,58 @@ void TypeBuilder::ExpandEnum(TypeId id, const Dwarf_Die& die) {
 }
 
 void TypeBuilder::ExpandArray(TypeId id, const Dwarf_Die& die) {
-  std::vector<uint64_t> counts;
-  bool dynamic = Unsigned(die, DW_AT_byte_stride).has_value();
-  bool counted_by_variable = false;
-  bool uncounted = false;
+  struct Bound {
+    std::optional<uint64_t> count;
+    bool computed;
+  };
+  std::vector<Bound> dimensions;
   ForEachChild(die, [&](Dwarf_Die child) {
     if (Tag(child) != DW_TAG_subrange_type) return true;
     std::optional<uint64_t> count = Unsigned(child, DW_AT_count);
     const std::optional<uint64_t> upper = Unsigned(child, DW_AT_upper_bound);
     if (!count && upper) count = *upper + 1;
-    if (IsComputedBound(child)) {
-      // A VLA. How large its elements are must be known.
-      dynamic = dynamic || !counts.empty();
-      counted_by_variable = true;
-    }
-    // The first bound of all may be open: `int data[]`.
-    uncounted = uncounted || (counts.empty() && !count);
-    counts.push_back(count.value_or(0));
-    return counts.size() < 16;
+    dimensions.push_back({count, IsComputedBound(child)});
+    return dimensions.size() < kMaxDimensions;
   });
   const std::optional<Dwarf_Die> element = TypeOf(die);
-  Dwarf_Die element_die = element.value_or(die);
+  if (dimensions.empty() || !element || Unsigned(die, DW_AT_byte_stride)) return;
+  Dwarf_Die element_die = *element;
   Dwarf_Word element_size = 0;
-  if (dynamic || counts.empty() || !element) return;
-  if (dwarf_aggregate_size(&element_die, &element_size) != 0) return;
+  bool is_sized = !IsVariableArray(*element);
+  if (is_sized && dwarf_aggregate_size(&element_die, &element_size) != 0) return;
 
   TypeId target = NodeFor(*element);
   uint64_t size = element_size;
   std::string suffix;
   const std::string element_name = tables_.String(Node(target).name);
-  for (size_t i = counts.size(); i-- > 0;) {
-    if (counts[i] != 0 && size > std::numeric_limits<uint32_t>::max() / counts[i]) return;
-    size *= counts[i];
-    suffix = "[" + std::to_string(counts[i]) + "]" + suffix;
+  for (size_t i = dimensions.size(); i-- > 0;) {
+    const Bound& dimension = dimensions[i];
+    const uint64_t count = dimension.count.value_or(0);
+    // The first bound of all may be open: `int data[]`.
+    const bool is_open = i == 0 && !dimension.count && !dimension.computed;
+    is_sized = is_sized && dimension.count.has_value();
+    if (is_sized && count != 0 && size > std::numeric_limits<uint32_t>::max() / count) return;
+    size = is_sized ? size * count : 0;
+    suffix = "[" + (dimension.count ? std::to_string(count) : "") + "]" + suffix;
     TypeNode node;
     node.kind = TypeKind::kArray;
     node.target = target;
-    node.count = counts[i];
+    if (is_sized) node.count = count;
     node.size_bytes = static_cast<uint32_t>(size);
     if (i > 0) {
       node.name = tables_.Intern(element_name + " " + suffix);
       target = Synthesize(node, 1);
       states_[target].hops = UINT32_MAX;  // so that Reach passes on to the element
-      continue;
+    } else {
+      node.name = Node(id).name;
+      node.flags = Node(id).flags;
+      Mutable(id) = node;
+      target = id;
     }
-    node.name = Node(id).name;
-    node.flags = Node(id).flags;
-    if (counted_by_variable) {
-      node.flags |= kFlagCountedByVariable;
-    } else if (uncounted) {
-      node.flags |= kFlagUncounted;
-    }
-    Mutable(id) = node;
+    if (is_open) Mutable(target).flags |= kFlagUncounted;
+    if (is_open || is_sized) continue;
+    Mutable(target).flags |= kFlagCountedByVariable;
+    states_[target].dimension = {die, i};
   }
 }
 

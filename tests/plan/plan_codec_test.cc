@@ -25,6 +25,7 @@ ProbePlan MakePlan() {
   variable.location.kind = LocationKind::kValue;
   variable.location.program = {0, 2};
   plan.unit.variables.push_back(variable);
+  plan.unit.extents.push_back({0, 2});
   plan.unit.virtual_frames.push_back(VirtualFrame{1, 2, 17, 0, {}, 0, 1});
   FramePlan frame;
   frame.pc = LinkAddress(0x1234);
@@ -46,6 +47,8 @@ TEST(PlanCodec, WhatIsReadIsWhatWasWritten) {
   EXPECT_EQ(plan->unit.strings, MakePlan().unit.strings);
   EXPECT_EQ(plan->unit.code[0].imm, -5);
   EXPECT_EQ(plan->unit.types[1].kind, TypeKind::kSigned);
+  ASSERT_EQ(plan->unit.extents.size(), 1u);
+  EXPECT_EQ(plan->unit.extents[0].count, 2u);
   EXPECT_EQ(plan->sites[0].address, LinkAddress(0x1234));
   EXPECT_EQ(plan->limits.items, 7u);
   EXPECT_TRUE(plan->hides_site_frame);

@@ -348,6 +348,60 @@ TEST(VerifyPlan, RefusesEachViolation) {
   }
 }
 
+// Rows of variable length, and a pointer to them.
+ProbePlan PlanOfRows() {
+  ProbePlan plan = ValidPlan();
+  PlanUnit& unit = plan.unit;
+  unit.types.resize(9);
+  for (const TypeId array : {6, 7}) {
+    unit.types[array].kind = TypeKind::kArray;
+    unit.types[array].flags = kFlagCountedByVariable;
+  }
+  unit.types[6].target = 7;
+  unit.types[7].target = 1;
+  unit.types[8].kind = TypeKind::kPointer;
+  unit.types[8].size_bytes = 8;
+  unit.types[8].target = 6;
+  unit.extents = {{0, 2}, {0, 2}};
+  unit.variables[0].type = 6;
+  unit.variables[0].extent_count = 2;
+  unit.variables[1].type = 8;
+  unit.variables[1].extent_count = 2;
+  return plan;
+}
+
+TEST(VerifyPlan, ExtentsBelongToDimensionsWithoutACount) {
+  EXPECT_EQ(VerifyPlan(PlanOfRows()).ToString(), "OK");
+  const struct {
+    std::function<void(PlanUnit&)> damage;
+    const char* what;
+  } kCases[] = {
+      {[](PlanUnit& u) { u.variables[0].extent_count = 3; },
+       "variable 0: extents outside the table"},
+      {[](PlanUnit& u) { u.variables[0].first_extent = UINT32_MAX; },
+       "variable 0: extents outside the table"},
+      {[](PlanUnit& u) {
+         u.extents.resize(kMaxExtents + 1, u.extents[0]);
+         u.variables[0].extent_count = kMaxExtents + 1;
+       },
+       "variable 0: extents outside the table"},
+      {[](PlanUnit& u) { u.variables[0].extent_count = 1; }, "variable 0: extents missing"},
+      {[](PlanUnit& u) {
+         u.extents[1] = {1, 1};
+       },
+       "variable 0: instruction 0: stack underflow"},
+      {[](PlanUnit& u) { u.types[7].flags = 0; }, "variable 0: extents of what is no array"},
+      {[](PlanUnit& u) { u.types[8].target = 1; }, "variable 1: extents of what is no array"},
+      {[](PlanUnit& u) { u.variables[0].location.kind = LocationKind::kValue; },
+       "variable 0: extents of what is no array in memory"},
+  };
+  for (const auto& [damage, what] : kCases) {
+    ProbePlan plan = PlanOfRows();
+    damage(plan.unit);
+    EXPECT_EQ(VerifyPlan(plan).ToString(), std::string("CORRUPT: ") + what);
+  }
+}
+
 TEST(VerifyPlan, OverlappingMemberRangesDoNotMeanEndlessWork) {
   ProbePlan plan = ValidPlan();
   plan.unit.members.assign(10'000, plan.unit.members[0]);

@@ -31,7 +31,7 @@ class FrameReader {
     if (!object.ok()) {
       return Unavailable(std::move(name), std::move(type_name), object.status().code());
     }
-    if (!variable.elements.empty()) return ShowElements(std::move(name), variable, *object);
+    if (variable.extent_count != 0) return ShowCounted(std::move(name), variable, *object);
     model::Value value = variable.filter.empty()
                              ? formatter_.Format(std::move(name), variable.type, *object, 0)
                              : Filtered(std::move(name), variable, *object);
@@ -69,15 +69,17 @@ class FrameReader {
     return unknown ? MayName(unit_, key.type) : formatter_.NamesSecret(shown);
   }
 
-  model::Value ShowElements(std::string name, const Variable& variable, const Object& object) {
-    const auto count = reader_.Run(variable.elements);
-    if (!count.ok()) {
-      return Unavailable(std::move(name), unit_.strings[unit_.types[variable.type].name],
-                         count.status().code());
+  model::Value ShowCounted(std::string name, const Variable& variable, const Object& object) {
+    std::vector<uint64_t> counts;
+    for (uint32_t i = 0; i < variable.extent_count; ++i) {
+      const auto count = reader_.Run(unit_.extents[variable.first_extent + i]);
+      if (!count.ok()) {
+        return formatter_.FormatUncounted(std::move(name), variable.type, object,
+                                          count.status().code());
+      }
+      counts.push_back(*count);
     }
-    // A count below zero is that of none.
-    const uint64_t elements = *count >> 63 != 0 ? 0 : *count;
-    return Labelled(formatter_.FormatElements(std::move(name), variable.type, object, elements),
+    return Labelled(formatter_.FormatCounted(std::move(name), variable.type, object, counts),
                     variable);
   }
 
@@ -105,8 +107,10 @@ class FrameReader {
       const uint64_t piece = location.first_piece + i;
       if (piece < unit_.pieces.size() && UsesStash(unit_.pieces[piece].program)) return true;
     }
-    return UsesStash(location.program) || UsesStash(variable.elements) ||
-           UsesStash(variable.filter);
+    for (uint64_t i = 0; i < variable.extent_count; ++i) {
+      if (UsesStash(unit_.extents[variable.first_extent + i])) return true;
+    }
+    return UsesStash(location.program) || UsesStash(variable.filter);
   }
 
   model::Value Filtered(std::string name, const Variable& variable, const Object& object) {

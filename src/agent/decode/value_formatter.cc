@@ -13,7 +13,6 @@ using model::Value;
 using model::ValueStatus;
 
 constexpr uint64_t kMaxScalarBytes = 16;
-constexpr uint64_t kLargestStack = uint64_t{1} << 30;  // bytes: of a variable-length array
 
 void Fail(Value& value, Code reason) {
   value.status = reason == Code::kUnreadable ? ValueStatus::kUnreadable : ValueStatus::kUnavailable;
@@ -330,42 +329,16 @@ Value ValueFormatter::FormatFiltered(std::string name, TypeId type, const Object
   return value;
 }
 
-Value ValueFormatter::FormatElements(std::string name, TypeId type, const Object& object,
-                                     uint64_t count) {
-  TypeNode array = Node(type);
-  const uint64_t size = Node(array.target).size_bytes;
-  if ((array.flags & kFlagRedacted) != 0 || array.kind != TypeKind::kArray || size == 0) {
-    return Format(std::move(name), type, object, 0);
-  }
-  if (count > kLargestStack / size) {
-    Value value = Unavailable(std::move(name), Text(array.name), Code::kImplausible);
-    value.status = ValueStatus::kUnreadable;
-    value.reason += ": its size is " + std::to_string(count);
-    return value;
-  }
-  Value value;
-  value.name = std::move(name);
-  value.type = Text(array.name);
-  if (context_.values_left == 0) {
-    Fail(value, Code::kLimit);
-    return value;
-  }
-  --context_.values_left;
-  array.count = count;
-  array.flags &= static_cast<uint8_t>(~kFlagCountedByVariable);
-  FormatArray(value, array, object, 0);
-  return value;
-}
-
 void ValueFormatter::FormatArray(Value& value, const TypeNode& node, const Object& object,
                                  uint32_t level) {
   const TypeNode& element = Node(node.target);
-  if ((node.flags & kFlagCountedByVariable) != 0) return Fail(value, Code::kUnsupportedType);
-  if (element.size_bytes == 0) return Fail(value, Code::kUnsupportedType);
-  if ((node.flags & kFlagUncounted) != 0) {
+  if ((node.flags & kFlagUncounted) != 0 && object.in_memory()) {
     // As GDB: where it begins is all that is known.
-    return object.in_memory() ? Set(value, HexText(object.address()))
-                              : Fail(value, Code::kUnsupportedType);
+    return Set(value, HexText(object.address()));
+  }
+  // Here nobody knows how large it is: in a caller's frame without its plan, behind two pointers.
+  if ((node.flags & kFlagCountedByVariable) != 0 || element.size_bytes == 0) {
+    return Fail(value, Code::kUnsupportedType);
   }
   if (element.kind == TypeKind::kChar || element.kind == TypeKind::kUnicode) {
     return FormatTextArray(value, node, object);

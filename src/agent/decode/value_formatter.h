@@ -3,6 +3,7 @@
 #define STILLFRAME_AGENT_DECODE_VALUE_FORMATTER_H_
 
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -34,8 +35,12 @@ class ValueFormatter {
       : unit_(unit), context_(context), load_bias_(load_bias) {}
 
   model::Value Format(std::string name, TypeId type, const Object& object, uint32_t level);
-  // An array on level 0 that has so many elements, which its type does not say.
-  model::Value FormatElements(std::string name, TypeId type, const Object& object, uint64_t count);
+  // An array whose first dimensions have so many elements, which its type does not say, or a
+  // pointer or reference to one. On level 0.
+  model::Value FormatCounted(std::string name, TypeId type, const Object& object,
+                             std::span<const uint64_t> counts);
+  // The same where only the place is known and `reason` says why: a pointer still has a value.
+  model::Value FormatUncounted(std::string name, TypeId type, const Object& object, Code reason);
   // The same as Format on level 0, of the elements only those for whose address `wanted` is kOk:
   // kNotFound leaves one out, anything else says why it is not known whether it belongs there.
   model::Value FormatFiltered(std::string name, TypeId type, const Object& object,
@@ -64,6 +69,9 @@ class ValueFormatter {
   bool FindWhole(TypeId& type, uint64_t& address) const;
   const Derived* FindDerived(const TypeNode& node, uint64_t runtime_address) const;
   void FormatVirtualBase(Value& value, const Member& member, const Object& object, uint32_t level);
+  std::string FaultOf(TypeId type, std::span<const uint64_t> counts) const;
+  Value FormatRows(std::string name, TypeId type, const Object& object,
+                   std::span<const uint64_t> counts, uint32_t level);
   void FormatArray(Value& value, const TypeNode& node, const Object& object, uint32_t level);
   void FormatMembers(Value& value, const TypeNode& node, const Object& object, uint32_t level);
   void FormatBitField(Value& value, const Member& member, const Object& object);

@@ -53,6 +53,7 @@ struct UnitView {
   const View* views;
   const Piece* pieces;
   const Variable* variables;
+  const Program* extents;
   const VirtualFrame* virtual_frames;
   const FramePlan* frames;
   const CallParameter* call_parameters;

@@ -70,19 +70,35 @@ void Locals::AddPieces(const Variable& variable, uint32_t size_bytes) {
   }
 }
 
+void Locals::AddCounted(const Variable& variable) {
+  const TypeNode& type = unit_->types[variable.type];
+  const LocationKind kind = variable.location.kind;
+  uint64_t address = 0;
+  if (kind != LocationKind::kMemory && kind != LocationKind::kValue) return;
+  if (!Run(variable.location.program, address)) return;
+  const bool is_array = type.kind == TypeKind::kArray;
+  // Through the record, where the decoder looks for the pointer.
+  if (!is_array && kind == LocationKind::kMemory &&
+      !ReadThunk(this, address, &address, sizeof address)) {
+    return;
+  }
+  uint64_t* const counts = record_.scratch().extents;
+  for (uint32_t i = 0; i < variable.extent_count; ++i) {
+    if (!Run(unit_->extents[variable.first_extent + i], counts[i])) return;
+  }
+  walker_.AddCounted(frame_, address, is_array ? variable.type : type.target, variable.extent_count,
+                     type.kind == TypeKind::kPointer ? 1 : 0);
+}
+
 void Locals::AddVariable(const Variable& variable) {
   const TypeNode& type = unit_->types[variable.type];
   const Location& location = variable.location;
   if ((variable.flags & kVariableRedacted) != 0 || (type.flags & kFlagRedacted) != 0) return;
   if (location.kind == LocationKind::kUnavailable || location.kind == LocationKind::kBytes) return;
+  if (variable.extent_count != 0) return AddCounted(variable);
   if (location.kind == LocationKind::kMemory) {
     uint64_t address = 0;
     if (!Run(location.program, address)) return;
-    if (variable.elements.count != 0) {
-      uint64_t count = 0;
-      if (Run(variable.elements, count)) walker_.AddElements(frame_, address, count, type.target);
-      return;
-    }
     if (address != 0) return walker_.AddObject(frame_, address, variable.type);
     record_.AppendUnreadable(0, type.size_bytes);  // a null pointer was followed
     return;

@@ -38,6 +38,8 @@ class Locals {
  private:
   void AddVariable(const Variable& variable);
   void AddPieces(const Variable& variable, uint32_t size_bytes);
+  // An array whose size only this frame knows, or a pointer or reference to one.
+  void AddCounted(const Variable& variable);
   // One part of a value, into the scratch space at offset `at`.
   void AddPart(LocationKind kind, uint8_t reg, const Program& program, uint32_t size_bytes,
                uint32_t at);

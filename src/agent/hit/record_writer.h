@@ -9,6 +9,7 @@
 #include "agent/hit/memory.h"
 #include "agent/ring/hit_path.h"
 #include "agent/ring/ring.h"
+#include "plan/plan.h"
 #include "plan/record.h"
 
 namespace stillframe::hit {
@@ -74,6 +75,7 @@ struct Scratch {
   const UnitView* units[kMaxLocalFrames];  // of the frames whose variables are captured
   uint64_t biases[kMaxLocalFrames];        // and where their modules are
   uint8_t value[kValueBytes];              // a variable that is not in memory
+  uint64_t extents[kMaxExtents];           // of one that only its frame knows the size of
   uint8_t slice[kSliceBytes];
   uint8_t window[kWindowBytes];
   IoVec iovecs[2 * kMaxBatch];

@@ -74,16 +74,50 @@ void Walker::AddObject(uint16_t frame, uint64_t address, TypeId type) {
   EnqueueObject(address, type, 0);
 }
 
-void Walker::AddElements(uint16_t frame, uint64_t address, uint64_t count, TypeId type) {
+// `level` is the elements'.
+void Walker::EnqueueRow(uint64_t address, uint64_t count, TypeId element, uint8_t level) {
+  if (!IsText(Type(element))) return EnqueueElements(address, count, element, level);
+  const uint64_t unit = Type(element).size_bytes;
+  const uint64_t most = limits_.string_bytes / unit;
+  Enqueue(address, (count < most ? count : most) * unit, PendingKind::kRaw, kVoidType, 0, 0);
+}
+
+void Walker::AddCounted(uint16_t frame, uint64_t address, TypeId type, uint32_t dimensions,
+                        uint8_t level) {
   unit_ = record_.scratch().units[frame];
   frame_ = frame;
-  if (IsText(Type(type))) {
-    const uint64_t unit = Type(type).size_bytes;
-    const uint64_t most = limits_.string_bytes / unit;
-    return Enqueue(address, (count < most ? count : most) * unit, PendingKind::kRaw, kVoidType, 0,
-                   0);
+  const uint64_t* const counts = record_.scratch().extents;
+  const uint32_t last = dimensions - 1;
+  uint64_t all = 1;   // elements
+  uint64_t rows = 1;  // of which some are shown
+  for (uint32_t i = 0; i < dimensions; ++i) {
+    type = Type(type).target;
+    if (!Expands(static_cast<uint8_t>(level + i)) && (i != last || !IsText(Type(type)))) return;
+    if (counts[i] == 0 || counts[i] > kLargestCountedBytes / all) return;
+    all *= counts[i];
+    if (i != last) rows *= Shown(counts[i]);
   }
-  if (Expands(0)) EnqueueElements(address, count, type, 1);
+  const uint64_t element_bytes = Type(type).size_bytes;
+  const auto below = static_cast<uint8_t>(level + dimensions);
+  if (rows > 1 && all * element_bytes <= kMaxObjectBytes &&
+      (Type(type).flags & kFlagNeedsWalk) == 0) {
+    return Enqueue(address, all * element_bytes, PendingKind::kRaw, kVoidType, 0, 0);
+  }
+  if (rows > kMaxPending) {
+    rows = kMaxPending;
+    record_.MarkTruncated();
+  }
+  for (uint64_t row = 0; row < rows; ++row) {
+    uint64_t rest = row;     // without the dimensions that were looked at
+    uint64_t before = 0;     // rows in front of this one
+    uint64_t step_rows = 1;  // from one to the next in dimension i
+    for (uint32_t i = last; i-- != 0;) {
+      before += rest % Shown(counts[i]) * step_rows;
+      rest /= Shown(counts[i]);
+      step_rows *= counts[i];
+    }
+    EnqueueRow(address + before * counts[last] * element_bytes, counts[last], type, below);
+  }
 }
 
 void Walker::AddBytes(uint16_t frame, uint64_t address, uint32_t size_bytes) {

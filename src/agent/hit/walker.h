@@ -40,8 +40,10 @@ class Walker {
 
   // An object of `type` in target memory at level 0.
   void AddObject(uint16_t frame, uint64_t address, TypeId type);
-  // `count` objects of `type` in a row, which are the elements of something at level 0.
-  void AddElements(uint16_t frame, uint64_t address, uint64_t count, TypeId type);
+  // An array of `type` at `level`; how many elements each of its first `dimensions` (at least 1)
+  // has is in Scratch::extents.
+  void AddCounted(uint16_t frame, uint64_t address, TypeId type, uint32_t dimensions,
+                  uint8_t level);
   // Bytes without meaning (a piece of a variable).
   void AddBytes(uint16_t frame, uint64_t address, uint32_t size_bytes);
   // An object at level 0 whose bytes are already in the slot at `data`.
@@ -56,6 +58,7 @@ class Walker {
   bool InObject(uint32_t data, uint32_t size_bytes) const {
     return data <= end_ && size_bytes <= end_ - data;
   }
+  uint64_t Shown(uint64_t count) const { return count < limits_.items ? count : limits_.items; }
   bool Expands(uint8_t level) const { return level < limits_.depth; }
 
   void Enqueue(uint64_t address, uint64_t size_bytes, PendingKind kind, TypeId type, uint32_t count,
@@ -91,6 +94,7 @@ class Walker {
   // walker_more_views.cc
   void VisitOtherView(const View& view, const TypeNode& node, uint32_t data, uint8_t level);
   void FollowItems(const View& view, uint32_t data, uint8_t level);
+  void EnqueueRow(uint64_t address, uint64_t count, TypeId element, uint8_t level);
   void EnqueueElements(uint64_t address, uint64_t count, TypeId element, uint8_t level);
   void FollowShortString(const View& view, uint32_t data);
   void FollowBits(const View& view, uint32_t data);

@@ -106,6 +106,45 @@ TEST_F(CaptureTest, DepthCountsMembersAndPointees) {
   }
 }
 
+// Rows of pointers, of which the frame says how many there are: 6 x 5.
+TEST_F(CaptureTest, RowsOfVariableLength) {
+  constexpr uint32_t kRows = 6, kColumns = 5;
+  Chain chain(kRows * kColumns);
+  std::vector<const Node*> table;
+  for (int i = 0; i < static_cast<int>(kRows * kColumns); ++i) table.push_back(&chain[i]);
+  const TypeId pointer = plan_.AddType(TypeKind::kPointer, 8, AddNodeType(plan_), kFlagNeedsWalk);
+  const auto array = [&](TypeId element) {
+    return plan_.AddType(TypeKind::kArray, 0, element, kFlagCountedByVariable | kFlagNeedsWalk);
+  };
+  const TypeId rows = array(array(pointer));
+  plan_.AddObject(rows, table.data());
+  const auto capture = [&](int64_t first, int64_t second) {
+    plan_.unit.extents.clear();
+    for (const int64_t count : {first, second}) {
+      plan_.unit.extents.push_back({static_cast<uint32_t>(plan_.unit.code.size()), 2});
+      plan_.unit.code.push_back(I(Op::kConst, count));
+      plan_.unit.code.push_back(I(Op::kReturn));
+    }
+    plan_.unit.variables.back().extent_count = 2;
+    return Capture();
+  };
+  limits_.items = 3;
+  const TestRecord record = capture(kRows, kColumns);
+  for (uint32_t i = 0; i < kRows; ++i) {
+    for (uint32_t j = 0; j < kColumns; ++j) {
+      const auto index = static_cast<int>(i * kColumns + j);
+      EXPECT_EQ(record.Has(chain[index]), i < 3 && j < 3) << i << ' ' << j;
+    }
+  }
+  // What a garbled frame says is not followed: the decoder says how large it would be.
+  for (const int64_t garbage : {INT64_MAX, INT64_MIN, int64_t{1} << 32, int64_t{0}}) {
+    EXPECT_FALSE(capture(garbage, kColumns).Has(chain[0])) << garbage;
+    EXPECT_FALSE(capture(kRows, garbage).Has(chain[0])) << garbage;
+  }
+  limits_.depth = 2;  // the pointers are on level 2, nothing there is followed
+  EXPECT_FALSE(capture(kRows, kColumns).Has(chain[0]));
+}
+
 TEST_F(CaptureTest, ReferencesBasesAndAnonymousMembersCostNoLevel) {
   Chain chain(2);
   const TypeId node = AddNodeType(plan_);

@@ -120,11 +120,17 @@ class TestPlan {
   UnitView MakeView() {
     strings_.clear();
     for (const std::string& text : unit.strings) strings_.push_back({text.data(), text.size()});
-    return {unit.code.data(),      strings_.data(),
-            unit.types.data(),     unit.members.data(),
-            unit.views.data(),     unit.pieces.data(),
-            unit.variables.data(), unit.virtual_frames.data(),
-            unit.frames.data(),    unit.call_parameters.data(),
+    return {unit.code.data(),
+            strings_.data(),
+            unit.types.data(),
+            unit.members.data(),
+            unit.views.data(),
+            unit.pieces.data(),
+            unit.variables.data(),
+            unit.extents.data(),
+            unit.virtual_frames.data(),
+            unit.frames.data(),
+            unit.call_parameters.data(),
             unit.derived.data()};
   }
 
