@@ -92,6 +92,11 @@ enum class ViewKind : uint8_t {
   kCustom,        // a user's formatter: a = summary (StringId; the byte 1 and then the byte i + 1
                   // stand for the text of member i), b = index of the view that holds its items
                   // (0 = none); members = what is shown
+  kIterator,      // [a] pointer to the element, to the word with its bit, or to its node; what else
+                  // is in it by the layout: kAtBit: [b] number of the bit (4 bytes). kInDeque: [b]
+                  // pointer to the block's pointer, c elements in a block. kIn*: c = the value's
+                  // offset in a node, links at `left` (kInList: the previous node's), `right`,
+                  // `parent`. keys = kReversed: it shows the element before. element = value type
 };
 
 // View::layout.
@@ -113,7 +118,17 @@ enum ViewLayout : uint8_t {
   kSystemTime = 4,  // kDuration
   kOtherTime = 5,   // kDuration
   kRecursive = 6,   // kMutex
+  // kIterator:
+  kAtElement = 7,
+  kAtBit = 8,
+  kInDeque = 9,
+  kInList = 10,
+  kInChain = 11,       // unordered_*; a null pointer is the end here and of a forward_list
+  kInTree = 12,        // libstdc++
+  kInLibcxxTree = 13,  // its end node has a left link alone
+  kInForwardList = 14,
 };
+inline constexpr uint8_t kReversed = 1;  // View::keys of kIterator
 
 struct View {
   ViewKind kind = ViewKind::kNone;
@@ -126,7 +141,7 @@ struct View {
   uint32_t first_member = 0;  // alternatives and tuple elements, in TypeTable::members
   uint32_t member_count = 0;
   uint8_t left = 0, right = 0, parent = 0;  // byte offsets in a node; or as said
-  uint8_t keys = 0;                         // ViewKeys
+  uint8_t keys = 0;                         // ViewKeys, kReversed
   uint32_t pad2 = 0;
 };
 

@@ -81,7 +81,9 @@ class UnitVerifier {
 
   Status CheckView(size_t index) {
     const View& view = unit_.views[index];
-    if (view.kind > ViewKind::kCustom || view.layout > kRecursive) return Corrupt("unknown kind");
+    if (view.kind > ViewKind::kIterator || view.layout > kInForwardList) {
+      return Corrupt("unknown kind");
+    }
     SF_RETURN_IF_ERROR(CheckTypeId(view.element));
     if (view.left > 24 || view.right > 24 || view.parent > 24) {
       const bool mask = view.kind == ViewKind::kShortString;

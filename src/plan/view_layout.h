@@ -73,6 +73,10 @@ inline bool ViewFits(const PlanUnit& unit, const View& view, uint64_t size_bytes
       return fits(view.a, element) && view.count != 0 && (view.c | view.d) != 0;
     case ViewKind::kMutex:
       return fits(view.a, 12);
+    case ViewKind::kIterator:
+      if (view.layout == kAtBit) return fits(view.a, 8) && fits(view.b, 4);
+      if (view.layout == kInDeque) return fits(view.a, 8) && fits(view.b, 8) && view.c != 0;
+      return fits(view.a, 8);
     case ViewKind::kFunction:
       return fits(view.a, 8) && (view.layout == kLibcxx || fits(view.b, 16));
     default:

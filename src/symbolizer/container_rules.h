@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "plan/type_table.h"
@@ -22,10 +23,15 @@ struct ViewRule {
   std::optional<View> (*detect)(TypeBuilder& types, TypeId id);
 };
 
+// "std::filesystem::path" of "std::filesystem::__cxx11::path<...>": libraries put versions and
+// details into namespaces of reserved names.
+std::string PublicName(std::string_view raw_name);
 // Types whose fields have similar names in libstdc++ and libc++, and those of libstdc++ alone.
 std::span<const ViewRule> MoreViewRules();
 // libc++'s containers.
 std::span<const ViewRule> LibcxxViewRules();
+// Iterators of both libraries (container_iterators.cc).
+std::span<const ViewRule> IteratorRules();
 // A user's formatter for the type; nullptr when there is none.
 const Formatter* FindFormatter(const TypeBuilder& types, std::string_view raw_name);
 // nullopt: the type lacks a member that the formatter names.

@@ -278,18 +278,6 @@ bool IsWhole(std::string_view name) {
   return false;
 }
 
-// "std::filesystem::path" of "std::filesystem::__cxx11::path": libraries put versions and details
-// into namespaces of reserved names.
-std::string PublicName(std::string_view raw_name) {
-  std::string out;
-  std::string_view rest = raw_name.substr(0, raw_name.find('<'));
-  for (size_t end = rest.find("::"); end != std::string_view::npos; end = rest.find("::")) {
-    if (!rest.starts_with('_')) out += std::string(rest.substr(0, end)) + "::";
-    rest.remove_prefix(end + 2);
-  }
-  return out + std::string(rest);
-}
-
 // By which rule an associative container of that name finds a key.
 void SetKeyRules(TypeBuilder& types, TypeId id, std::string_view name, View& view) {
   if (view.kind != ViewKind::kTree && view.kind != ViewKind::kHash) return;
@@ -316,15 +304,26 @@ void SetKeyRules(TypeBuilder& types, TypeId id, std::string_view name, View& vie
 
 }  // namespace
 
+std::string PublicName(std::string_view raw_name) {
+  std::string out;
+  std::string_view rest = raw_name.substr(0, raw_name.find('<'));
+  for (size_t end = rest.find("::"); end != std::string_view::npos; end = rest.find("::")) {
+    if (!rest.starts_with('_')) out += std::string(rest.substr(0, end)) + "::";
+    rest.remove_prefix(end + 2);
+  }
+  return out + std::string(rest);
+}
+
 bool IsViewCandidate(const TypeBuilder& types, std::string_view raw_name) {
   if (FindFormatter(types, raw_name) != nullptr) return true;
-  if (!raw_name.starts_with("std::") || !IsWhole(raw_name)) return false;
+  const bool library = raw_name.starts_with("std::") || raw_name.starts_with("__gnu_cxx::");
+  if (!library || !IsWhole(raw_name)) return false;
   const std::string name = PublicName(raw_name);
   const auto has = [&](std::span<const ViewRule> rules) {
     return std::any_of(rules.begin(), rules.end(),
                        [&](const ViewRule& rule) { return rule.name == name; });
   };
-  return has(kRules) || has(MoreViewRules()) || has(LibcxxViewRules());
+  return has(kRules) || has(MoreViewRules()) || has(LibcxxViewRules()) || has(IteratorRules());
 }
 
 View DetectView(TypeBuilder& types, TypeId id) {
@@ -333,7 +332,8 @@ View DetectView(TypeBuilder& types, TypeId id) {
     if (const std::optional<View> view = DetectCustom(types, id, *formatter)) return *view;
   }
   const std::string name = PublicName(types.RawName(id));
-  for (const auto rules : {std::span<const ViewRule>(kRules), MoreViewRules(), LibcxxViewRules()}) {
+  for (const auto rules :
+       {std::span<const ViewRule>(kRules), MoreViewRules(), LibcxxViewRules(), IteratorRules()}) {
     for (const ViewRule& rule : rules) {
       if (rule.name != name) continue;
       if (std::optional<View> view = rule.detect(types, id)) {

@@ -214,6 +214,7 @@ Result<Value> Compiler::Dereference(const Value& value, uint32_t column) {
   if (value.form != Form::kLiteral) {
     const ViewKind view = ViewOf(value).kind;
     if (view == ViewKind::kOptional) return OptionalPayload(value);
+    if (view == ViewKind::kIterator) return IteratorElement(value, column);
     if (view == ViewKind::kUniquePtr || view == ViewKind::kSharedPtr) {
       SF_ASSIGN_OR_RETURN(const Value pointer, RawPointer(value));
       return Dereference(pointer, column);

@@ -249,4 +249,31 @@ Result<Value> Compiler::Alternative(const Node& node) {
   return Part(held, view.b + member.offset_bytes, member.type);
 }
 
+Result<Value> Compiler::IteratorElement(const Value& value, uint32_t column) {
+  const View view = ViewOf(value);
+  const uint32_t size = unit_.types[view.element].size_bytes;
+  const bool reversed = view.keys != 0;
+  const bool near = view.layout == kAtElement || view.layout == kInList;
+  if (view.layout == kAtBit || size == 0 || (reversed && !near)) {
+    return Status(Code::kUnsupportedType, "column " + std::to_string(column) + ": " +
+                                              Quote(value.type) + " cannot be dereferenced here");
+  }
+  SF_ASSIGN_OR_RETURN(Fragment code, ReadBytes(value, view.a, 8));
+  code.Emit(Op::kDup);
+  code.FailIfZero(Code::kBadExpression);
+  if (reversed && view.layout == kAtElement) code.AddImm(0 - uint64_t{size});
+  if (reversed && view.layout == kInList) {
+    code.AddImm(view.left);
+    code.Load(8, false);
+  }
+  const bool in_node = view.layout != kAtElement && view.layout != kInDeque;
+  if (in_node) code.AddImm(view.c);
+  Value element;
+  element.form = Form::kMemory;
+  element.type = view.element;
+  element.column = column;
+  element.code = std::move(code);
+  return Settle(std::move(element));
+}
+
 }  // namespace stillframe::expression

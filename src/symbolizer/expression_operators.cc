@@ -197,7 +197,7 @@ Result<Value> Compiler::Compile(const Node& node) {
     const ViewKind view = ViewOf(object).kind;
     const bool pointer = kind == TypeKind::kPointer || kind == TypeKind::kArray ||
                          view == ViewKind::kUniquePtr || view == ViewKind::kSharedPtr ||
-                         view == ViewKind::kOptional;
+                         view == ViewKind::kOptional || view == ViewKind::kIterator;
     if (!pointer || object.form == Form::kLiteral) {
       return BadExpression(node.column, Quote(object.type) + " is not a pointer: use .");
     }

@@ -87,6 +87,7 @@ bool ValueFormatter::FormatSequence(Value& value, const View& view, const Object
                    " are not mapped");
   }
   const uint64_t count = (end - begin) / size;
+  context_.containers.AddArray(begin, count, size);
   Set(value, "size=" + std::to_string(count));
   AddElements(value, view.element, Object::InMemory(*context_.record, begin), count, level);
   return true;
@@ -209,6 +210,8 @@ bool ValueFormatter::FormatHash(Value& value, const View& view, const Object& ob
                    (at_end() ? " and it has no node" : " and it has a first node"));
   }
   if (counted) Set(value, "size=" + std::to_string(count));
+  const bool is_list = (view.keys & kKeysNamed) == 0;
+  if (is_list && object.in_memory()) context_.containers.AddListEnd(header);
   if (at_end()) {
     Set(value, "size=0");
     return true;
@@ -223,6 +226,7 @@ bool ValueFormatter::FormatHash(Value& value, const View& view, const Object& ob
       return Corrupt("it has " + std::to_string(i) + " nodes and its size is " +
                      std::to_string(count));
     }
+    if (is_list) context_.containers.AddListNode(node);
     value.children.push_back(FormatEntry(view, i, node + view.c, level + 1));
     more = context_.record->Read(node + view.left, &node, sizeof node) == Code::kOk;
   }

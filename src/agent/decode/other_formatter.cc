@@ -25,13 +25,6 @@ Value Bit(uint64_t index, bool set) {
 
 }  // namespace
 
-// Where the elements of a std::deque are: in blocks, which a map of pointers lists.
-struct DequeExtent {
-  uint64_t map = 0;    // address of the first block's pointer
-  uint64_t start = 0;  // elements of that block in front of the first
-  uint64_t count = 0;
-};
-
 bool ValueFormatter::FormatOtherView(Value& value, const TypeNode& node, const View& view,
                                      const Object& object, uint32_t level) {
   switch (view.kind) {
@@ -64,6 +57,8 @@ bool ValueFormatter::FormatOtherView(Value& value, const TypeNode& node, const V
     case ViewKind::kExceptionPtr:
     case ViewKind::kCoroutine:
       return FormatHandle(value, view, object);
+    case ViewKind::kIterator:
+      return FormatIterator(value, view, object, level);
     case ViewKind::kCustom:
       return FormatCustom(value, view, object, level);
     default:
@@ -83,6 +78,7 @@ bool ValueFormatter::FormatCounted(Value& value, const View& view, const Object&
     return Corrupt(std::to_string(count) + " elements at " + HexText(data) + " are not mapped");
   }
   Set(value, "size=" + std::to_string(count));
+  context_.containers.AddArray(data, count, size);
   AddElements(value, view.element, Object::InMemory(*context_.record, data), count, level);
   return true;
 }
@@ -114,6 +110,7 @@ bool ValueFormatter::FormatShortString(Value& value, const View& view, const Obj
     Redact(value);
     return true;
   }
+  if (object.in_memory()) context_.containers.AddArray(object.address() + view.c, size, unit);
   SetText(value, character, std::move(text), shown < size * unit);
   return true;
 }
@@ -136,6 +133,7 @@ bool ValueFormatter::FormatBits(Value& value, const View& view, const Object& ob
     return Corrupt("its size is " + std::to_string(count));
   }
   Set(value, "size=" + std::to_string(count));
+  context_.containers.AddBits(begin, count);
   if (count == 0 || !Expands(value, level)) return true;
   const uint64_t shown = std::min<uint64_t>(count, context_.limits.items);
   for (uint64_t i = 0; i < shown && context_.values_left > 0; ++i) {
@@ -217,6 +215,8 @@ bool ValueFormatter::FormatDeque(Value& value, const View& view, const Object& o
     return Corrupt("its size is " + std::to_string(extent.count));
   }
   Set(value, "size=" + std::to_string(extent.count));
+  extent.per_block = view.c;
+  context_.containers.AddDeque(extent);
   if (extent.count == 0 || !Expands(value, level)) return true;
   const uint64_t shown = std::min<uint64_t>(extent.count, context_.limits.items);
   for (uint64_t i = 0; i < shown && context_.values_left > 0; ++i) {

@@ -305,13 +305,24 @@ Result<model::Snapshot> BuildSnapshot(const BuildInput& input) {
     frames[i] = input.resolve_frame(frame.pc, frame.pc_is_exact != 0);
   }
   const std::vector<hit::EntryValues> entries = AllEntryValues(record, frames);
-  // Watches first: when values run out they are what was asked for.
-  AppendExpressions(input, site, record, entries[0], context, snapshot);
-  for (uint32_t i = input.plan->hides_site_frame && frames.size() > 1 ? 1 : 0; i < frames.size();
-       ++i) {
-    AppendFrames(frames[i], record, i, i < input.limits.local_frames, entries[i], context,
-                 snapshot);
-    if (input.ended_between) AppendEnded(input, record, frames, i, snapshot);
+  const auto show = [&] {
+    // Watches first: when values run out they are what was asked for.
+    AppendExpressions(input, site, record, entries[0], context, snapshot);
+    for (uint32_t i = input.plan->hides_site_frame && frames.size() > 1 ? 1 : 0; i < frames.size();
+         ++i) {
+      AppendFrames(frames[i], record, i, i < input.limits.local_frames, entries[i], context,
+                   snapshot);
+      if (input.ended_between) AppendEnded(input, record, frames, i, snapshot);
+    }
+  };
+  show();
+  if (context.containers.asked() && !context.containers.empty()) {
+    // Once more, as the containers are known to which the iterators may belong.
+    context.containers.Close();
+    context.values_left = FormatContext().values_left;
+    snapshot.expressions.clear();
+    snapshot.frames.clear();
+    show();
   }
   return snapshot;
 }

@@ -67,6 +67,7 @@ bool ValueFormatter::FormatString(Value& value, const View& view, const Object& 
     Redact(value);
     return true;
   }
+  context_.containers.AddArray(data, size, unit);
   SetText(value, character, std::move(text), shown < size * unit);
   return true;
 }

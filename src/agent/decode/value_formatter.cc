@@ -105,11 +105,11 @@ Value ValueFormatter::Format(std::string name, TypeId type, const Object& object
     value.value.clear();
     value.has_value = false;
     value.status = ValueStatus::kExact;
+    const std::string fault = std::move(fault_);
     FormatMembers(value, node, object, level);
     value.status = ValueStatus::kUnreadable;
     value.reason = CodeName(Code::kImplausible);
-    if (!fault_.empty()) value.reason += ": " + fault_;
-    fault_.clear();
+    if (!fault.empty()) value.reason += ": " + fault;
     return value;
   }
   FormatKind(value, node, object, level);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/decode/known_containers.h"
 #include "agent/decode/object.h"
 #include "model/snapshot.h"
 #include "plan/plan.h"
@@ -20,6 +21,7 @@ struct FormatContext {
   std::function<std::string(uint64_t address)> symbol_name;
   uint32_t values_left = 5000;                 // of the whole snapshot, shared by its formatters
   const RedactionPolicy* redaction = nullptr;  // nullptr: the built-in lists alone
+  KnownContainers containers;                  // that were formatted
 };
 
 // A Value that says why there is none.
@@ -112,7 +114,7 @@ class ValueFormatter {
   bool FormatBits(Value& value, const View& view, const Object& object, uint32_t level);
   bool FormatBitset(Value& value, const View& view, const Object& object);
   bool FormatDeque(Value& value, const View& view, const Object& object, uint32_t level);
-  bool ReadDeque(Value& value, const View& view, const Object& object, struct DequeExtent& extent);
+  bool ReadDeque(Value& value, const View& view, const Object& object, DequeExtent& extent);
   bool FormatShortString(Value& value, const View& view, const Object& object);
   bool FormatDuration(Value& value, const View& view, const Object& object, uint32_t level);
   bool FormatMutex(Value& value, const View& view, const Object& object);
@@ -120,6 +122,14 @@ class ValueFormatter {
                  uint32_t level);
   bool FormatFunction(Value& value, const View& view, const Object& object);
   bool FormatHandle(Value& value, const View& view, const Object& object);
+  // iterator_formatter.cc
+  bool FormatIterator(Value& value, const View& view, const Object& object, uint32_t level);
+  bool FormatDequeIterator(Value& value, const View& view, const Object& object, uint32_t level);
+  bool FormatBitIterator(Value& value, const View& view, const Object& object, uint64_t word);
+  bool ShowAt(Value& value, const View& view, const std::optional<Position>& position,
+              uint64_t address, uint32_t level);
+  void ShowElementAt(Value& value, const View& view, uint64_t address, uint32_t level);
+  void ShowPosition(Value& value, const View& view, uint64_t address, uint32_t level);
   bool FormatCustom(Value& value, const View& view, const Object& object, uint32_t level);
   Value FormatNamed(const Member& member, const Object& object, uint32_t level);
   void SetText(Value& value, const TypeNode& character, std::string text, bool cut);

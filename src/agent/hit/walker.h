@@ -102,6 +102,11 @@ class Walker {
   void FollowAny(const View& view, const TypeNode& node, uint32_t data, uint8_t level);
   void FollowFunction(const View& view, uint32_t data);
   void FollowException(uint64_t object);
+  // walker_iterators.cc
+  void FollowIterator(const View& view, uint32_t data, uint8_t level);
+  uint64_t PreviousInTree(const View& view, uint64_t node);
+  bool TakeTreeLinks(const View& view, uint64_t node, struct NodeLinks& links);
+  void TakeNeighbours(const View& view, const struct NodeLinks& links, uint64_t node);
   // An element count of view.size_bytes (0 = 8).
   uint64_t Count(const View& view, uint32_t data);
   uint64_t Word(uint32_t data);

@@ -31,6 +31,8 @@ void Walker::VisitOtherView(const View& view, const TypeNode& node, uint32_t dat
       return FollowException(Word(data + view.a));
     case ViewKind::kCoroutine:
       return Enqueue(Word(data + view.a), 16, PendingKind::kRaw, kVoidType, 0, 0);
+    case ViewKind::kIterator:
+      return FollowIterator(view, data, level);
     case ViewKind::kCustom: {
       FollowItems(unit_->views[view.b], data, level);
       if (Expands(level)) PushMembers(data, view.first_member, view.member_count, level, below);
