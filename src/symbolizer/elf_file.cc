@@ -264,8 +264,11 @@ std::vector<uint8_t> ElfFile::ReadCode(LinkAddress address, uint32_t size_bytes)
     const uint64_t at = address.value - segment.address.value;
     if (address < segment.address || at >= segment.file_size_bytes) continue;
     const uint64_t size = std::min<uint64_t>(size_bytes, segment.file_size_bytes - at);
+    const FileOffset from = segment.offset + at;
+    // Before that much is allocated; the sum may have wrapped around.
+    if (from < segment.offset || !Holds(from, size)) continue;
     std::vector<uint8_t> bytes(size);
-    if (ReadInto(FileOffset(segment.offset.value + at), bytes).ok()) return bytes;
+    if (ReadInto(from, bytes).ok()) return bytes;
   }
   return {};
 }

@@ -30,7 +30,7 @@ namespace {
 
 constexpr uint32_t kMaxCallers = 4096;
 constexpr size_t kRecentPlans = 32;
-constexpr int64_t kMaxScannedBytes = 256 << 20;
+constexpr uint64_t kMaxScannedBytes = 256 << 20;
 
 class DwarfModule : public SymbolModule {
  public:
@@ -227,9 +227,8 @@ std::vector<LinkAddress> DwarfModule::CallersOfImport(std::string_view name, uin
   constexpr uint8_t kCallRel32 = 0xe8;
   std::vector<LinkAddress> found;
   for (const CodeRange& range : elf_->code_ranges()) {
-    const std::vector<uint8_t> code = ReadCode(
-        range.start,
-        static_cast<uint32_t>(std::min<int64_t>(range.end - range.start, kMaxScannedBytes)));
+    const uint64_t size = std::min(range.end.value - range.start.value, kMaxScannedBytes);
+    const std::vector<uint8_t> code = ReadCode(range.start, static_cast<uint32_t>(size));
     for (size_t at = 0; at + kCallBytes <= code.size() && found.size() < max; ++at) {
       if (code[at] != kCallRel32) continue;
       int32_t distance = 0;
