@@ -159,7 +159,8 @@ Result<ProbePlan> DwarfModule::Compile(const PlanRequest& request) {
     if (asked == request) return plan;
   }
   auto compiled = CompileAnew(request);
-  GiveBackPages();
+  GiveBackPages();  // below: what is missing may stand in a unit that must not be read
+  if (!compiled.ok() && debug_ && !debug_->checks.refused().ok()) return debug_->checks.refused();
   SF_ASSIGN_OR_RETURN(ProbePlan plan, std::move(compiled));
   if (recent_plans_.size() >= kRecentPlans) recent_plans_.pop_front();
   recent_plans_.emplace_back(request, plan);

@@ -76,3 +76,12 @@ foreach(seed gcc_O0_4 gcc_O2_5 clang_O2_4 clang_O2_5)
   fuzz_section(cfi/${seed} modules/small_${seed} .eh_frame "\\0")
 endforeach()
 add_custom_target(fuzz_seeds ALL DEPENDS ${fuzz_seeds})
+
+# Too large for a fuzzer to start from; replayed as they are, and by tests/symbolizer/bombs_test.cc.
+file(MAKE_DIRECTORY ${fuzz_seeds_dir}/bombs)
+add_custom_command(OUTPUT ${fuzz_seeds_dir}/bombs.stamp
+  COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_SOURCE_DIR}/seeds/bombs.py ${fuzz_seeds_dir}/bombs
+  COMMAND ${CMAKE_COMMAND} -E touch ${fuzz_seeds_dir}/bombs.stamp
+  DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/seeds/bombs.py
+          ${CMAKE_CURRENT_SOURCE_DIR}/seeds/dwarf_writer.py VERBATIM)
+add_custom_target(fuzz_bombs ALL DEPENDS ${fuzz_seeds_dir}/bombs.stamp)
