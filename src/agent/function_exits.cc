@@ -25,7 +25,9 @@ Status ForEachExit(SymbolModule& module, const ProbePlan& entries, Visit visit) 
       if (end - begin > kMaxPartBytes)
         return Status(Code::kUnsafeSite, "the function is too large");
       const std::vector<uint8_t> text = module.ReadCode(begin, static_cast<uint32_t>(end - begin));
-      const auto found = probe::FindExits(text, begin.value, inside);
+      const auto found = static_cast<int64_t>(text.size()) != end - begin
+                             ? std::nullopt
+                             : probe::FindExits(text, begin.value, inside);
       if (!found) return Status(Code::kUnsafeSite, "the function's code is not understood");
       for (const probe::FunctionExit& exit : *found) visit(exit, text, begin);
     }

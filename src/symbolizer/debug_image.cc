@@ -17,11 +17,16 @@ namespace {
 constexpr uint64_t kZeroBytes = 64;
 constexpr size_t kMaxSections = 4096;
 constexpr uint64_t kMaxSegmentBytes = 1u << 20;
+// Sections may lie on the same bytes, and many may be compressed: together they are no more than
+// this and so many times the file.
+constexpr uint64_t kMaxSectionsBytes = 32u << 20;
+constexpr uint64_t kMaxSectionsRatio = 64;
 
 // What libdw, or we through it, look at.
 Result<std::vector<DebugImage::Section>> ChooseSections(const ElfFile& file,
                                                         std::string_view appended) {
   std::vector<DebugImage::Section> kept;
+  uint64_t total = 0;
   for (const ElfSection& section : file.sections()) {
     const bool symbols = section.type == SHT_SYMTAB || section.type == SHT_DYNSYM;
     if (!symbols && !PlainName(section).starts_with(".debug_")) continue;
@@ -30,6 +35,10 @@ Result<std::vector<DebugImage::Section>> ChooseSections(const ElfFile& file,
     DebugImage::Section one{};
     one.name = PlainName(section);
     SF_ASSIGN_OR_RETURN(const uint64_t size, UncompressedSize(file, section));
+    total += size;
+    if (total > kMaxSectionsBytes && total / kMaxSectionsRatio > file.size_bytes()) {
+      return Status(Code::kCorrupt, file.path() + ": its sections claim more than it can hold");
+    }
     one.header.sh_type = section.type;
     one.header.sh_flags = section.flags & ~uint64_t{SHF_COMPRESSED};
     one.header.sh_addr = section.address.value;

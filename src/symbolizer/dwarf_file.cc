@@ -13,6 +13,7 @@
 
 #include "symbolizer/debug_file.h"
 #include "symbolizer/section_bytes.h"
+#include "symbolizer/unit_check.h"
 
 namespace stillframe {
 namespace {
@@ -213,6 +214,17 @@ Result<std::unique_ptr<DwarfFile>> DwarfFile::Open(const ElfFile& file,
   } else {
     SF_RETURN_IF_ERROR(opened->ReadImage(file, appended));
   }
+  UnitSections units;
+  units.whole_tables = opened->image_ != nullptr;
+  ForEachSection(opened->elf_, [&](std::string_view name, Elf_Scn* section) {
+    if (name == "debug_info") units.info = SectionBytes(section);
+    if (name == "debug_types") units.types = SectionBytes(section);
+    if (name == "debug_abbrev") units.abbreviations = SectionBytes(section);
+  });
+  SF_RETURN_IF_ERROR(CheckUnitRoots(units, [&] {
+                       opened->GiveBackPages();
+                     }).WithContext("the debug information of " + file.path()));
+  opened->GiveBackPages();
   opened->dwarf_ = dwarf_begin_elf(opened->elf_, DWARF_C_READ, nullptr);
   if (opened->dwarf_ == nullptr) {
     return Status(Code::kCorrupt, file.path() + ": " + dwarf_errmsg(-1));

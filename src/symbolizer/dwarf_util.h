@@ -22,8 +22,8 @@ namespace stillframe::dwarf {
 
 // Chains of references and of parents longer than this are taken for damage.
 inline constexpr int kMaxChain = 64;
-// Direct children of one DIE that are looked at; GCC's largest real scopes have a few thousand.
-inline constexpr uint32_t kMaxChildren = 200'000;
+// Direct children of one DIE that are looked at: more than any unit of a program has.
+inline constexpr uint32_t kMaxChildren = 1u << 22;
 
 // The attribute of the DIE itself, or of what it is an instance of when `integrate` (follows
 // DW_AT_abstract_origin and DW_AT_specification, DWARF 5 §2.13.2, §3.3.8).

@@ -17,11 +17,22 @@ namespace {
 constexpr uint64_t kMaxSections = 65536;
 constexpr uint64_t kMaxSegments = 4096;
 constexpr uint64_t kMaxNotesBytes = 1u << 20;
+// Of a section's name: what we look for is shorter. Names may share their bytes, so that thousands
+// of long ones take a small file and all of the memory.
+constexpr uint64_t kMaxNameBytes = 128;
 // The largest section we ever read whole (symbol and string tables, .eh_frame).
 constexpr uint64_t kMaxReadBytes = 1u << 30;
 
 Status Corrupt(const std::string& path, std::string_view what) {
   return Status(Code::kCorrupt, path + ": " + std::string(what));
+}
+
+// Cut off when it is too long.
+std::string SectionName(ByteSpan names, uint64_t offset) {
+  if (offset >= names.size()) return "";
+  const ByteSpan rest = names.subspan(offset, std::min(names.size() - offset, kMaxNameBytes));
+  const auto* const text = reinterpret_cast<const char*>(rest.data());
+  return {text, strnlen(text, rest.size())};
 }
 
 }  // namespace
@@ -179,7 +190,7 @@ Status ElfFile::ReadSections(const Header& header) {
   }
   for (const Elf64_Shdr& r : raw) {
     ElfSection section;
-    section.name = ByteReader(names, r.sh_name).CString();
+    section.name = SectionName(names, r.sh_name);
     section.type = r.sh_type;
     section.flags = r.sh_flags;
     section.address = LinkAddress(r.sh_addr);
@@ -264,8 +275,11 @@ std::vector<uint8_t> ElfFile::ReadCode(LinkAddress address, uint32_t size_bytes)
     const uint64_t at = address.value - segment.address.value;
     if (address < segment.address || at >= segment.file_size_bytes) continue;
     const uint64_t size = std::min<uint64_t>(size_bytes, segment.file_size_bytes - at);
+    const FileOffset from = segment.offset + at;
+    // Before that much is allocated; the sum may have wrapped around.
+    if (from < segment.offset || !Holds(from, size)) continue;
     std::vector<uint8_t> bytes(size);
-    if (ReadInto(FileOffset(segment.offset.value + at), bytes).ok()) return bytes;
+    if (ReadInto(from, bytes).ok()) return bytes;
   }
   return {};
 }

@@ -73,7 +73,7 @@ class FunctionSearch {
   void WalkUnits() {
     for (size_t i = 0; i < debug_.units.unit_count() && visited_ < kMaxDies; ++i) {
       Dwarf_Die* const unit = debug_.units.unit(i);
-      Walk(unit, *unit, 0);
+      if (unit != nullptr) Walk(unit, *unit, 0);
     }
   }
 

@@ -3,8 +3,10 @@
 #include <stdlib.h>
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <set>
+#include <utility>
 
 #include "symbolizer/line_program.h"
 #include "symbolizer/path_match.h"
@@ -57,19 +59,31 @@ class PartCounter {
   uint32_t Next(const LineRow& row) {
     if (row.line != line_ || row.file != file_) {
       columns_.clear();
+      more_.clear();
       line_ = row.line;
       file_ = row.file;
     }
-    columns_.push_back(row.column);
-    const auto seen = std::count(columns_.begin(), columns_.end(), row.column);
-    return row.column << kRepeatBits | (static_cast<uint32_t>(seen) & kRepeatMask);
+    return row.column << kRepeatBits | (Count(row.column) & kRepeatMask);
   }
 
  private:
   static constexpr uint32_t kRepeatBits = 8;
   static constexpr uint32_t kRepeatMask = (1u << kRepeatBits) - 1;
+
+  // How often the column came in this run. A hostile program has millions of rows in one.
+  uint32_t Count(uint32_t column) {
+    constexpr size_t kFew = 32;
+    for (auto& [known, count] : columns_) {
+      if (known == column) return ++count;
+    }
+    if (columns_.size() >= kFew) return ++more_[column];
+    columns_.emplace_back(column, 1);
+    return 1;
+  }
+
   uint32_t line_ = 0, file_ = 0;
-  std::vector<uint32_t> columns_;
+  std::vector<std::pair<uint32_t, uint32_t>> columns_;  // and how often each came
+  std::map<uint32_t, uint32_t> more_;
 };
 
 // Cuts the rows of one program into sequences and keeps the rows of live code.

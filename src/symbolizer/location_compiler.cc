@@ -11,6 +11,7 @@ namespace stillframe::dwarf {
 namespace {
 
 constexpr uint64_t kMaxPieces = 64;
+constexpr uint64_t kLongExpression = 512;  // bytes; compilers' have a few dozen
 constexpr uint64_t kMaxConstantBytes = 65'536;
 
 Location Unavailable(Code reason) {
@@ -23,6 +24,12 @@ Piece MissingPiece(Code reason) {
   Piece piece;
   piece.reason = reason;
   return piece;
+}
+
+// 0 for a list of locations.
+uint64_t BytesOfExpression(Dwarf_Attribute& attribute) {
+  Dwarf_Block block;
+  return dwarf_formblock(&attribute, &block) == 0 ? block.length : 0;
 }
 
 bool IsPiece(const Dwarf_Op& op) { return op.atom == DW_OP_piece || op.atom == DW_OP_bit_piece; }
@@ -52,12 +59,21 @@ Location AsLocation(const Piece& piece) {
 
 }  // namespace
 
+bool LocationCompiler::MayAsk(Dwarf_Attribute& attribute) {
+  const uint64_t size = BytesOfExpression(attribute);
+  if (size <= kLongExpression) return true;
+  if (size > long_bytes_left_) return false;
+  long_bytes_left_ -= size;
+  return true;
+}
+
 Location LocationCompiler::Compile(Dwarf_Die variable, const LocationContext& context,
                                    const ValueShape& shape) {
   Dwarf_Attribute attribute;
   if (dwarf_attr_integrate(&variable, DW_AT_location, &attribute) != nullptr) {
     Dwarf_Op* ops = nullptr;
     size_t count = 0;
+    if (!MayAsk(attribute)) return Unavailable(Code::kUnsupportedLocation);
     const int found = dwarf_getlocation_addr(&attribute, context.lookup_pc.value, &ops, &count, 1);
     if (found < 0) return Unavailable(Code::kUnsupportedLocation);
     if (found == 0) return Unavailable(Code::kOptimizedOut);
@@ -75,6 +91,7 @@ std::optional<LocationCompiler::ImplicitTarget> LocationCompiler::FindImplicitTa
   Dwarf_Op* ops = nullptr;
   size_t count = 0;
   if (dwarf_attr_integrate(&variable, DW_AT_location, &attribute) == nullptr ||
+      BytesOfExpression(attribute) > kLongExpression ||
       dwarf_getlocation_addr(&attribute, context.lookup_pc.value, &ops, &count, 1) <= 0 ||
       count != 1) {
     return std::nullopt;

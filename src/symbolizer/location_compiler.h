@@ -70,7 +70,11 @@ class LocationCompiler {
   Location Skip(const Location& location, uint64_t offset_bytes);
   Location CompileConstant(Dwarf_Attribute& attribute, const ValueShape& shape);
 
+  // Whether libdw is to be asked for an expression: it keeps 32 bytes for each operation.
+  bool MayAsk(Dwarf_Attribute& attribute);
+
   PlanTables& tables_;
+  uint64_t long_bytes_left_ = 512u << 10;  // of long expressions
 };
 
 // A variable in a shared library whose symbol another module may define first (copy relocations,

@@ -16,6 +16,7 @@
 #include "symbolizer/line_index.h"
 #include "symbolizer/scope_reader.h"
 #include "symbolizer/split_units.h"
+#include "symbolizer/unit_check.h"
 #include "symbolizer/unit_index.h"
 
 namespace stillframe {
@@ -37,6 +38,7 @@ struct ModuleDebug {
 
   std::unique_ptr<SplitUnits> split_units;
   std::unique_ptr<DwarfFile> file;
+  UnitChecks checks;
   UnitIndex units;
   LineIndex lines;
   CallSiteIndex calls;
@@ -49,7 +51,7 @@ struct ModuleDebug {
               std::unique_ptr<DwarfFile> opened)
       : split_units(std::move(splits)),
         file(std::move(opened)),
-        units(file->dwarf(), *split_units, [this] { file->GiveBackPages(); }),
+        units(file->dwarf(), *split_units, checks, [this] { file->GiveBackPages(); }),
         lines(file->line_sections(), module,
               [this](uint64_t unit_offset) { return units.CompilationFolder(unit_offset); }),
         calls(module),
@@ -58,6 +60,7 @@ struct ModuleDebug {
     unit_cache.set_classes(&classes);
     unit_cache.set_split_units(split_units.get());
     unit_cache.set_imports(&imports);
+    unit_cache.set_checks(&checks);
   }
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "symbolizer/dwarf_util.h"
+#include "symbolizer/unit_check.h"
 
 namespace stillframe::dwarf {
 namespace {
@@ -141,6 +142,7 @@ std::vector<std::string_view> UnitIndex::VariableNames(size_t max) const {
 const UnitIndex* UnitCache::For(const Dwarf_Die& die) {
   const std::optional<Dwarf_Die> unit = UnitOf(die);
   if (!unit) return nullptr;
+  if (checks_ != nullptr && !checks_->MayRead(*unit)) return nullptr;
   std::unique_ptr<UnitIndex>& slot = units_[unit->addr];
   if (slot == nullptr) slot = std::make_unique<UnitIndex>(*unit);
   return slot.get();

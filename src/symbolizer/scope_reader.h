@@ -24,6 +24,7 @@ class ClassIndex;
 class DataImports;
 class Formatters;
 class SplitUnits;
+class UnitChecks;
 }  // namespace stillframe
 
 namespace stillframe::dwarf {
@@ -97,7 +98,7 @@ class UnitIndex {
 // Indexes by unit, built on first use. Everything it returns lives as long as it does.
 class UnitCache {
  public:
-  // Of the unit that holds `die`; nullptr when the DIE has none.
+  // Of the unit that holds `die`; nullptr when the DIE has none, or it may not be read.
   const UnitIndex* For(const Dwarf_Die& die);
   // The parent of the DIE itself (not of its origin).
   std::optional<Dwarf_Die> ParentOf(const Dwarf_Die& die);
@@ -113,9 +114,12 @@ class UnitCache {
   // Where the module's split units come from; nullptr when nobody set it: none are looked for.
   SplitUnits* split_units() const { return split_units_; }
   void set_split_units(SplitUnits* split_units) { split_units_ = split_units; }
+  // Which units may be read; when nobody set it, all.
+  void set_checks(UnitChecks* checks) { checks_ = checks; }
 
  private:
   std::unordered_map<const void*, std::unique_ptr<UnitIndex>> units_;
+  UnitChecks* checks_ = nullptr;
   SplitUnits* split_units_ = nullptr;
   ClassIndex* classes_ = nullptr;
   DataImports* imports_ = nullptr;

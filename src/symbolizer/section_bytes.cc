@@ -21,6 +21,10 @@ constexpr uint32_t kElfCompressZstd = 2;
 // zlib cannot do better than 1032:1. zstd can, but what claims more is no debug information, and
 // not worth beginning.
 constexpr uint64_t kMaxRatio = 1100;
+// What is compressed better than this must be small: real sections come to a tenth, the most
+// repetitive ones to a thirtieth.
+constexpr uint64_t kMaxLargeRatio = 64;
+constexpr uint64_t kLargeBytes = 8u << 20;
 
 Status CheckInside(const ElfFile& file, const ElfSection& section) {
   if (section.offset.value <= file.size_bytes() &&
@@ -127,7 +131,8 @@ Result<uint64_t> UncompressedSize(const ElfFile& file, const ElfSection& section
     SF_ASSIGN_OR_RETURN(const auto bytes, file.ReadAt(section.offset, 12));
     for (size_t i = 4; i < 12; ++i) size = size << 8 | bytes[i];
   }
-  if (size / kMaxRatio > section.size_bytes) {
+  const uint64_t ratio = size > kLargeBytes ? kMaxLargeRatio : kMaxRatio;
+  if (size / ratio > section.size_bytes) {
     return Status(Code::kCorrupt, file.path() + ": " + section.name + " claims an absurd size");
   }
   return size;

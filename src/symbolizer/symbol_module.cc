@@ -30,7 +30,7 @@ namespace {
 
 constexpr uint32_t kMaxCallers = 4096;
 constexpr size_t kRecentPlans = 32;
-constexpr int64_t kMaxScannedBytes = 256 << 20;
+constexpr uint64_t kMaxScannedBytes = 256 << 20;
 
 class DwarfModule : public SymbolModule {
  public:
@@ -159,7 +159,8 @@ Result<ProbePlan> DwarfModule::Compile(const PlanRequest& request) {
     if (asked == request) return plan;
   }
   auto compiled = CompileAnew(request);
-  GiveBackPages();
+  GiveBackPages();  // below: what is missing may stand in a unit that must not be read
+  if (!compiled.ok() && debug_ && !debug_->checks.refused().ok()) return debug_->checks.refused();
   SF_ASSIGN_OR_RETURN(ProbePlan plan, std::move(compiled));
   if (recent_plans_.size() >= kRecentPlans) recent_plans_.pop_front();
   recent_plans_.emplace_back(request, plan);
@@ -227,9 +228,8 @@ std::vector<LinkAddress> DwarfModule::CallersOfImport(std::string_view name, uin
   constexpr uint8_t kCallRel32 = 0xe8;
   std::vector<LinkAddress> found;
   for (const CodeRange& range : elf_->code_ranges()) {
-    const std::vector<uint8_t> code = ReadCode(
-        range.start,
-        static_cast<uint32_t>(std::min<int64_t>(range.end - range.start, kMaxScannedBytes)));
+    const uint64_t size = std::min(range.end.value - range.start.value, kMaxScannedBytes);
+    const std::vector<uint8_t> code = ReadCode(range.start, static_cast<uint32_t>(size));
     for (size_t at = 0; at + kCallBytes <= code.size() && found.size() < max; ++at) {
       if (code[at] != kCallRel32) continue;
       int32_t distance = 0;

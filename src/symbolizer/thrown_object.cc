@@ -50,9 +50,12 @@ class OpenedScope {
   OpenedScope(ModuleDebug& debug, const std::string& type, const RedactionPolicy* redaction,
               PlanUnit& unit)
       : status_(Code::kNotFound, "no type '" + type + "' in the debug information") {
-    if (debug.units.unit_count() == 0) return;
+    Dwarf_Die* any = nullptr;
+    const size_t count = debug.units.unit_count();
+    for (size_t i = 0; i < count && any == nullptr; ++i) any = debug.units.unit(i);
+    if (any == nullptr) return;
     compiler_ = FrameCompiler::Create(debug.file->dwarf(), redaction, unit, &debug.unit_cache);
-    names_ = compiler_->OpenScope(debug.units.unit(0), LinkAddress(0));
+    names_ = compiler_->OpenScope(any, LinkAddress(0));
     const std::optional<TypeId> found = names_->FindType(type);
     if (!found) return;
     const Program address{static_cast<uint32_t>(unit.code.size()), 2};

@@ -91,9 +91,12 @@ void UnitIndex::ReadUnits() {
 }
 
 Dwarf_Die* UnitIndex::Body(Unit& unit) {
-  if (!unit.has_body) unit.body = split_units_.BodyOf(unit.root).value_or(unit.root);
+  if (!unit.has_body) {
+    unit.body = split_units_.BodyOf(unit.root).value_or(unit.root);
+    unit.may_read = checks_.MayRead(unit.body);
+  }
   unit.has_body = true;
-  return &unit.body;
+  return unit.may_read ? &unit.body : nullptr;
 }
 
 void UnitIndex::ReadIntervals() {

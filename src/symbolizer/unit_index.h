@@ -14,6 +14,7 @@
 
 #include "base/address.h"
 #include "symbolizer/split_units.h"
+#include "symbolizer/unit_check.h"
 
 namespace stillframe {
 
@@ -26,12 +27,17 @@ struct FunctionEntry {
 
 class UnitIndex {
  public:
-  // `dwarf` and `split_units` must outlive this. Everything is read on first use. `give_back` is
-  // called now and then during walks over all units.
-  UnitIndex(Dwarf* dwarf, SplitUnits& split_units, std::function<void()> give_back)
-      : dwarf_(dwarf), split_units_(split_units), give_back_(std::move(give_back)) {}
+  // `dwarf`, `split_units` and `checks` must outlive this. Everything is read on first use.
+  // `give_back` is called now and then during walks over all units.
+  UnitIndex(Dwarf* dwarf, SplitUnits& split_units, UnitChecks& checks,
+            std::function<void()> give_back)
+      : dwarf_(dwarf),
+        split_units_(split_units),
+        checks_(checks),
+        give_back_(std::move(give_back)) {}
 
-  // The unit whose ranges contain the address; nullptr when none does. Pointers stay valid.
+  // The unit whose ranges contain the address; nullptr when none does, or when it may not be read
+  // (UnitChecks). Pointers stay valid.
   Dwarf_Die* FindByAddress(LinkAddress address);
   // The unit of the line program at `stmt_list` that contains the address, or FindByAddress.
   Dwarf_Die* FindByLineProgram(uint64_t stmt_list, LinkAddress address);
@@ -44,7 +50,7 @@ class UnitIndex {
   const std::vector<FunctionEntry>& Functions(Dwarf_Die* unit);
   // The concrete function with the address in one of its ranges; nullptr when none has.
   const FunctionEntry* FindFunction(Dwarf_Die* unit, LinkAddress address);
-  // Number of units, and the unit at an index: to walk them all.
+  // Number of units, and the unit at an index (nullptr: it may not be read): to walk them all.
   size_t unit_count();
   Dwarf_Die* unit(size_t index) { return Body(units_[index]); }
 
@@ -53,6 +59,7 @@ class UnitIndex {
     Dwarf_Die root;  // has the ranges and the line program: a skeleton when the DWARF is split
     Dwarf_Die body;  // has the functions; see Body()
     bool has_body = false;
+    bool may_read = false;
     uint64_t stmt_list = 0;
     bool has_stmt_list = false;
   };
@@ -69,6 +76,7 @@ class UnitIndex {
 
   Dwarf* dwarf_;
   SplitUnits& split_units_;
+  UnitChecks& checks_;
   std::function<void()> give_back_;
   bool units_read_ = false;
   bool intervals_read_ = false;

@@ -16,10 +16,13 @@
 #include <iostream>
 #include <iterator>
 
+#include "tests/fuzz/byte_mutator.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace {
 
+using stillframe::fuzz::Random;
+using stillframe::fuzz::SeedRandom;
 using Bytes = std::vector<uint8_t>;
 
 struct Settings {
@@ -33,15 +36,6 @@ struct Settings {
 const Bytes* g_input = nullptr;
 char g_failure_file[128];
 char g_what[512];
-
-// xorshift64*: the same sequence everywhere, unlike the standard library's distributions.
-uint64_t g_random = 1;
-uint64_t Random(uint64_t below) {
-  g_random ^= g_random >> 12;
-  g_random ^= g_random << 25;
-  g_random ^= g_random >> 27;
-  return (g_random * 0x2545f4914f6cdd1dULL >> 16) % below;
-}
 
 // Only what signal handlers may call.
 void OnFailure(int signal) {
@@ -93,7 +87,7 @@ void RunFile(const std::string& name, Bytes bytes, const Settings& settings) {
   Run(bytes, name, settings.seconds);
   const Bytes original = bytes;
   for (unsigned i = 1; i <= settings.mutations; ++i) {
-    g_random = 0x9e3779b97f4a7c15ULL * i + original.size() + 1;
+    SeedRandom(0x9e3779b97f4a7c15ULL * i + original.size() + 1);
     Bytes mutated = original;
     const size_t max_size = original.size() + 64;
     mutated.resize(max_size);
@@ -135,35 +129,6 @@ Settings Parse(int argc, char** argv) {
 }
 
 }  // namespace
-
-size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max_size) {
-  static constexpr uint8_t kTelling[] = {0, 1, 0x7f, 0x80, 0xff, 0xfe, 0x40, 8};
-  if (size == 0) {
-    if (max_size == 0) return 0;
-    data[0] = static_cast<uint8_t>(Random(256));
-    return 1;
-  }
-  switch (Random(8)) {
-    case 0:
-      return 1 + Random(size);  // cut off
-    case 1: {                   // a piece repeated elsewhere
-      const size_t count = 1 + Random(std::min<size_t>(size, 32));
-      const size_t from = Random(size - count + 1), to = Random(size - count + 1);
-      std::memmove(data + to, data + from, count);
-      return size;
-    }
-    case 2:
-    case 3:
-      data[Random(size)] = kTelling[Random(sizeof kTelling)];
-      return size;
-    case 4:
-      data[Random(size)] = static_cast<uint8_t>(Random(256));
-      return size;
-    default:
-      data[Random(size)] ^= static_cast<uint8_t>(1u << Random(8));
-      return size;
-  }
-}
 
 int main(int argc, char** argv) {
   const Settings settings = Parse(argc, argv);

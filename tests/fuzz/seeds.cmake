@@ -42,9 +42,10 @@ list(APPEND fuzz_seeds ${fuzz_seeds_dir}/modules/small_mini)
 fuzz_seed(modules/small_types small.cc ${FUZZ_GCC} -O1 -g -fdebug-types-section)
 # A program whose units were split off and packed: packages/split_N is what package_fuzz starts from.
 find_program(FUZZ_DWP llvm-dwp-14 REQUIRED)
-file(MAKE_DIRECTORY ${fuzz_seeds_dir}/packages)
+file(MAKE_DIRECTORY ${fuzz_seeds_dir}/packages ${fuzz_seeds_dir}/from_fd)
 foreach(version 4 5)
   set(split ${fuzz_seeds_dir}/split_${version})
+  file(CREATE_LINK /proc/self/fd/100 ${fuzz_seeds_dir}/from_fd/split_${version}.dwp SYMBOLIC)
   add_custom_command(OUTPUT ${split} ${fuzz_seeds_dir}/packages/split_${version}
     COMMAND ${FUZZ_CLANG} -O1 -gdwarf-${version} -gsplit-dwarf -fPIC -c
             ${CMAKE_CURRENT_SOURCE_DIR}/seeds/small.cc -o ${split}.o
@@ -75,3 +76,12 @@ foreach(seed gcc_O0_4 gcc_O2_5 clang_O2_4 clang_O2_5)
   fuzz_section(cfi/${seed} modules/small_${seed} .eh_frame "\\0")
 endforeach()
 add_custom_target(fuzz_seeds ALL DEPENDS ${fuzz_seeds})
+
+# Too large for a fuzzer to start from; replayed as they are, and by tests/symbolizer/bombs_test.cc.
+file(MAKE_DIRECTORY ${fuzz_seeds_dir}/bombs)
+add_custom_command(OUTPUT ${fuzz_seeds_dir}/bombs.stamp
+  COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_SOURCE_DIR}/seeds/bombs.py ${fuzz_seeds_dir}/bombs
+  COMMAND ${CMAKE_COMMAND} -E touch ${fuzz_seeds_dir}/bombs.stamp
+  DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/seeds/bombs.py
+          ${CMAKE_CURRENT_SOURCE_DIR}/seeds/dwarf_writer.py VERBATIM)
+add_custom_target(fuzz_bombs ALL DEPENDS ${fuzz_seeds_dir}/bombs.stamp)
