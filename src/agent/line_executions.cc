@@ -1,6 +1,7 @@
 #include "agent/line_executions.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <set>
@@ -13,6 +14,7 @@ namespace {
 
 constexpr uint64_t kMaxFunctionBytes = 1 << 20;
 constexpr size_t kMaxSteps = 500'000;  // some tenths of a second
+constexpr size_t kMaxCompared = 64;    // instructions of a site
 
 // The function's instructions and where each leads.
 class Graph {
@@ -21,6 +23,9 @@ class Graph {
     uint64_t address = 0;
     bool anywhere = false;
     uint32_t next[2] = {kNone, kNone};
+    uint64_t kind = 0;
+    bool leaves = false;  // a jump out of what is known
+    bool calls = false;
   };
   static constexpr uint32_t kNone = UINT32_MAX;
 
@@ -33,6 +38,7 @@ class Graph {
     for (size_t i = 0; i < nodes_.size(); ++i) {
       if (!flows_[i].target) continue;
       const uint32_t target = nodes_[i].next[1] = Find(*flows_[i].target);
+      nodes_[i].leaves = target == kNone;
       if (target == kNone) continue;
       has_way[target] = true;
       targets_.push_back(target);
@@ -69,7 +75,7 @@ class Graph {
       const auto flow = probe::ReadControlFlow(std::span(part.text).subspan(at), address);
       if (flow.length == 0) return false;
       index_[address] = static_cast<uint32_t>(nodes_.size());
-      nodes_.push_back({address, flow.anywhere, {kNone, kNone}});
+      nodes_.push_back({address, flow.anywhere, {kNone, kNone}, flow.kind, false, flow.is_call});
       flows_.push_back(flow);
       at += flow.length;
     }
@@ -82,6 +88,29 @@ class Graph {
   std::vector<uint32_t> entries_, targets_;
 };
 
+// What instructions a site stands for: those up to the next line or site, by kind.
+std::vector<uint64_t> KindsOf(const Graph& graph, uint32_t node,
+                              const std::set<uint64_t>& boundaries) {
+  std::vector<uint64_t> kinds;
+  const std::vector<Graph::Node>& nodes = graph.nodes();
+  const auto next = boundaries.upper_bound(nodes[node].address);
+  const uint64_t end = next == boundaries.end() ? UINT64_MAX : *next;
+  for (size_t i = node; i < nodes.size() && nodes[i].address < end; ++i) {
+    if (kinds.size() == kMaxCompared) break;
+    kinds.push_back(nodes[i].kind);
+  }
+  std::sort(kinds.begin(), kinds.end());
+  return kinds;
+}
+
+// Whether at least half of all is common to both.
+bool Alike(const std::vector<uint64_t>& a, const std::vector<uint64_t>& b) {
+  std::vector<uint64_t> common, all;
+  std::set_intersection(a.begin(), a.end(), b.begin(), b.end(), std::back_inserter(common));
+  std::set_union(a.begin(), a.end(), b.begin(), b.end(), std::back_inserter(all));
+  return 2 * common.size() >= all.size();
+}
+
 // What runs, from every entry along every way: the sites that the line's present execution has been
 // at, and whether it has been on another line since.
 class Executions {
@@ -89,6 +118,8 @@ class Executions {
   struct Site {
     uint64_t own = 0;     // its bit
     uint64_t copies = 0;  // the bits of its part's sites
+    // Neither a statement's beginning nor one of several copies.
+    bool may_be_ahead = false;
   };
   static constexpr size_t kMaxSites = 63;
 
@@ -117,10 +148,39 @@ class Executions {
       begins = begins_;
     }
     for (const uint32_t node : begins) continues_.erase(node);
+    for (const auto& [node, site] : sites_) {
+      if (site.may_be_ahead && begins_.contains(node) && LeadsToAnother(node)) {
+        begins_.erase(node);
+        continues_.insert(node);
+      }
+    }
     return continues_;
   }
 
  private:
+  // Whether a site that a loop runs again follows on every way, without a call (which may throw)
+  // or an end of the function in between.
+  bool LeadsToAnother(uint32_t node) {
+    std::set<uint32_t> seen;
+    std::vector<uint32_t> open = {node};
+    while (!open.empty()) {
+      const Graph::Node& from = graph_.nodes()[open.back()];
+      open.pop_back();
+      if (++steps_ > kMaxSteps || from.anywhere || from.leaves || from.calls) return false;
+      if (from.next[0] == Graph::kNone && from.next[1] == Graph::kNone) return false;
+      for (const uint32_t next : from.next) {
+        if (next == node) return false;
+        if (next == Graph::kNone) continue;
+        if (begins_.contains(next)) {
+          if (!repeated_.contains(next)) return false;
+        } else if (seen.insert(next).second) {
+          open.push_back(next);
+        }
+      }
+    }
+    return true;
+  }
+
   static constexpr uint64_t kLeft = 1ull << kMaxSites;
 
   uint64_t Step(uint32_t node, uint64_t state) {
@@ -131,6 +191,7 @@ class Executions {
     const Site& site = found->second;
     const bool again =
         (state & site.own) != 0 || ((state & kLeft) != 0 && (state & site.copies) != 0);
+    if (again) repeated_.insert(node);
     if (state == 0 || again || begins_.contains(node)) {
       begins_.insert(node);
       return site.own;
@@ -152,6 +213,7 @@ class Executions {
   const std::map<uint32_t, Site>& sites_;
   const std::set<uint32_t>& leaves_;
   std::set<uint32_t> begins_, continues_;
+  std::set<uint32_t> repeated_;  // begin one because they ran in the one before
   std::set<std::pair<uint32_t, uint64_t>> seen_;
   std::vector<std::pair<uint32_t, uint64_t>> open_;
   size_t steps_ = 0;  // of all rounds
@@ -162,6 +224,7 @@ FunctionCode ReadFunction(SymbolModule& module, LinkAddress site, LinkAddress en
                           uint32_t line) {
   FunctionCode code;
   code.entry = entry.value;
+  code.marks_statements = false;
   uint64_t size_bytes = 0;
   for (const auto& [begin, end] : module.FunctionParts(site)) {
     const auto wanted = static_cast<uint64_t>(end - begin);
@@ -169,9 +232,9 @@ FunctionCode ReadFunction(SymbolModule& module, LinkAddress site, LinkAddress en
     if (size_bytes > kMaxFunctionBytes) return {};
     code.parts.push_back({begin.value, module.ReadCode(begin, static_cast<uint32_t>(wanted))});
     if (code.parts.back().text.size() != wanted) return {};
-    for (const LinkAddress other : module.OtherLines(begin, end, line)) {
-      code.other_lines.push_back(other.value);
-    }
+    const LineBeginnings lines = module.OtherLines(begin, end, line);
+    if (lines.are_statements) code.marks_statements = true;
+    for (const LinkAddress other : lines.others) code.other_lines.push_back(other.value);
   }
   return code;
 }
@@ -185,15 +248,25 @@ std::vector<bool> BeginExecutions(const FunctionCode& code, std::span<const Line
       !graph.Build(code.parts, code.entry)) {
     return all;
   }
+  std::set<uint64_t> boundaries(code.other_lines.begin(), code.other_lines.end());
+  for (const LinePart& site : sites) boundaries.insert(site.address);
+  std::vector<std::vector<uint64_t>> kinds;
+  for (const LinePart& site : sites) {
+    const uint32_t node = graph.Find(site.address);
+    if (node == Graph::kNone) return all;
+    kinds.push_back(KindsOf(graph, node, boundaries));
+  }
   std::map<uint32_t, Executions::Site> by_node;
   for (size_t i = 0; i < sites.size(); ++i) {
-    const uint32_t node = graph.Find(sites[i].address);
-    if (node == Graph::kNone) return all;
-    Executions::Site& site = by_node[node];
+    Executions::Site& site = by_node[graph.Find(sites[i].address)];
     site.own |= 1ull << i;
     for (size_t k = 0; k < sites.size(); ++k) {
-      if (sites[k].part == sites[i].part) site.copies |= 1ull << k;
+      const bool alike = code.marks_statements || Alike(kinds[i], kinds[k]);
+      if (sites[k].part == sites[i].part && alike) {
+        site.copies |= 1ull << k;
+      }
     }
+    site.may_be_ahead = !code.marks_statements && site.copies == site.own;
   }
   std::set<uint32_t> leaves;
   for (const uint64_t address : code.other_lines) leaves.insert(graph.Find(address));

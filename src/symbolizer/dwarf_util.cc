@@ -126,15 +126,8 @@ std::string AbsolutePath(Dwarf_Die unit, std::string_view path) {
 }
 
 std::vector<std::pair<LinkAddress, LinkAddress>> RangesOf(Dwarf_Die die) {
-  constexpr int kMaxRanges = 1024;
   std::vector<std::pair<LinkAddress, LinkAddress>> ranges;
-  Dwarf_Addr base = 0, start = 0, end = 0;
-  ptrdiff_t offset = 0;
-  for (int i = 0; i < kMaxRanges; ++i) {
-    offset = dwarf_ranges(&die, offset, &base, &start, &end);
-    if (offset <= 0) break;
-    if (start < end) ranges.emplace_back(LinkAddress(start), LinkAddress(end));
-  }
+  ForEachRange(die, [&](LinkAddress start, LinkAddress end) { ranges.emplace_back(start, end); });
   return ranges;
 }
 

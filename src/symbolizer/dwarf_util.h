@@ -53,7 +53,20 @@ std::string AbsolutePath(Dwarf_Die unit, std::string_view path);
 // 0 when it has no code.
 LinkAddress FunctionEntryOf(Dwarf_Die function);
 
-// The code of a DIE, start and end of each part; at most 1,024 of them.
+// Calls `visit(start, end)` for each non-empty range of the DIE's code.
+template <typename Visit>
+void ForEachRange(Dwarf_Die die, Visit visit) {
+  constexpr size_t kMaxRanges = 1u << 16;
+  Dwarf_Addr base = 0, start = 0, end = 0;
+  ptrdiff_t offset = 0;
+  for (size_t i = 0; i < kMaxRanges; ++i) {
+    offset = dwarf_ranges(&die, offset, &base, &start, &end);
+    if (offset <= 0) return;
+    if (start < end) visit(LinkAddress(start), LinkAddress(end));
+  }
+}
+
+// The code of a DIE, start and end of each part.
 std::vector<std::pair<LinkAddress, LinkAddress>> RangesOf(Dwarf_Die die);
 
 int Tag(Dwarf_Die die);

@@ -12,6 +12,7 @@
 #include "symbolizer/dwarf_util.h"
 #include "symbolizer/function_match.h"
 #include "symbolizer/function_names.h"
+#include "symbolizer/inlined_call_sites.h"
 #include "symbolizer/path_match.h"
 #include "symbolizer/type_builder_names.h"
 
@@ -26,25 +27,6 @@ constexpr size_t kMaxNear = 5;
 
 uint64_t LineProgramOf(Dwarf_Die unit) {
   return dwarf::Unsigned(unit, DW_AT_stmt_list, false).value_or(0);
-}
-
-// Where an inlined copy begins: its entry, or, where the instruction there still belongs to the
-// caller (GCC's entry views), the first of its ranges behind that. A copy that was folded into its
-// surroundings keeps an entry and no code.
-std::optional<LinkAddress> FirstOwnAddress(Dwarf_Die die) {
-  constexpr int kMaxRanges = 1024;
-  Dwarf_Addr entry = 0, base = 0, start = 0, end = 0;
-  if (dwarf_entrypc(&die, &entry) != 0 || entry == 0) return std::nullopt;
-  std::optional<LinkAddress> first;
-  ptrdiff_t offset = 0;
-  for (int i = 0; i < kMaxRanges; ++i) {
-    offset = dwarf_ranges(&die, offset, &base, &start, &end);
-    if (offset <= 0) break;
-    if (start <= entry && entry < end) return LinkAddress(entry);
-    if (start < entry || start == end) continue;
-    if (!first || LinkAddress(start) < *first) first = LinkAddress(start);
-  }
-  return first;
 }
 
 class FunctionSearch {

@@ -47,15 +47,6 @@ SourceLine FromRow(const Dwarf_Die& unit, const Row& row) {
   return out;
 }
 
-SourceLine CallSite(const Dwarf_Die& inlined) {
-  SourceLine out;
-  out.line = static_cast<uint32_t>(Unsigned(inlined, DW_AT_call_line, false).value_or(0));
-  const std::optional<uint64_t> file = Unsigned(inlined, DW_AT_call_file, false);
-  const std::optional<Dwarf_Die> unit = UnitOf(inlined);
-  if (file && unit) out.file = FileName(*unit, *file);
-  return out;
-}
-
 }  // namespace
 
 namespace {
@@ -89,6 +80,15 @@ void PreferOwnFile(const Dwarf_Die& unit, const Dwarf_Die& function, LinkAddress
 
 }  // namespace
 
+SourceLine CallSite(const Dwarf_Die& inlined) {
+  SourceLine out;
+  out.line = static_cast<uint32_t>(Unsigned(inlined, DW_AT_call_line, false).value_or(0));
+  const std::optional<uint64_t> file = Unsigned(inlined, DW_AT_call_file, false);
+  const std::optional<Dwarf_Die> unit = UnitOf(inlined);
+  if (file && unit) out.file = FileName(*unit, *file);
+  return out;
+}
+
 SourceLine LineAt(const Dwarf_Die& unit, LinkAddress pc) {
   Dwarf_Die die = unit;
   Dwarf_Lines* lines = nullptr;
@@ -107,19 +107,23 @@ SourceLine LineAt(const Dwarf_Die& unit, LinkAddress pc) {
   return FromRow(unit, best.is_statement ? best : last);
 }
 
-std::vector<LinkAddress> StatementsOfOtherLines(const Dwarf_Die& unit, LinkAddress begin,
-                                                LinkAddress end, uint32_t line) {
-  std::vector<LinkAddress> found;
+LineBeginnings StatementsOfOtherLines(const Dwarf_Die& unit, LinkAddress begin, LinkAddress end,
+                                      uint32_t line) {
+  LineBeginnings found;
   Dwarf_Die die = unit;
   Dwarf_Lines* lines = nullptr;
   size_t count = 0;
   if (begin.value == 0 || dwarf_getsrclines(&die, &lines, &count) != 0) return found;
+  int before = 0;
   for (size_t index = UpperBound(lines, count, begin - 1); index < count; ++index) {
     const Row row = RowAt(lines, index);
     if (row.line == nullptr || row.address >= end.value) break;
     int at = 0;
-    if (!row.is_statement || row.is_end || dwarf_lineno(row.line, &at) != 0 || at <= 0) continue;
-    if (static_cast<uint32_t>(at) != line) found.emplace_back(row.address);
+    if (row.is_end || dwarf_lineno(row.line, &at) != 0 || at <= 0) continue;
+    if (!row.is_statement && before != 0 && before != at) found.are_statements = true;
+    before = at;
+    if (!row.is_statement) continue;
+    if (static_cast<uint32_t>(at) != line) found.others.emplace_back(row.address);
   }
   return found;
 }

@@ -24,9 +24,12 @@ struct SourceLine {
 // statement, as GDB chooses.
 SourceLine LineAt(const Dwarf_Die& unit, LinkAddress pc);
 
+// Where the inlined copy is called.
+SourceLine CallSite(const Dwarf_Die& inlined);
+
 // Where statements of lines other than `line` begin in [begin, end).
-std::vector<LinkAddress> StatementsOfOtherLines(const Dwarf_Die& unit, LinkAddress begin,
-                                                LinkAddress end, uint32_t line);
+LineBeginnings StatementsOfOtherLines(const Dwarf_Die& unit, LinkAddress begin, LinkAddress end,
+                                      uint32_t line);
 
 // One frame per entry of `chain`, in its order. `lookup_pc` is inside the instruction that runs.
 std::vector<SourceFrame> DescribeChain(const Dwarf_Die& unit, const ScopeChain& chain,

@@ -5,6 +5,8 @@
 #include <algorithm>
 
 #include "symbolizer/frame_compiler.h"
+#include "symbolizer/inline_chain_lines.h"
+#include "symbolizer/inlined_call_sites.h"
 #include "symbolizer/path_match.h"
 #include "symbolizer/prologue.h"
 
@@ -87,6 +89,19 @@ Status Disambiguate(const std::vector<const Candidate*>& with_code, uint32_t lin
 
 }  // namespace
 
+LineBeginnings OtherLinesIn(ModuleDebug& debug, LinkAddress begin, LinkAddress end, uint32_t line) {
+  Dwarf_Die* const unit = debug.units.FindByAddress(begin);
+  if (unit == nullptr) return {};
+  LineBeginnings lines = dwarf::StatementsOfOtherLines(*unit, begin, end, line);
+  const FunctionEntry* const function = debug.units.FindFunction(unit, begin);
+  if (function == nullptr) return lines;
+  Dwarf_Die die = function->die;
+  lines.are_statements = lines.are_statements || NeedsPrologueSkip(unit, &die);
+  // What the line calls runs as part of it.
+  EraseInlinedCode(die, line, lines.others);
+  return lines;
+}
+
 LinkAddress SkipPrologue(ModuleDebug& debug, Dwarf_Die* unit, uint64_t line_program,
                          LinkAddress entry) {
   const FunctionEntry* function = debug.units.FindFunction(unit, entry);
@@ -120,10 +135,21 @@ Result<std::vector<LineSite>> FindLineSites(ModuleDebug& debug, std::string_view
   for (const Candidate& candidate : candidates) {
     if (candidate.statements.count(line) != 0) with_code.push_back(&candidate);
   }
-  SF_RETURN_IF_ERROR(Disambiguate(with_code, line));
   std::vector<LineSite> sites;
+  if (with_code.empty()) {
+    for (const Candidate& candidate : candidates) {
+      const size_t before = sites.size();
+      ForEachInlinedCall(
+          debug, *candidate.file, [line](uint32_t at) { return at == line; },
+          [&sites](LineSite site) { sites.push_back(std::move(site)); });
+      if (sites.size() > before) with_code.push_back(&candidate);
+    }
+  }
+  SF_RETURN_IF_ERROR(Disambiguate(with_code, line));
   for (const Candidate* candidate : with_code) {
-    AppendSites(debug, *candidate->file, line, candidate->statements.at(line), sites);
+    const auto own = candidate->statements.find(line);
+    if (own == candidate->statements.end()) continue;
+    AppendSites(debug, *candidate->file, line, own->second, sites);
   }
   if (sites.empty()) return LineHasNoCode(candidates, line);
   SortUnique(sites);
@@ -133,8 +159,16 @@ Result<std::vector<LineSite>> FindLineSites(ModuleDebug& debug, std::string_view
 std::map<uint32_t, std::vector<LineSite>> AllLineSites(ModuleDebug& debug, const SourceFile& file,
                                                        uint32_t first, uint32_t last) {
   std::map<uint32_t, std::vector<LineSite>> lines;
-  for (const auto& [line, statements] : debug.lines.Statements(file)) {
-    if ((first != 0 && line < first) || (last != 0 && line > last)) continue;
+  const FileStatements& known = debug.lines.Statements(file);
+  const auto is_asked = [&](uint32_t line) {
+    return (first == 0 || line >= first) && (last == 0 || line <= last);
+  };
+  ForEachInlinedCall(
+      debug, file, [&](uint32_t line) { return is_asked(line) && !known.contains(line); },
+      [&](LineSite site) { lines[site.line].push_back(std::move(site)); });
+  for (auto& [line, sites] : lines) SortUnique(sites);
+  for (const auto& [line, statements] : known) {
+    if (!is_asked(line)) continue;
     std::vector<LineSite> sites;
     AppendSites(debug, file, line, statements, sites);
     SortUnique(sites);

@@ -31,9 +31,13 @@ struct LineSite {
 LinkAddress SkipPrologue(ModuleDebug& debug, Dwarf_Die* unit, uint64_t line_program,
                          LinkAddress entry);
 
+// Where code of other lines begins in [begin, end), a part of one function.
+LineBeginnings OtherLinesIn(ModuleDebug& debug, LinkAddress begin, LinkAddress end, uint32_t line);
+
 // The sites of one line of the file that `file` (a path suffix) names: every statement address in
 // every unit, ascending; in unoptimized functions the entry is replaced by the address after the
-// prologue, as debuggers do. Errors: kFileNotFound, kAmbiguousFile, kLineHasNoCode, kCorrupt.
+// prologue, as debuggers do. Of a line that has none: where the calls on it begin that are inlined.
+// Errors: kFileNotFound, kAmbiguousFile, kLineHasNoCode, kCorrupt.
 Result<std::vector<LineSite>> FindLineSites(ModuleDebug& debug, std::string_view file,
                                             uint32_t line, bool name_near_files = true);
 

@@ -93,13 +93,9 @@ void UnitIndex::AddVariable(const Dwarf_Die& die, bool in_function) {
 
 void UnitIndex::AddFunction(Dwarf_Die die) {
   if (!HasPcs(die)) return;
-  Dwarf_Addr base = 0;
-  Dwarf_Addr low = 0;
-  Dwarf_Addr high = 0;
-  ptrdiff_t at = 0;
-  while ((at = dwarf_ranges(&die, at, &base, &low, &high)) > 0) {
-    if (low < high) functions_.push_back({low, high, die});
-  }
+  ForEachRange(die, [&](LinkAddress low, LinkAddress high) {
+    functions_.push_back({low.value, high.value, die});
+  });
 }
 
 std::optional<Dwarf_Die> UnitIndex::FunctionAt(LinkAddress pc) const {

@@ -4,35 +4,24 @@
 
 #include <algorithm>
 
+#include "symbolizer/dwarf_util.h"
+
 namespace stillframe {
 namespace {
 
 constexpr size_t kMaxUnits = 1u << 20;
-constexpr size_t kMaxRangesPerDie = 1u << 16;
 constexpr size_t kMaxIntervals = 1u << 22;
 // A walk over one unit stops here; the largest units of real programs have a few million entries.
 constexpr size_t kMaxDiesPerUnit = 1u << 22;
 constexpr int kMaxDepth = 64;
 constexpr size_t kGiveBackEvery = 256;  // units: each is some 64 KiB of pages around its root
 
-// Calls visit(start, end) for each non-empty range of the DIE.
-template <typename Visit>
-void ForEachRange(Dwarf_Die* die, Visit visit) {
-  Dwarf_Addr base = 0, start = 0, end = 0;
-  ptrdiff_t offset = 0;
-  for (size_t i = 0; i < kMaxRangesPerDie; ++i) {
-    offset = dwarf_ranges(die, offset, &base, &start, &end);
-    if (offset <= 0) return;
-    if (start < end) visit(LinkAddress(start), LinkAddress(end));
-  }
-}
-
 void AddFunction(Dwarf_Die* die, std::vector<FunctionEntry>& functions) {
   FunctionEntry entry;
   bool found = false;
   Dwarf_Addr low = 0;
   const bool has_low = dwarf_lowpc(die, &low) == 0;
-  ForEachRange(die, [&](LinkAddress start, LinkAddress end) {
+  dwarf::ForEachRange(*die, [&](LinkAddress start, LinkAddress end) {
     // A function split into hot and cold parts has its entry in the first range.
     if (found && !(has_low && start.value == low)) return;
     entry.entry = start;
@@ -113,7 +102,7 @@ void UnitIndex::ReadIntervals() {
   ReadUnits();
   for (uint32_t i = 0; i < units_.size(); ++i) {
     if (i % kGiveBackEvery == kGiveBackEvery - 1) give_back_();
-    ForEachRange(&units_[i].root, [&](LinkAddress start, LinkAddress end) {
+    dwarf::ForEachRange(units_[i].root, [&](LinkAddress start, LinkAddress end) {
       // 0 is where linkers leave the ranges of code that they discarded.
       if (start.value == 0 || intervals_.size() >= kMaxIntervals) return;
       intervals_.push_back({start, end, end, i});
@@ -156,6 +145,14 @@ Dwarf_Die* UnitIndex::FindByLineProgram(uint64_t stmt_list, LinkAddress address)
     if (dwarf_haspc(&unit.root, address.value) == 1) return Body(unit);
   }
   return FindByAddress(address);
+}
+
+std::vector<Dwarf_Die*> UnitIndex::UnitsOfLineProgram(uint64_t stmt_list) {
+  ReadUnits();
+  std::vector<Dwarf_Die*> found;
+  const auto [first, last] = by_stmt_list_.equal_range(stmt_list);
+  for (auto it = first; it != last; ++it) found.push_back(Body(units_[it->second]));
+  return found;
 }
 
 std::string UnitIndex::CompilationFolder(uint64_t stmt_list) {

@@ -9,7 +9,8 @@ from hosts import NO_LIMITS, HostTest
 
 BUILDS = [("g++", ["-O0"]), ("g++", ["-O1"]), ("g++", ["-O2"]), ("g++", ["-O2", "-funroll-loops"]),
           ("g++", ["-O3"]), ("g++", ["-Os"]), ("clang++", ["-O0"]), ("clang++", ["-O2"]),
-          ("clang++", ["-O3"])]
+          ("clang++", ["-O3"]), ("clang++", ["-Os"]), ("g++", ["-O2", "-flto"]),
+          ("g++", ["-O3", "-flto", "-fcf-protection=full"])]
 # The compiler made one copy of what several lines end with, and its line table names one of them.
 MERGED = {("g++ -O1", "case 0"), ("g++ -Os", "default")}
 
@@ -39,6 +40,18 @@ class ExecutionsTest(HostTest):
                     wrong.append(f"{build}: {mark}: {hits} hits of {truth} executions at {sites} "
                                  "sites")
         self.assertEqual(wrong, [])
+
+    def test_a_line_of_inlined_calls_alone(self):
+        # -Os: nothing on the line is left of its own, only what it calls.
+        program = harness.compile_target("executions.cc", compiler="clang++", flags=("-g", "-Os"))
+        wanted = hosts.tracepoint("executions.cc", "words", limits={"maxHits": 3, "perTrace": 0})
+        _, snapshots = harness.run_with_file(program, [wanted])
+        self.assertEqual(len(snapshots), 3)
+        for index, snapshot in enumerate(snapshots):
+            frame = snapshot["frames"][0]
+            self.assertEqual(frame["function"], "Words(long)")
+            self.assertEqual(frame["line"], wanted["location"]["line"])
+            self.assertEqual(harness.variable(frame, "words")["value"], f"size={index}")
 
 
 if __name__ == "__main__":

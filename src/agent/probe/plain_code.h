@@ -20,11 +20,15 @@ bool MayBeBranchTarget(std::span<const uint8_t> text, uint64_t text_address, uin
 
 // Where control goes behind an instruction.
 struct ControlFlow {
-  uint32_t length = 0;             // 0: not understood
-  bool goes_on = true;             // to the next instruction; a call comes back to it
-  bool anywhere = false;           // an indirect jump
+  uint32_t length = 0;    // 0: not understood
+  bool goes_on = true;    // to the next instruction; a call comes back to it
+  bool anywhere = false;  // an indirect jump
+  bool is_call = false;
   bool is_filler = false;          // does nothing: fills the room up to an aligned address
   std::optional<uint64_t> target;  // of a direct jump
+  // What the instruction does, whatever its registers and numbers: equal in copies of one piece of
+  // code. A direct call's says whom it calls.
+  uint64_t kind = 0;
 };
 // Of the first instruction in `text`, which stands at `address`.
 ControlFlow ReadControlFlow(std::span<const uint8_t> text, uint64_t address);

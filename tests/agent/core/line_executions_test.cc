@@ -9,8 +9,8 @@ namespace {
 constexpr uint64_t kEntry = 0x1000;
 
 std::vector<bool> Begins(std::vector<uint8_t> text, std::vector<LinePart> sites,
-                         std::vector<uint64_t> other_lines = {}) {
-  FunctionCode code{kEntry, {{kEntry, std::move(text)}}, {}};
+                         std::vector<uint64_t> other_lines = {}, bool marked = true) {
+  FunctionCode code{kEntry, {{kEntry, std::move(text)}}, {}, marked};
   for (const uint64_t at : other_lines) code.other_lines.push_back(kEntry + at);
   for (LinePart& site : sites) site.address += kEntry;
   return BeginExecutions(code, sites);
@@ -45,6 +45,44 @@ TEST(LineExecutions, CopiesAreExecutionsOnceAnotherLineRan) {
   const std::vector<uint8_t> text = {0x31, 0xC0, 0x31, 0xC0, 0x31, 0xC0, 0xC3};
   EXPECT_EQ(Begins(text, {{0, 1}, {4, 1}}, {2}), (Answer{true, true}));
   EXPECT_EQ(Begins(text, {{0, 1}, {4, 1}}), (Answer{true, false}));
+}
+
+TEST(LineExecutions, WhatTheSchedulerSplitIsOneExecution) {
+  // 0: mov rdx, rdi; 3: (another line) inc rdx; 6: call 11; 11: ret
+  const std::vector<uint8_t> text = {0x48, 0x89, 0xD7, 0x48, 0xFF, 0xC2,
+                                     0xE8, 0x00, 0x00, 0x00, 0x00, 0xC3};
+  EXPECT_EQ(Begins(text, {{0, 1}, {6, 1}}, {3}, false), (Answer{true, false}));
+  EXPECT_EQ(Begins(text, {{0, 1}, {6, 1}}, {3}, true), (Answer{true, true}));
+}
+
+TEST(LineExecutions, CopiesWithOtherRegistersAreExecutions) {
+  // 0: mov (rdi), rax; 3: (another line) inc rdx; 6: mov 8(rdi), rcx; 10: ret
+  EXPECT_EQ(Begins({0x48, 0x8B, 0x07, 0x48, 0xFF, 0xC2, 0x48, 0x8B, 0x4F, 0x08, 0xC3},
+                   {{0, 1}, {6, 1}}, {3}, false),
+            (Answer{true, true}));
+}
+
+TEST(LineExecutions, CallsOfOthersAreNoCopies) {
+  // 0: call 5; 5: (another line) nop; 6: call 11; 11: ret; and both to 11
+  EXPECT_EQ(Begins({0xE8, 0, 0, 0, 0, 0x90, 0xE8, 0, 0, 0, 0, 0xC3}, {{0, 1}, {6, 1}}, {5}, false),
+            (Answer{true, false}));
+  EXPECT_EQ(Begins({0xE8, 6, 0, 0, 0, 0x90, 0xE8, 0, 0, 0, 0, 0xC3}, {{0, 1}, {6, 1}}, {5}, false),
+            (Answer{true, true}));
+}
+
+TEST(LineExecutions, WhatIsComputedAheadOfALoopIsNoExecution) {
+  // 0: mov 1, eax; 5: (another line) xor; 7: cmp ecx, eax; jne 7; ret
+  const std::vector<uint8_t> text = {0xB8, 1, 0, 0, 0, 0x31, 0xC9, 0x39, 0xC8, 0x75, 0xFC, 0xC3};
+  EXPECT_EQ(Begins(text, {{0, 1}, {7, 1}}, {5}, false), (Answer{false, true}));
+  EXPECT_EQ(Begins(text, {{0, 1}, {7, 1}}, {5}), (Answer{true, true}));
+  // 5: je 11: the loop may be passed by
+  EXPECT_EQ(Begins({0xB8, 1, 0, 0, 0, 0x74, 0x04, 0x39, 0xC8, 0x75, 0xFC, 0xC3}, {{0, 1}, {7, 1}},
+                   {5}, false),
+            (Answer{true, true}));
+  // 5: call 10: may throw before the loop
+  EXPECT_EQ(Begins({0xB8, 1, 0, 0, 0, 0xE8, 0, 0, 0, 0, 0x39, 0xC8, 0x75, 0xFC, 0xC3},
+                   {{0, 1}, {10, 1}}, {5}, false),
+            (Answer{true, true}));
 }
 
 TEST(LineExecutions, FillersAreNoEntries) {
