@@ -1,10 +1,11 @@
 """One snapshot against what GDB showed at the same pc and hit."""
 import collections
 import re
+import struct
 
 SHOWN = ("EXACT", "RECOVERED", "TRUNCATED")
 MAX_EXAMPLES = 40
-# Of memory that a variable's own bytes lead to: on the line of its declaration they may be garbage.
+# Of memory that a variable's own bytes lead to, which may be garbage.
 LED_ASTRAY = ("NOT_CAPTURED", "UNREADABLE", "IMPLAUSIBLE")
 # Of a range-based for, a variable-length array, a coroutine.
 MADE_BY_COMPILER = re.compile(r"__(for_)?(range|begin|end)\d*$|__vla_expr\d+$|saved_stack$|"
@@ -18,6 +19,14 @@ def as_number(text):
         return None
 
 
+def as_float(number):
+    """Of 4 bytes."""
+    try:
+        return struct.unpack("f", struct.pack("f", number))[0]
+    except OverflowError:
+        return number
+
+
 def normal(text):
     """GDB's text of a scalar and ours, brought to one form."""
     text = text.strip()
@@ -25,12 +34,15 @@ def normal(text):
     return re.sub(r"\s*\.\.\.$", "", text)
 
 
-def same_scalar(ours, gdb):
+def same_scalar(ours, gdb, is_float=False):
+    """Of 4 bytes the shortest text that tells the number in ours, GDB's with nine digits."""
     if normal(ours) == normal(gdb):
         return True
     numbers = as_number(ours), as_number(gdb)
     if None in numbers:
         return False
+    if is_float:
+        numbers = [as_float(number) for number in numbers]
     return numbers[0] == numbers[1] or numbers[0] != numbers[0] and numbers[1] != numbers[1]
 
 
@@ -51,6 +63,17 @@ def gdb_has(value):
     if "fields" in value and value["fields"]:
         return any(gdb_has(field) for field in value["fields"].values())
     return True
+
+
+def determined(value):
+    """Without what GDB's own runs differ in."""
+    if "undetermined" in value:
+        return {"missing": "not determined by the program"}
+    if "fields" in value:
+        return {"fields": {name: determined(field) for name, field in value["fields"].items()}}
+    if "synthetic" in value:
+        return {"synthetic": determined(value["synthetic"])}
+    return value
 
 
 def ours_has(value):
@@ -123,13 +146,17 @@ class Comparison:
     def __init__(self):
         self.counts = collections.Counter()
         self.wrong, self.lost, self.gained, self.frames_differ = [], [], [], []
+        self.undetermined = []  # differs between GDB's own runs
 
     # Values -----------------------------------------------------------------------------------
 
     def value(self, where, ours, gdb):
         """Compares what both show; what one lacks inside an aggregate is counted as `inner`."""
         if "skipped" in gdb or "missing" in gdb or ours["status"] not in SHOWN:
-            return
+            return None
+        if "undetermined" in gdb:  # whatever ours is
+            self.undetermined.append((where, ours.get("value"), gdb))
+            return None
         if "synthetic" in gdb:
             below = ours.get("children", [])
             is_scalar = len(below) == 1 and below[0]["name"].startswith("*")
@@ -139,7 +166,9 @@ class Comparison:
         if "children" in gdb:
             return self.children(where, ours, gdb)
         if "value" not in ours:
-            return
+            return None
+        if "to" in gdb and not ours["value"].startswith("0x"):  # a smart pointer's object
+            return self.value(where, ours, gdb["to"])
         self.counts["values"] += 1
         if "pointer" in gdb:
             # Address spaces differ between the two runs: only null is comparable.
@@ -148,9 +177,10 @@ class Comparison:
         elif "string" in gdb:
             same = same_text(ours["value"], gdb["string"])
         else:
-            same = same_scalar(ours["value"], gdb["value"])
+            same = same_scalar(ours["value"], gdb["value"], "float" in gdb)
         if not same:
             self.wrong.append((where, ours["value"], gdb))
+        return None
 
     def fields(self, where, ours, fields):
         children = {child["name"]: child for child in ours.get("children", [])}
@@ -272,15 +302,14 @@ class Comparison:
                     variable.get("reason") == "NOT_SAVED":
                 # GDB shows what a callee left in a register that callees need not keep.
                 self.counts["guessed"] += 1
-            elif had and not has and variable is not None and declared == ours["line"] and \
+            elif had and not has and variable is not None and not gdb_has(determined(gdb)) and \
                     (variable.get("reason") or "").startswith(LED_ASTRAY):
-                self.counts["not initialized"] += 1
+                self.undetermined.append((place, variable.get("reason"), gdb))
             elif had and not has:
                 self.lost.append((place, variable and {
                     k: variable.get(k) for k in ("type", "status", "reason")}, gdb))
             elif has and not had:
                 self.counts["gained"] += 1
                 self.gained.append((place, variable.get("value"), gdb))
-            elif has and had and declared != ours["line"]:
-                # On the line of its declaration it may not be initialized yet.
+            elif has and had:
                 self.value(place, variable, gdb)

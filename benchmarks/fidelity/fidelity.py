@@ -4,12 +4,17 @@
 Real C++ programs (the Debian sources of the coverage benchmark, with small deterministic drivers)
 and the project's own tricky cases, by every installed compiler and level. Statement addresses are
 drawn at random, a tracepoint is set on each, the program runs; then it runs under GDB, which stops
-at the same addresses, and every variable of every frame is compared. What differs is asked of GDB
-twice more with other addresses and memory contents: a value that differs between GDB's own runs is
-not initialized.
+at the same addresses, and every variable of every frame is compared.
+
+GDB runs twice more, with complementary patterns in all memory that holds nothing (gdb_pattern.py): a
+value that differs between GDB's own runs is not determined by the program; it is counted apart,
+whatever ours is, and listed with --undetermined. What still differs is asked of GDB once more with
+other addresses, on which a union may depend. The project's own programs also print their values
+(truth.py): with these, snapshots of every execution are compared.
 
   benchmarks/fidelity/fidelity.py --build build/release [--work DIR] [--addresses N] [--json FILE]
-                                  [--compilers=A,B] [--levels=-O2,…] [PROGRAM…]
+                                  [--compilers=A,B] [--levels=-O2,…] [--undetermined] [PROGRAM…]
+  benchmarks/fidelity/fidelity.py --build build/release --print FILE [--print FILE…] [--undetermined]
 """
 import argparse
 import collections
@@ -29,6 +34,9 @@ SOURCE = HERE.parents[1]
 sys.path.insert(0, str(HERE.parent))
 import compare  # noqa: E402
 import coverage  # noqa: E402
+import oracle  # noqa: E402
+import truth  # noqa: E402
+import undetermined  # noqa: E402
 
 LEVELS = ("-O0", "-O1", "-O2", "-O3", "-Os")
 # Fewer at once than the ring has slots: none is lost although the program runs only milliseconds.
@@ -46,10 +54,10 @@ default all
 
 
 class Subject:
-    """A program: how it is built and run."""
+    """A program: how it is built and run, and whether it prints what its variables hold."""
 
-    def __init__(self, name, root, sources, flags, args=(), files=None):
-        self.name, self.root, self.sources = name, root, sources
+    def __init__(self, name, root, sources, flags, args=(), files=None, tells=False):
+        self.name, self.root, self.sources, self.tells = name, root, sources, tells
         self.flags, self.args, self.files = flags, list(args), files or {}
 
 
@@ -72,8 +80,8 @@ def real_programs(work):
 
 def own_programs():
     folder = SOURCE / "tests" / "targets" / "e2e"
-    for name in ("values.cc", "algorithms.cc"):
-        yield Subject(name.removesuffix(".cc"), str(folder), [name], ["-std=gnu++20"])
+    for name in ("values.cc", "algorithms.cc", "code_shapes.cc", "language_shapes.cc"):
+        yield Subject(name.removesuffix(".cc"), str(folder), [name], ["-std=gnu++20"], tells=True)
 
 
 def run(command, **options):
@@ -129,37 +137,54 @@ def captured_once(stderr):
             yield id_
 
 
-def snapshots_at(agent, binary, subject, addresses, environment=()):
+def run_probed(agent, binary, subject, tracepoints, environment=()):
+    """(the finished program, snapshots in order)."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in subject.files.items():
+            pathlib.Path(folder, name).write_text(text, encoding="utf-8")
+        wanted = os.path.join(folder, "tracepoints.json")
+        output = os.path.join(folder, "snapshots.jsonl")
+        with open(wanted, "w", encoding="utf-8") as file:
+            json.dump({"tracepoints": tracepoints}, file)
+        env = dict(os.environ, **dict(pair.split("=", 1) for pair in environment),
+                   LD_PRELOAD=agent, STILLFRAME_TRACEPOINTS=wanted, STILLFRAME_OUTPUT=output,
+                   STILLFRAME_START_WAIT="120s", STILLFRAME_LOG="info",
+                   STILLFRAME_LIMITS="snapshotsPerSecond=0,cpuPercent=0")
+        done = subprocess.run([binary, *subject.args], env=env, cwd=folder, text=True,
+                              capture_output=True, timeout=300, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(f"{binary} ended with {done.returncode}: {done.stderr[-2000:]}")
+        if not os.path.exists(output):
+            return done, []
+        with open(output, encoding="utf-8") as file:
+            return done, [json.loads(line) for line in file]
+
+
+def snapshots_at(agent, binary, subject, addresses):
     """{address: snapshot of its first hit}."""
     found = {}
     for first in range(0, len(addresses), AT_ONCE):
-        chosen = addresses[first:first + AT_ONCE]
-        with tempfile.TemporaryDirectory() as folder:
-            for name, text in subject.files.items():
-                pathlib.Path(folder, name).write_text(text, encoding="utf-8")
-            wanted = os.path.join(folder, "tracepoints.json")
-            output = os.path.join(folder, "snapshots.jsonl")
-            with open(wanted, "w", encoding="utf-8") as file:
-                json.dump({"tracepoints": [
-                    {"id": address, "location": {"address": address},
-                     "capture": {"depth": 3, "frames": 16}} for address in chosen]}, file)
-            env = dict(os.environ, **dict(pair.split("=", 1) for pair in environment),
-                       LD_PRELOAD=agent, STILLFRAME_TRACEPOINTS=wanted,
-                       STILLFRAME_OUTPUT=output, STILLFRAME_START_WAIT="120s",
-                       STILLFRAME_LOG="info",
-                       STILLFRAME_LIMITS="snapshotsPerSecond=0,cpuPercent=0")
-            done = subprocess.run([binary, *subject.args], env=env, cwd=folder, text=True,
-                                  capture_output=True, timeout=300, check=False)
-            if done.returncode != 0:
-                raise RuntimeError(f"{binary} ended with {done.returncode}: {done.stderr[-2000:]}")
-            sound = set(captured_once(done.stderr))
-            if os.path.exists(output):
-                with open(output, encoding="utf-8") as file:
-                    for line in file:
-                        snapshot = json.loads(line)
-                        if snapshot["tracepointId"] in sound:
-                            found[snapshot["tracepointId"]] = snapshot
+        done, snapshots = run_probed(agent, binary, subject, [
+            {"id": address, "location": {"address": address}, "capture": {"depth": 3, "frames": 16}}
+            for address in addresses[first:first + AT_ONCE]])
+        sound = set(captured_once(done.stderr))
+        found.update({snapshot["tracepointId"]: snapshot for snapshot in snapshots
+                      if snapshot["tracepointId"] in sound})
     return found
+
+
+def compare_with_truth(agent, binary, subject):
+    """What the program prints of its variables against snapshots of every execution."""
+    result = truth.Truth()
+    source = pathlib.Path(subject.root, subject.sources[0])
+    told = truth.told_by(subprocess.run([binary], capture_output=True, text=True, check=True).stdout)
+    if told:
+        lines = {telling["line"] for telling in told}
+        done, snapshots = run_probed(agent, binary, subject, truth.tracepoints(
+            source, source.parent / "truth.h", lines))
+        result.run(done.stdout, snapshots)
+        result.ask_gdb(oracle.Gdb(binary))
+    return result
 
 
 def heap_shift(folder, size):
@@ -173,46 +198,10 @@ def heap_shift(folder, size):
     return library
 
 
-# Other runs of GDB: what differs between them was never initialized, or is part of an address.
-def other_runs(options, folder):
-    """The second with an agent that has nothing to do, beside the moved heap."""
-    nothing = os.path.join(folder, "nothing.json")
-    with open(nothing, "w", encoding="utf-8") as file:
-        file.write('{"tracepoints": []}')
-    return (["MALLOC_PERTURB_=85", "LD_BIND_NOW=1", "SF_PADDING=" + 1234 * "x",
-             f"LD_PRELOAD={heap_shift(folder, 104)}"],
-            ["GLIBC_TUNABLES=glibc.malloc.tcache_count=0", "MALLOC_PERTURB_=170",
-             f"LD_PRELOAD={options.build}/lib/libstillframe.so:{heap_shift(folder, 168)}",
-             f"STILLFRAME_OUTPUT={folder}/none",
-             f"STILLFRAME_TRACEPOINTS={nothing}"])
-
-
-OTHER_RUN_OF_OURS = ("MALLOC_PERTURB_=93", "LD_BIND_NOW=1", "SF_PADDING=" + 777 * "x")
-
-
-def without_addresses(text):
-    return re.sub(r"0x[0-9a-f]{9,}.*", "0x", text)
-
-
-def gdb_at(binary, subject, addresses, environment=(), follows="1"):
-    with tempfile.TemporaryDirectory() as folder:
-        for name, text in subject.files.items():
-            pathlib.Path(folder, name).write_text(text, encoding="utf-8")
-        out = os.path.join(folder, "gdb.json")
-        env = dict(os.environ, SF_PCS=",".join(addresses), SF_OUT=out,
-                   SF_ARGS=" ".join(subject.args), SF_RANDOMIZE="on" if environment else "",
-                   SF_ENVIRONMENT=json.dumps(environment), SF_SCRIBBLE="1" if environment else "",
-                   SF_SYNTHETIC=follows)
-        done = subprocess.run(["gdb", "-nx", "-batch", "-iex", "set debuginfod enabled off", "-x",
-                               str(HERE / "gdb_frames.py"), binary],
-                              env=env, cwd=folder, capture_output=True, text=True, timeout=1200,
-                              check=False)
-        if not os.path.exists(out) and follows:  # GDB 13 fell over what a synthetic pointer leads to
-            return gdb_at(binary, subject, addresses, environment, "")
-        if not os.path.exists(out):
-            raise RuntimeError(done.stderr[-3000:])
-        with open(out, encoding="utf-8") as file:
-            return json.load(file)
+def other_places(folder):
+    """An environment for GDB with another heap and another stack, beside random addresses."""
+    return ["GLIBC_TUNABLES=glibc.malloc.tcache_count=0", "SF_PADDING=" + 1234 * "x",
+            f"LD_PRELOAD={heap_shift(folder, 168)}"]
 
 
 def compare_all(snapshots, oracle, lines):
@@ -226,55 +215,77 @@ def compare_all(snapshots, oracle, lines):
 
 
 def examine(options, subject, compiler, level):
+    """Counts and differences, of both comparisons."""
     binary = build(options.work, subject, compiler, level)
+    agent = str(options.build / "lib/libstillframe.so")
+    told = compare_with_truth(agent, binary, subject) if subject.tells else truth.Truth()
     lines = statement_addresses(str(options.build / "bin/stillframe"), binary, subject)
     addresses = sorted(lines)
     random.Random(f"{subject.name} {compiler} {level} {options.seed}").shuffle(addresses)
-    addresses = addresses[:options.addresses]
-    snapshots = snapshots_at(str(options.build / "lib/libstillframe.so"), binary, subject,
-                             addresses)
+    snapshots = snapshots_at(agent, binary, subject, addresses[:options.addresses])
     if not snapshots:
-        return compare.Comparison()
-    result = compare_all(snapshots, gdb_at(binary, subject, list(snapshots)), lines)
-    for environment in other_runs(options, os.path.dirname(binary)):
-        if not result.wrong and not result.lost:
-            break
-        again = compare_all(snapshots, gdb_at(binary, subject, list(snapshots), environment), lines)
-        told = {where: gdb for where, _, gdb in again.wrong + again.lost}
-        result.wrong = [w for w in result.wrong if told.get(w[0]) == w[2]]
-        result.lost = [w for w in result.lost if compare.without_pointers(told.get(w[0])) ==
-                       compare.without_pointers(w[2])]
-    if result.wrong:
-        # A value that differs between two runs of ours is not initialized either.
-        again = compare_all(snapshots_at(str(options.build / "lib/libstillframe.so"), binary,
-                                         subject, addresses, OTHER_RUN_OF_OURS),
-                            gdb_at(binary, subject, list(snapshots)), lines)
-        told = {where: ours for where, ours, _ in again.wrong}
-        result.wrong = [w for w in result.wrong
-                        if without_addresses(told.get(w[0], "")) == without_addresses(w[1])]
-    result.counts["wrong"], result.counts["lost"] = len(result.wrong), len(result.lost)
-    return result
+        return report(compare.Comparison(), told)
+    gdb = oracle.Gdb(binary, subject.args, subject.files)
+    shown = gdb.shows_marked(list(snapshots))
+    result = compare_all(snapshots, shown, lines)
+    if result.wrong or result.lost:
+        elsewhere = gdb.shows(list(snapshots), other_places(os.path.dirname(binary)), randomize=True)
+        for address in shown.keys() & elsewhere.keys():
+            undetermined.mark_address(shown[address], elsewhere[address])
+        result = compare_all(snapshots, shown, lines)
+    result.counts.update({"wrong": len(result.wrong), "lost": len(result.lost),
+                          "undetermined": len(result.undetermined), "GDB fell": len(gdb.fell_at)})
+    return report(result, told)
+
+
+def report(result, told):
+    return {"counts": result.counts + told.counts, "wrong": result.wrong, "lost": result.lost,
+            "frames": result.frames_differ, "gained": result.gained[:compare.MAX_EXAMPLES],
+            "undetermined": result.undetermined, "wrong against truth": told.wrong,
+            "not shown": told.absent, "hits differ": told.hits_differ}
 
 
 def percent(part, whole, digits=2):
     return f"{100.0 * part / whole:.{digits}f}" if whole else "-"
 
 
+COLUMNS = ("addresses", "pairs at frame 0", "GDB %", "ours %", "callers: GDB %", "ours %", "lost",
+           "lost %", "guessed by GDB", "gained", "values compared", "wrong", "undetermined",
+           "without reason", "frames agreeing %", "tail calls: GDB", "ours", "against truth", "wrong",
+           "of these as in GDB", "hits of executions")
+
+
 def row(name, c):
+    """`c` has the counts of both comparisons."""
     pairs = c["pairs 0"] + c["pairs up"]
-    return (f"| {name} | {c['addresses']} | {c['pairs 0']} | {percent(c['gdb 0'], c['pairs 0'])} | "
-            f"{percent(c['ours 0'], c['pairs 0'])} | {percent(c['gdb up'], c['pairs up'])} | "
-            f"{percent(c['ours up'], c['pairs up'])} | {c['lost']} | "
-            f"{percent(c['lost'], pairs, 3)} | {c['guessed']} | {c['gained']} | {c['values']} | {c['wrong']} | "
-            f"{c['unexplained']} | {percent(c['frames'] - c['frames differ'], c['frames'])} | "
-            f"{c['ended gdb']} | {c['ended']} |")
+    cells = [c["addresses"], c["pairs 0"], percent(c["gdb 0"], c["pairs 0"]),
+             percent(c["ours 0"], c["pairs 0"]), percent(c["gdb up"], c["pairs up"]),
+             percent(c["ours up"], c["pairs up"]), c["lost"], percent(c["lost"], pairs, 3),
+             c["guessed"], c["gained"], c["values"], c["wrong"], c["undetermined"],
+             c["unexplained"], percent(c["frames"] - c["frames differ"], c["frames"]),
+             c["ended gdb"], c["ended"]]
+    cells += ([c["truths"], c["wrong against truth"], c["as GDB"], f"{c['hits']} of {c['executions']}"]
+              if c["told"] else ["-"] * 4)
+    return "| " + " | ".join(map(str, [name, *cells])) + " |"
 
 
-HEADER = ("| program, compiler, level | addresses | pairs at frame 0 | GDB % | ours % | "
-          "callers: GDB % | ours % | lost | lost % | guessed by GDB | gained | values compared | wrong | "
-          "without reason | frames agreeing % | tail calls: GDB | ours |\n"
-          "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | "
-          "---: | ---: | ---: | ---: | ---: |")
+HEADER = ("| program, compiler, level | " + " | ".join(COLUMNS) + " |\n"
+          "| --- |" + " ---: |" * len(COLUMNS))
+
+
+def reached(total):
+    """Whether the targets are."""
+    lost = total["lost"] / max(1, total["pairs 0"] + total["pairs up"])
+    wrong = total["wrong"] / max(1, total["values"])
+    return (lost <= 0.001 and wrong <= 0.0001 and total["unexplained"] == 0 and
+            total["wrong against truth"] == total["as GDB"])
+
+
+def list_undetermined(details):
+    print()
+    for name, found in details.items():
+        for where, ours, gdb in found["undetermined"]:
+            print(f"- {name}: {where}: {gdb.get('undetermined', 'in all parts')}; ours {ours}")
 
 
 def main():
@@ -286,35 +297,44 @@ def main():
     parser.add_argument("--addresses", type=int, default=150)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", help="where every difference goes")
+    parser.add_argument("--print", action="append", metavar="FILE",
+                        help="the table of what --json wrote earlier, nothing is run")
+    parser.add_argument("--undetermined", action="store_true",
+                        help="list the values in which GDB's own runs differ")
     split = lambda text: text.split(",")
     parser.add_argument("--compilers", type=split, default=list(coverage.COMPILERS))
     parser.add_argument("--levels", type=split, default=list(LEVELS), help="as --levels=-O0,-O2")
     parser.add_argument("programs", nargs="*")
     options = parser.parse_args()
+    options.print = options.print or []
     options.work, options.build = os.path.abspath(options.work), options.build.resolve()
-    subjects = [s for s in [*own_programs(), *real_programs(options.work)]
-                if not options.programs or s.name in options.programs]
+    subjects = {s.name: s for s in [*own_programs(), *real_programs(options.work)]}
+    subjects = [subjects[name] for name in options.programs or subjects]
     compilers = [c for c in options.compilers if shutil.which(coverage.COMPILERS[c])]
-    total = collections.Counter()
     details = {}
     print(HEADER, flush=True)
-    for subject in subjects:
+    for path in options.print:
+        with open(path, encoding="utf-8") as file:
+            details.update(json.load(file))
+    for name, found in details.items():
+        print(row(name, collections.Counter(found["counts"])))
+    for subject in subjects if not options.print else ():
         for compiler in compilers:
             for level in options.levels:
                 name = f"{subject.name}, {compiler}, {level}"
-                result = examine(options, subject, compiler, level)
-                print(row(name, result.counts), flush=True)
-                total.update(result.counts)
-                details[name] = {"wrong": result.wrong, "lost": result.lost,
-                                 "frames": result.frames_differ,
-                                 "gained": result.gained[:compare.MAX_EXAMPLES]}
+                details[name] = found = examine(options, subject, compiler, level)
+                print(row(name, found["counts"]), flush=True)
                 if options.json:
                     with open(options.json, "w", encoding="utf-8") as file:
                         json.dump(details, file, indent=1)
+    total = sum((collections.Counter(found["counts"]) for found in details.values()),
+                collections.Counter())
     print(row("**all**", total))
-    lost = total["lost"] / max(1, total["pairs 0"] + total["pairs up"])
-    wrong = total["wrong"] / max(1, total["values"])
-    return 1 if lost > 0.001 or wrong > 0.0001 else 0
+    if total["GDB fell"]:
+        print(f"\nAt {total['GDB fell']} further addresses GDB itself ended with an internal error.")
+    if options.undetermined:
+        list_undetermined(details)
+    return 0 if reached(total) else 1
 
 
 if __name__ == "__main__":

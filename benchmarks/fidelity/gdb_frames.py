@@ -2,21 +2,27 @@
 
 Environment: SF_PCS (link addresses, comma separated), SF_OUT (file), SF_ARGS (of the program),
 SF_RANDOMIZE ("on": addresses differ from run to run), SF_ENVIRONMENT (JSON list of
-"NAME=VALUE"), SF_SCRIBBLE (not empty: fill the unused stack at `main`),
-SF_SYNTHETIC (not empty: follow synthetic pointers). Library types are shown by GDB's own pretty printers.
+"NAME=VALUE"), SF_PATTERN (a byte: fill memory that holds nothing with it, see gdb_pattern.py),
+SF_ENTRIES (JSON file {first instruction of a function: pcs for which it is filled there}),
+SF_SYNTHETIC (not empty: follow synthetic pointers). SF_OUT with ".at" names the pc that was looked at
+last, for when GDB itself falls. Library types are shown by GDB's own pretty printers.
 """
 import json
 import os
+import pathlib
 import signal
+import sys
 
 import gdb
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from gdb_pattern import Pattern  # noqa: E402
 
 MAX_DEPTH = 3
 MAX_ITEMS = 12
 MAX_NODES = 400  # of one variable
 MAX_FRAMES = 5
 MAX_SECONDS = 3  # of one variable
-SCRIBBLE_BYTES = 1 << 16
 SCALARS = {gdb.TYPE_CODE_INT, gdb.TYPE_CODE_CHAR, gdb.TYPE_CODE_BOOL, gdb.TYPE_CODE_ENUM,
            gdb.TYPE_CODE_FLT}
 
@@ -36,7 +42,10 @@ def printed(value, printer, depth):
     """What a pretty printer tells: its text, and its children by position."""
     hint = printer.display_hint() if hasattr(printer, "display_hint") else None
     if hint == "string":
-        return {"string": text_of(value)}
+        text = text_of(value)
+        if not text:
+            raise RuntimeError("the printer fails")  # even an empty one has quotes
+        return {"string": text}
     result = {"printer": hint or "", "children": []}
     if depth >= MAX_DEPTH or not hasattr(printer, "children"):
         return result
@@ -46,6 +55,8 @@ def printed(value, printer, depth):
             result["more"] = True
             break
         shown = dump(child, depth + 1) if isinstance(child, gdb.Value) else {"skipped": True}
+        if name == "get()" and shown.get("pointer"):  # of a smart pointer, whose object is meant
+            shown["to"] = dump(child.dereference(), depth + 1)
         result["children"].append([str(name), shown])
     return result
 
@@ -73,6 +84,8 @@ def dump(value, depth):
             return dump(value.referenced_value(), depth)
         if kind.code in SCALARS:
             value.fetch_lazy()
+            if kind.code == gdb.TYPE_CODE_FLT and kind.sizeof == 4:
+                return {"value": text_of(value), "float": True}
             return {"value": text_of(value)}
         if kind.code == gdb.TYPE_CODE_PTR:
             value.fetch_lazy()
@@ -92,7 +105,7 @@ def dump(value, depth):
                 if printer is not None:
                     return printed(value, printer, depth)
             except Exception:  # pylint: disable=broad-except
-                return {"skipped": True}  # the printers trip over values that are garbage
+                return {"skipped": True, "raw": bytes_of(value)}  # the printers trip over garbage
             if depth >= MAX_DEPTH:
                 return {"skipped": True}
             return fields_of(value, kind, depth)
@@ -110,6 +123,12 @@ def dump(value, depth):
         return {"skipped": True}
     except (gdb.error, RuntimeError, ValueError, OverflowError, UnicodeError) as error:
         return {"missing": str(error)}
+
+
+def bytes_of(value):
+    if value.address is None:
+        return None
+    return bytes(gdb.selected_inferior().read_memory(int(value.address), value.type.sizeof)).hex()
 
 
 def frame_variables(frame):
@@ -144,13 +163,23 @@ def frame_variables(frame):
     return variables
 
 
-def stack():
+def entry_of(frame):
+    """The first instruction of the function that the frame's code belongs to."""
+    while frame.type() == gdb.INLINE_FRAME and frame.older() is not None:
+        frame = frame.older()
+    function = frame.function()
+    return None if function is None else int(function.value().address)
+
+
+def stack(bias):
     frames = []
     frame = gdb.newest_frame()
     while frame is not None and len(frames) < MAX_FRAMES:
         frames.append({"function": frame.name(), "line": frame.find_sal().line,
                        "variables": frame_variables(frame), "kind": frame.type()})
         try:
+            entry = entry_of(frame)
+            frames[-1]["entry"] = entry and f"{entry - bias:#x}"
             frame = frame.older()
         except gdb.error:
             break
@@ -175,12 +204,36 @@ def load_bias(path):
     return 0
 
 
-def scribble():
-    """Writes over the stack that `main` is going to use: what start-up left there is no value."""
-    gdb.Breakpoint("*main", internal=True, temporary=True)  # its own frame is not made yet
-    gdb.execute("continue", to_string=True)
-    below = int(gdb.parse_and_eval("$rsp")) - 128 - SCRIBBLE_BYTES
-    gdb.selected_inferior().write_memory(below, bytes([0xa5]) * SCRIBBLE_BYTES)
+class Stops:
+    """The pcs at which stacks are wanted, and first instructions at which to fill for some of them."""
+
+    def __init__(self, bias, pcs, entries):
+        self.bias = bias
+        self.wanted = {pc: self.stop_at(pc) for pc in pcs}
+        self.entries = {entry: (self.stop_at(entry), set(needed)) for entry, needed in entries.items()}
+
+    def stop_at(self, pc):
+        return gdb.Breakpoint(f"*{pc + self.bias:#x}", internal=True)
+
+    def reached(self, pc):
+        """True if a stack is wanted; then the pc is one no longer."""
+        if pc not in self.wanted:
+            return False
+        self.wanted.pop(pc).delete()
+        for entry, (breakpoint, needed) in list(self.entries.items()):
+            needed.discard(pc)
+            if not needed:
+                breakpoint.delete()
+                del self.entries[entry]
+        return True
+
+
+def read_entries():
+    if not os.environ.get("SF_ENTRIES"):
+        return {}
+    with open(os.environ["SF_ENTRIES"], encoding="utf-8") as file:
+        return {int(entry, 16): [int(pc, 16) for pc in pcs]
+                for entry, pcs in json.load(file).items()}
 
 
 def too_long(*_):
@@ -199,23 +252,26 @@ def main():
         gdb.execute(f"set environment {assignment}")
     gdb.execute(f"starti {os.environ['SF_ARGS']} > /dev/null", to_string=True)
     bias = load_bias(gdb.objfiles()[0].filename)
-    wanted = {int(pc, 16): None for pc in os.environ["SF_PCS"].split(",")}
-    for pc in wanted:
-        wanted[pc] = gdb.Breakpoint(f"*{pc + bias:#x}", internal=True)
-    if os.environ.get("SF_SCRIBBLE"):
-        scribble()
+    entries, pattern = read_entries(), None
+    if os.environ.get("SF_PATTERN"):
+        pattern = Pattern(int(os.environ["SF_PATTERN"], 0), [entry + bias for entry in entries])
+        pattern.fill_at_main()
+    stops = Stops(bias, [int(pc, 16) for pc in os.environ["SF_PCS"].split(",")], entries)
     result = {}
-    while wanted:
+    while stops.wanted:
+        pc = gdb.newest_frame().pc() - bias  # `main` may be one
+        if pattern is not None:
+            pattern.fill()
+        if stops.reached(pc):
+            with open(os.environ["SF_OUT"] + ".at", "w", encoding="utf-8") as file:
+                file.write(f"{pc:#x}")  # GDB may end here
+            result[f"{pc:#x}"] = stack(bias)
         try:
             gdb.execute("continue", to_string=True)
         except gdb.error:
             break
         if not gdb.selected_inferior().pid:
             break
-        pc = gdb.newest_frame().pc() - bias
-        if pc in wanted:
-            wanted.pop(pc).delete()
-            result[f"{pc:#x}"] = stack()
     with open(os.environ["SF_OUT"], "w", encoding="utf-8") as out:
         json.dump(result, out)
     if gdb.selected_inferior().pid:

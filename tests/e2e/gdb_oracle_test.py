@@ -3,13 +3,9 @@ benchmarks/fidelity makes over real programs.
 
 A value that differs from GDB's is a failure; of what GDB has, next to nothing may be missing.
 """
-import json
-import os
 import re
 import shutil
-import subprocess
 import sys
-import tempfile
 import unittest
 
 import harness
@@ -17,6 +13,7 @@ import harness
 FIDELITY = harness.SOURCE / "benchmarks" / "fidelity"
 sys.path.insert(0, str(FIDELITY))
 import compare  # noqa: E402
+import oracle  # noqa: E402
 
 SOURCES = ("values.cc", "algorithms.cc", "callers.cc", "arrays.cc", "coroutines.cc")
 # The ring has 32 slots and the agent thread looks at it every 10 ms, in which these programs run from
@@ -35,21 +32,6 @@ class GdbOracleTest(unittest.TestCase):
     def tearDownClass(cls):
         harness.cleanup_targets()
 
-    def gdb(self, program, pcs, environment=()):
-        with tempfile.TemporaryDirectory() as folder:
-            out = os.path.join(folder, "out.json")
-            env = dict(os.environ, SF_PCS=",".join(pcs), SF_OUT=out, SF_ARGS="",
-                       SF_ENVIRONMENT=json.dumps(environment),
-                       SF_RANDOMIZE="on" if environment else "",
-                       SF_SCRIBBLE="1" if environment else "")
-            done = subprocess.run(
-                ["gdb", "-nx", "-batch", "-iex", "set debuginfod enabled off", "-x",
-                 str(FIDELITY / "gdb_frames.py"), str(program)],
-                env=env, capture_output=True, text=True, timeout=180)
-            self.assertTrue(os.path.exists(out), done.stderr[-2000:])
-            with open(out, encoding="utf-8") as file:
-                return json.load(file)
-
     def first_hits(self, program, source, lines):
         """The snapshot of each line's first hit; every line that was hit has one."""
         wanted = [{"id": str(line), "location": {"file": source, "line": line},
@@ -65,12 +47,12 @@ class GdbOracleTest(unittest.TestCase):
         return snapshots
 
     @staticmethod
-    def compare_all(source, by_pc, oracle):
+    def compare_all(source, by_pc, shown):
         comparison = compare.Comparison()
         for pc, snapshot in by_pc.items():
-            if pc in oracle:
+            if pc in shown:
                 comparison.counts["addresses"] += 1
-                comparison.snapshot(f"{source} {pc}", snapshot["frames"], oracle[pc])
+                comparison.snapshot(f"{source} {pc}", snapshot["frames"], shown[pc])
         return comparison
 
     def compare(self, source, compiler, level):
@@ -81,17 +63,9 @@ class GdbOracleTest(unittest.TestCase):
             lines = range(first, min(first + LINES_AT_ONCE, count + 1))
             snapshots += self.first_hits(program, source, lines)
         by_pc = {s["frames"][0]["pc"]: s for s in snapshots}
-        result = self.compare_all(source, by_pc, self.gdb(program, list(by_pc)))
-        if result.wrong or result.lost:
-            # An optimizer may begin a variable's location before its first store: what lies there
-            # then differs between GDB's own runs as well.
-            other = self.compare_all(source, by_pc, self.gdb(
-                program, list(by_pc), ["MALLOC_PERTURB_=85", "LD_BIND_NOW=1",
-                                       "SF_PADDING=" + 1234 * "x"]))
-            told = {where: gdb for where, _, gdb in other.wrong + other.lost}
-            result.wrong = [w for w in result.wrong if told.get(w[0]) == w[2]]
-            result.lost = [w for w in result.lost if compare.without_pointers(told.get(w[0])) ==
-                           compare.without_pointers(w[2])]
+        # An optimizer may begin a variable's location before its first store: what lies there then
+        # differs between GDB's own runs as well.
+        result = self.compare_all(source, by_pc, oracle.Gdb(program).shows_marked(list(by_pc)))
         return result
 
     def test_every_line(self):

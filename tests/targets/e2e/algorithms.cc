@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "truth.h"
+
 namespace geo {
 
 struct Point {
@@ -48,6 +50,7 @@ __attribute__((noinline)) int Height(const Node* node) {
   if (node == nullptr) return 0;
   const int left = Height(node->left.get());
   const int right = Height(node->right.get());
+  TELL(left, right);
   return 1 + std::max(left, right);
 }
 
@@ -58,6 +61,7 @@ class Accumulator {
     const int64_t before = total_;
     total_ += value;
     ++count_;
+    TELL(value, before, what);
     if (total_ < before) {
       std::printf("down %s\n", what);
     }
@@ -76,6 +80,7 @@ __attribute__((noinline)) Point Centroid(const std::vector<Point>& points) {
   }
   const double scale = 1.0 / static_cast<double>(points.size());
   Point center{sum.x * scale, sum.y * scale};
+  TELL(scale, sum.x, sum.y, center.x, center.y);
   std::printf("center %g %g norm %g\n", center.x, center.y, center.Norm());
   return center;
 }
@@ -83,6 +88,7 @@ __attribute__((noinline)) Point Centroid(const std::vector<Point>& points) {
 __attribute__((noinline)) uint32_t Crc(const std::string& text) {
   uint32_t crc = 0xffffffffu;
   for (unsigned char byte : text) {
+    TELL(byte, crc);
     crc ^= byte;
     for (int bit = 0; bit < 8; ++bit) {
       const bool low = (crc & 1) != 0;
@@ -96,6 +102,7 @@ __attribute__((noinline)) uint32_t Crc(const std::string& text) {
 __attribute__((noinline)) int Apply(const std::function<int(int)>& function, int argument) {
   const int first = function(argument);
   const int second = function(first);
+  TELL(argument, first, second);
   return first + second;
 }
 
@@ -108,6 +115,7 @@ __attribute__((noinline)) long Matrix(int size) {
       trace += row == column ? cells[row][column] : 0;
     }
   }
+  TELL(size, trace);
   return trace;
 }
 
@@ -135,6 +143,7 @@ int main() {
   const int sum = std::accumulate(numbers.begin(), numbers.end(), 0);
   std::sort(numbers.begin(), numbers.end(), [](int a, int b) { return a > b; });
   const long trace = Matrix(8);
+  TELL(height, crc, offset, applied, clamped, sum, trace);
   std::printf("%d %lld %g %u %d %d %d %ld %d\n", height,
               static_cast<long long>(accumulator.total()), center.x, crc, applied, clamped, sum,
               trace, numbers[0]);

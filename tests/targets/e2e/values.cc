@@ -16,6 +16,8 @@
 #include <variant>
 #include <vector>
 
+#include "truth.h"
+
 namespace shop {
 
 enum class Tier { kBasic, kSilver, kGold };
@@ -84,6 +86,7 @@ __attribute__((noinline)) double Total(const Order& order, double rate, std::str
   Keep(&order);  // mark-total
   std::printf("total %.17g count %d label %.*s\n", total, count, (int)label.size(),
               label.data());
+  TELL(total, count, rate);
   return total + count;
 }
 
@@ -91,6 +94,7 @@ __attribute__((noinline)) int Scalars(int i, unsigned u, long long ll, char c, b
                                       double d, short s, unsigned char uc) {
   std::printf("i %d u %u ll %lld c %d b %d f %.9g d %.17g s %d uc %d\n", i, u, ll, c, b, f, d, s,
               uc);
+  TELL(i, u, ll, c, b, f, d, s, uc);
   std::fflush(stdout);  // mark-scalars
   return i + (int)u + (int)ll + c + b + (int)f + (int)d + s + uc;
 }
@@ -98,6 +102,7 @@ __attribute__((noinline)) int Scalars(int i, unsigned u, long long ll, char c, b
 __attribute__((noinline)) int Outer(const Order& order, int depth) {
   if (depth > 0) {
     const int result = Outer(order, depth - 1);
+    TELL(depth, result);
     return result + 1;
   }
   return (int)Total(order, 1.5, "outer");
