@@ -6,6 +6,7 @@
 
 #include "symbolizer/dwarf_util.h"
 #include "symbolizer/location_compiler_expression.h"
+#include "symbolizer/location_views.h"
 
 namespace stillframe::dwarf {
 namespace {
@@ -55,13 +56,11 @@ Location AsLocation(const Piece& piece) {
 Location LocationCompiler::Compile(Dwarf_Die variable, const LocationContext& context,
                                    const ValueShape& shape) {
   Dwarf_Attribute attribute;
-  if (dwarf_attr_integrate(&variable, DW_AT_location, &attribute) != nullptr) {
-    Dwarf_Op* ops = nullptr;
-    size_t count = 0;
-    const int found = dwarf_getlocation_addr(&attribute, context.lookup_pc.value, &ops, &count, 1);
+  std::span<const Dwarf_Op> ops;
+  if (const int found = FindLocation(variable, context, attribute, ops); found != kNoLocation) {
     if (found < 0) return Unavailable(Code::kUnsupportedLocation);
     if (found == 0) return Unavailable(Code::kOptimizedOut);
-    return CompileExpression(attribute, std::span<const Dwarf_Op>(ops, count), context, shape);
+    return CompileExpression(attribute, ops, context, shape);
   }
   if (dwarf_attr_integrate(&variable, DW_AT_const_value, &attribute) != nullptr) {
     return CompileConstant(attribute, shape);
@@ -72,13 +71,8 @@ Location LocationCompiler::Compile(Dwarf_Die variable, const LocationContext& co
 std::optional<LocationCompiler::ImplicitTarget> LocationCompiler::FindImplicitTarget(
     Dwarf_Die variable, const LocationContext& context) {
   Dwarf_Attribute attribute;
-  Dwarf_Op* ops = nullptr;
-  size_t count = 0;
-  if (dwarf_attr_integrate(&variable, DW_AT_location, &attribute) == nullptr ||
-      dwarf_getlocation_addr(&attribute, context.lookup_pc.value, &ops, &count, 1) <= 0 ||
-      count != 1) {
-    return std::nullopt;
-  }
+  std::span<const Dwarf_Op> ops;
+  if (FindLocation(variable, context, attribute, ops) <= 0 || ops.size() != 1) return std::nullopt;
   if (ops[0].atom != DW_OP_implicit_pointer && ops[0].atom != DW_OP_GNU_implicit_pointer) {
     return std::nullopt;
   }
