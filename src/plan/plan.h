@@ -115,9 +115,9 @@ struct FramePlan {
   uint64_t copy = 0;
 };
 
-// What a call passes in an argument register, in terms of the caller's frame.
+// What a call passes in an argument register or as a parameter, in terms of the caller's frame.
 struct CallParameter {
-  uint8_t cell = 0;  // EntryCellOf
+  uint8_t cell = 0;  // EntryCellOf, ParameterCellOf
   uint8_t pad[3] = {};
   Program program;  // value
 };

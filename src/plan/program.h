@@ -95,9 +95,9 @@ enum class Op : uint8_t {
   // Strings.
   kStringEq,   // pop length, pop address; push: equals literal strings[imm] of the unit
   kCStringEq,  // pop address; push: the NUL-terminated string there equals strings[imm]
-  // What an argument register held when this function was entered, as its caller's call site tells
-  // (FramePlan) or a probe there has stashed it: push entry cell a; kEntryValueUnknown,
-  // kTailCallAmbiguous, kEntryNotStashed or kEntryNotProbed when neither says.
+  // What an argument register held when this function was entered, or a parameter would have been,
+  // as its caller's call site tells (FramePlan) or a probe there has stashed it: push entry cell a;
+  // kEntryValueUnknown, kTailCallAmbiguous, kEntryNotStashed or kEntryNotProbed when neither says.
   kEntryValue,
   kThreadLocal,  // push imm + the address of the module's thread-local block of this thread
   // Beside the stack. A local is set on every way to where it is read.
@@ -173,6 +173,14 @@ inline constexpr uint8_t kVectorCount = kXmmCount + 2;
 // bytes). kEntryCells for every other DWARF register.
 inline constexpr uint8_t kEntryCells = 14;
 inline constexpr uint8_t kGeneralEntryCells = 6;
+// Behind them, parameters that the function takes in no register because the compiler found that it
+// does without, by their position in its declaration: only callers tell what they would have been.
+inline constexpr uint8_t kParameterCells = 12;
+inline constexpr uint8_t kAllEntryCells = kEntryCells + kParameterCells;
+// kAllEntryCells for those farther behind.
+constexpr uint8_t ParameterCellOf(uint64_t position) {
+  return position < kParameterCells ? static_cast<uint8_t>(kEntryCells + position) : kAllEntryCells;
+}
 // The first of them that a probe at the function's entry stashes (agent/hit/entry_stash.h): all but
 // xmm6 and xmm7, so that a stash fits into two cache lines.
 inline constexpr uint8_t kStashCells = 12;

@@ -91,7 +91,7 @@ const char* OperandFault(const Insn& insn, size_t string_count) {
     case Op::kRegister:
       return insn.a < kRegisterCount ? nullptr : "no such register";
     case Op::kEntryValue:
-      return insn.a < kEntryCells ? nullptr : "no such register";
+      return insn.a < kAllEntryCells ? nullptr : "no such register";
     case Op::kXmm:
       if (insn.a >= kXmmCount) return "no such register";
       return insn.b == 4 || insn.b == 8 ? nullptr : "bad size";

@@ -370,7 +370,7 @@ class UnitVerifier {
 
   Status CheckParameter(size_t index) {
     const CallParameter& parameter = unit_.call_parameters[index];
-    if (parameter.cell >= kEntryCells) return Corrupt("no such register");
+    if (parameter.cell >= kAllEntryCells) return Corrupt("no such register");
     return CheckCode(parameter.program);
   }
 

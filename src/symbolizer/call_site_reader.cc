@@ -60,7 +60,7 @@ Program ReadProgram(Dwarf_Die die, unsigned standard, unsigned gnu, const Locati
 }
 
 // The argument register that the parameter's location names; kEntryCells when it is another place.
-uint8_t CellOf(Dwarf_Die parameter) {
+uint8_t RegisterCellOf(Dwarf_Die parameter) {
   Dwarf_Attribute location;
   Dwarf_Op* ops = nullptr;
   size_t count = 0;
@@ -74,7 +74,38 @@ uint8_t CellOf(Dwarf_Die parameter) {
   return ops[0].atom == DW_OP_regx ? EntryCellOf(ops[0].number) : kEntryCells;
 }
 
+// Of what is passed at a call site; kAllEntryCells when it is neither in a register nor told to be
+// a parameter that the callee does without.
+uint8_t CellOf(const Dwarf_Die& site, const Dwarf_Die& passed) {
+  if (const uint8_t cell = RegisterCellOf(passed); cell < kEntryCells) return cell;
+  const bool gnu = Tag(passed) == DW_TAG_GNU_call_site_parameter;
+  const auto parameter =
+      Reference(passed, gnu ? DW_AT_abstract_origin : DW_AT_call_parameter, false);
+  const auto callee = Reference(site, gnu ? DW_AT_abstract_origin : DW_AT_call_origin, false);
+  return parameter && callee ? CellOfParameter(*callee, *parameter) : kAllEntryCells;
+}
+
 }  // namespace
+
+uint8_t CellOfParameter(const Dwarf_Die& function, const Dwarf_Die& parameter) {
+  const Dwarf_Die wanted = Origin(parameter);
+  // The abstract instance has them all, in the order of the declaration that it specifies.
+  Dwarf_Die abstract = function;
+  for (int i = 0; i < kMaxDepth; ++i) {
+    const auto origin = Reference(abstract, DW_AT_abstract_origin, false);
+    if (!origin) break;
+    abstract = *origin;
+  }
+  uint8_t cell = kAllEntryCells;
+  uint64_t position = 0;
+  ForEachChild(abstract, [&](const Dwarf_Die& child) {
+    if (Tag(child) != DW_TAG_formal_parameter) return true;
+    if (Origin(child).addr == wanted.addr) cell = ParameterCellOf(position);
+    ++position;
+    return cell == kAllEntryCells;
+  });
+  return cell;
+}
 
 std::optional<Dwarf_Die> FindCallSite(const Dwarf_Die& function, LinkAddress address) {
   std::optional<Dwarf_Die> found;
@@ -100,8 +131,8 @@ void AddCallParameters(const Dwarf_Die& site, const LocationContext& context, Pl
   ForEachChild(site, [&](const Dwarf_Die& child) {
     if (!IsParameter(Tag(child))) return true;
     CallParameter parameter;
-    parameter.cell = CellOf(child);
-    if (parameter.cell >= kEntryCells) return true;
+    parameter.cell = CellOf(site, child);
+    if (parameter.cell >= kAllEntryCells) return true;
     parameter.program =
         ReadProgram(child, DW_AT_call_value, DW_AT_GNU_call_site_value, context, tables);
     if (!parameter.program.empty()) parameters.push_back(parameter);

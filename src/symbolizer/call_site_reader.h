@@ -23,6 +23,10 @@ std::optional<Dwarf_Die> FindCallSite(const Dwarf_Die& function, LinkAddress add
 void AddCallParameters(const Dwarf_Die& site, const LocationContext& context, PlanTables& tables,
                        FramePlan& frame);
 
+// The entry cell (ParameterCellOf) of one of the function's parameters; both may be abstract or
+// concrete. kAllEntryCells when there is none.
+uint8_t CellOfParameter(const Dwarf_Die& function, const Dwarf_Die& parameter);
+
 // A hash of the name that other modules know the function by; 0 when it has none.
 uint64_t ExternalNameHash(const Dwarf_Die& function);
 uint64_t NameHash(std::string_view linkage_name);

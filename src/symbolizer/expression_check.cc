@@ -125,7 +125,7 @@ std::vector<CheckedExpression> CheckSites(ModuleDebug& debug, const std::vector<
       FrameCompiler::Create(debug.file->dwarf(), redaction, unit, &debug.unit_cache);
   std::vector<CheckedExpression> out;
   for (const LineSite& site : sites) {
-    const RequestedLine requested{site.file, site.line, site.function, site.returning};
+    const RequestedLine requested{site.file, site.line, site.function, site.returning, site.view};
     const std::unique_ptr<Scope> scope = frames->OpenScope(site.unit, site.address, requested);
     CheckedExpression checked;
     if (scope == nullptr) {

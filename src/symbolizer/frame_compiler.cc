@@ -73,6 +73,7 @@ class ScopeImpl : public Scope {
       : parts_(parts), unit_(unit), chain_(std::move(chain)) {
     context_.pc = pc;
     context_.lookup_pc = pc;
+    context_.view = requested.view;
     if (chain_.functions.empty()) return;
     context_.subprogram = chain_.subprogram();
     std::vector<SourceFrame> sources = dwarf::DescribeChain(unit_, chain_, pc, parts_.namer);
@@ -243,7 +244,7 @@ class FrameCompilerImpl : public FrameCompiler {
     }
     std::vector<SourceFrame> sources = dwarf::DescribeChain(*cu, chain, lookup_pc, parts_.namer);
     Trim(chain, sources, requested);
-    const LocationContext context{pc, lookup_pc, innermost, chain.subprogram()};
+    const LocationContext context{pc, lookup_pc, innermost, chain.subprogram(), requested.view};
     FramePlan frame;
     frame.pc = pc;
     Dwarf_Die innermost_die = chain.functions.front().function;

@@ -33,6 +33,8 @@ struct RequestedLine {
   const void* function = nullptr;
   // The place is where that function is left: it shows its result and parameters.
   std::optional<Returning> returning = {};
+  // Which of the statements at the address the line is; nullopt: the state after all of them.
+  std::optional<uint32_t> view = {};
 };
 
 // Fills one PlanUnit; types, strings and identical locations are shared across its frames.

@@ -197,8 +197,10 @@ void LineIndex::CollectStatements(const SourceFile::Use& use, FileStatements& st
       // Line 0 is code that belongs to no line (DWARF 5 §6.2.2).
       const uint32_t part = row.is_stmt && row.line != 0 ? parts.Next(row) : 0;
       if (wanted && row.line != 0) {
-        if (row.is_stmt) statements[row.line].push_back({row.address, use.unit_offset, part});
-        if (run_line != row.line) runs[row.line].push_back({row.address, use.unit_offset});
+        if (row.is_stmt)
+          statements[row.line].push_back({row.address, use.unit_offset, part, row.view});
+        if (run_line != row.line)
+          runs[row.line].push_back({row.address, use.unit_offset, 0, row.view});
       }
       run_line = wanted ? row.line : 0;
     }

@@ -34,6 +34,7 @@ struct Statement {
   // Which part of the line begins here. The compiler copies lines (unrolled loops): the same part
   // again is another execution.
   uint32_t part = 0;
+  uint32_t view = 0;  // LineRow::view of the first row of the line there
 };
 // By line, each sorted by address without duplicates.
 using FileStatements = std::map<uint32_t, std::vector<Statement>>;

@@ -42,10 +42,12 @@ class LineMachine {
   void Emit() {
     emit_(row_);
     row_.prologue_end = false;
+    ++row_.view;
   }
 
   // §6.2.5.1: with more than one operation per instruction the operation pointer advances.
   void AdvanceOperations(uint64_t count) {
+    if (count != 0) row_.view = 0;
     if (header_.max_operations == 1) {
       row_.address = row_.address + header_.min_instruction_length * count;
       return;
@@ -84,7 +86,7 @@ class LineMachine {
         return;
       case DW_LNS_const_add_pc:
         return AdvanceOperations((255u - header_.opcode_base) / header_.line_range);
-      case DW_LNS_fixed_advance_pc:
+      case DW_LNS_fixed_advance_pc:  // of which the view knows nothing
         row_.address = row_.address + reader_.U16();
         operation_ = 0;
         return;
@@ -110,6 +112,7 @@ class LineMachine {
       Reset();
     } else if (opcode == DW_LNE_set_address) {
       row_.address = LinkAddress(reader_.Unsigned(length - 1));
+      row_.view = 0;
       operation_ = 0;
     }
     // DW_LNE_set_discriminator, DW_LNE_define_file (never written by GCC or Clang) and vendor

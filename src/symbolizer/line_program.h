@@ -18,6 +18,9 @@ struct LineRow {
   uint32_t file = 0;  // index into LineHeader::files
   uint32_t line = 0;
   uint32_t column = 0;  // 0: not known
+  // How many rows stand before it at the same address: which of the statements there it is
+  // (https://dwarfstd.org/issues/170427.1.html).
+  uint32_t view = 0;
   bool is_stmt = false;
   bool prologue_end = false;
   bool end_sequence = false;  // address is the first one past the sequence

@@ -31,12 +31,14 @@ void AppendSites(ModuleDebug& debug, const SourceFile& file, uint32_t line,
     if (unit == nullptr) continue;  // code that no unit claims: nothing could be shown there
     const LinkAddress address = SkipPrologue(debug, unit, statement.unit_offset, statement.address);
     sites.push_back({address, unit, file.path, line, nullptr, statement.part});
+    if (address == statement.address) sites.back().view = statement.view;
   }
 }
 
 void SortUnique(std::vector<LineSite>& sites) {
-  std::sort(sites.begin(), sites.end(),
-            [](const LineSite& a, const LineSite& b) { return a.address < b.address; });
+  std::sort(sites.begin(), sites.end(), [](const LineSite& a, const LineSite& b) {
+    return a.address != b.address ? a.address < b.address : a.view < b.view;
+  });
   const auto same = [](const LineSite& a, const LineSite& b) { return a.address == b.address; };
   sites.erase(std::unique(sites.begin(), sites.end(), same), sites.end());
 }

@@ -24,6 +24,7 @@ struct LineSite {
   const void* function = nullptr;        // see RequestedLine
   uint32_t part = 0;                     // see Statement
   std::optional<Returning> returning{};  // of places where a function is left
+  std::optional<uint32_t> view{};        // see RequestedLine
 };
 
 // Where a debugger stops that was told the function: behind its prologue in unoptimized code, else

@@ -6,6 +6,7 @@
 
 #include "symbolizer/dwarf_util.h"
 #include "symbolizer/location_compiler_expression.h"
+#include "symbolizer/location_views.h"
 
 namespace stillframe::dwarf {
 namespace {
@@ -70,14 +71,15 @@ bool LocationCompiler::MayAsk(Dwarf_Attribute& attribute) {
 Location LocationCompiler::Compile(Dwarf_Die variable, const LocationContext& context,
                                    const ValueShape& shape) {
   Dwarf_Attribute attribute;
-  if (dwarf_attr_integrate(&variable, DW_AT_location, &attribute) != nullptr) {
-    Dwarf_Op* ops = nullptr;
-    size_t count = 0;
-    if (!MayAsk(attribute)) return Unavailable(Code::kUnsupportedLocation);
-    const int found = dwarf_getlocation_addr(&attribute, context.lookup_pc.value, &ops, &count, 1);
+  if (dwarf_attr_integrate(&variable, DW_AT_location, &attribute) != nullptr &&
+      !MayAsk(attribute)) {
+    return Unavailable(Code::kUnsupportedLocation);
+  }
+  std::span<const Dwarf_Op> ops;
+  if (const int found = FindLocation(variable, context, attribute, ops); found != kNoLocation) {
     if (found < 0) return Unavailable(Code::kUnsupportedLocation);
     if (found == 0) return Unavailable(Code::kOptimizedOut);
-    return CompileExpression(attribute, std::span<const Dwarf_Op>(ops, count), context, shape);
+    return CompileExpression(attribute, ops, context, shape);
   }
   if (dwarf_attr_integrate(&variable, DW_AT_const_value, &attribute) != nullptr) {
     return CompileConstant(attribute, shape);
@@ -88,14 +90,12 @@ Location LocationCompiler::Compile(Dwarf_Die variable, const LocationContext& co
 std::optional<LocationCompiler::ImplicitTarget> LocationCompiler::FindImplicitTarget(
     Dwarf_Die variable, const LocationContext& context) {
   Dwarf_Attribute attribute;
-  Dwarf_Op* ops = nullptr;
-  size_t count = 0;
   if (dwarf_attr_integrate(&variable, DW_AT_location, &attribute) == nullptr ||
-      BytesOfExpression(attribute) > kLongExpression ||
-      dwarf_getlocation_addr(&attribute, context.lookup_pc.value, &ops, &count, 1) <= 0 ||
-      count != 1) {
+      BytesOfExpression(attribute) > kLongExpression) {
     return std::nullopt;
   }
+  std::span<const Dwarf_Op> ops;
+  if (FindLocation(variable, context, attribute, ops) <= 0 || ops.size() != 1) return std::nullopt;
   if (ops[0].atom != DW_OP_implicit_pointer && ops[0].atom != DW_OP_GNU_implicit_pointer) {
     return std::nullopt;
   }

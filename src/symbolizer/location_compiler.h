@@ -27,6 +27,8 @@ struct LocationContext {
   bool innermost = true;  // frame 0: every register holds its live value
   // The concrete function, for its frame base; nullopt for globals.
   std::optional<Dwarf_Die> subprogram;
+  // Which of the statements at lookup_pc it is (LineRow::view); nullopt: after all of them.
+  std::optional<uint32_t> view = {};
 };
 
 // What a location must describe.

@@ -1,5 +1,6 @@
 #include "symbolizer/location_compiler_expression.h"
 
+#include "symbolizer/call_site_reader.h"
 #include "symbolizer/dwarf_util.h"
 
 namespace stillframe::dwarf {
@@ -157,8 +158,23 @@ Code ExpressionCompiler::FrameState(const Dwarf_Op& op) {
   if (op.atom == DW_OP_form_tls_address || op.atom == DW_OP_GNU_push_tls_address) {
     return ThreadLocal();
   }
+  if (op.atom == DW_OP_GNU_parameter_ref) return ParameterValue(op);
   if (op.atom == DW_OP_GNU_variable_value) return VariableValue(op);
   return Code::kUnsupported;
+}
+
+// http://wiki.dwarfstd.org/index.php?title=Parameter_Ref: what the caller would have passed as a
+// parameter that the function does without, as its call site tells.
+Code ExpressionCompiler::ParameterValue(const Dwarf_Op& op) {
+  Dwarf_Die parameter;
+  if (!context_.subprogram || dwarf_getlocation_die(attribute_, &op, &parameter) != 0) {
+    return Code::kUnsupportedLocation;
+  }
+  const uint8_t cell = CellOfParameter(*context_.subprogram, parameter);
+  if (cell == kAllEntryCells) return Code::kEntryValueUnknown;
+  Emit(Op::kEntryValue, cell);
+  Push(kGeneric);
+  return Code::kOk;
 }
 
 // http://dwarfstd.org/ShowIssue.php?issue=161109.2: what the variable holds here.

@@ -58,6 +58,7 @@ class ExpressionCompiler {
   Code PushRegister(uint64_t reg, int64_t offset);
   Code FrameBase();
   Code EntryValue(const Dwarf_Op& op);
+  Code ParameterValue(const Dwarf_Op& op);
   Code VariableValue(const Dwarf_Op& op);
   Code PushVariable(Dwarf_Die variable);
   Code PushPlace(Dwarf_Attribute& attribute, std::span<const Dwarf_Op> ops, uint8_t size_bytes,

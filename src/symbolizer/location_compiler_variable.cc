@@ -4,6 +4,7 @@
 
 #include "symbolizer/dwarf_util.h"
 #include "symbolizer/location_compiler_expression.h"
+#include "symbolizer/location_views.h"
 
 namespace stillframe::dwarf {
 namespace {
@@ -40,13 +41,11 @@ Code ExpressionCompiler::PushVariable(Dwarf_Die variable) {
     return Code::kUnsupportedLocation;
   }
   Dwarf_Attribute attribute;
-  Dwarf_Op* ops = nullptr;
-  size_t count = 0;
-  if (dwarf_attr_integrate(&variable, DW_AT_location, &attribute) != nullptr) {
-    const int found = dwarf_getlocation_addr(&attribute, context_.lookup_pc.value, &ops, &count, 1);
+  std::span<const Dwarf_Op> ops;
+  if (const int found = FindLocation(variable, context_, attribute, ops); found != kNoLocation) {
     if (found < 0) return Code::kUnsupportedLocation;
-    if (found == 0 || count == 0) return Code::kOptimizedOut;
-    return PushPlace(attribute, std::span(ops, count), size_bytes, is_signed);
+    if (found == 0 || ops.empty()) return Code::kOptimizedOut;
+    return PushPlace(attribute, ops, size_bytes, is_signed);
   }
   if (dwarf_attr_integrate(&variable, DW_AT_const_value, &attribute) == nullptr) {
     return Code::kOptimizedOut;

@@ -65,7 +65,7 @@ class PlanBuilder {
   Status AddSite(const LineSite& site) {
     SitePlan planned;
     planned.address = site.address;
-    const RequestedLine requested{site.file, site.line, site.function, site.returning};
+    const RequestedLine requested{site.file, site.line, site.function, site.returning, site.view};
     std::unique_ptr<Scope> scope;
     if (!request_.condition.empty() || !request_.expressions.empty()) {
       scope = frames_->OpenScope(site.unit, site.address, requested);

@@ -24,6 +24,8 @@ TEST(VerifyProgram, AcceptsWellFormedPrograms) {
   EXPECT_EQ(Verify({I(Op::kConst), I(Op::kReturn)}), "OK");
   EXPECT_EQ(Verify({I(Op::kFail, static_cast<uint8_t>(Code::kOptimizedOut))}), "OK");
   EXPECT_EQ(Verify({I(Op::kRegister, 15), I(Op::kLoad, 8), I(Op::kReturn)}), "OK");
+  EXPECT_EQ(Verify({I(Op::kEntryValue, ParameterCellOf(kParameterCells - 1)), I(Op::kReturn)}),
+            "OK");
   EXPECT_EQ(Verify({I(Op::kXmm, 15, 8), I(Op::kCfa), I(Op::kRot), I(Op::kReturn)}),
             "CORRUPT: instruction 2: stack underflow");
   // if (0) 1 else 2
@@ -50,6 +52,7 @@ TEST(VerifyProgram, RefusesEachViolation) {
       {{I(Op::kFail, 255)}, "instruction 0: not an error code"},
       {{I(Op::kRegister, 16), I(Op::kReturn)}, "instruction 0: no such register"},
       {{I(Op::kXmm, 16, 8), I(Op::kReturn)}, "instruction 0: no such register"},
+      {{I(Op::kEntryValue, kAllEntryCells), I(Op::kReturn)}, "instruction 0: no such register"},
       {{I(Op::kXmm, 0, 16), I(Op::kReturn)}, "instruction 0: bad size"},
       {{I(Op::kConst), I(Op::kLoad, 3), I(Op::kReturn)}, "instruction 1: bad size"},
       {{I(Op::kConst), I(Op::kExtend, 0), I(Op::kReturn)}, "instruction 1: bad size"},

@@ -19,9 +19,10 @@ using symbols_test::RunTool;
 using symbols_test::SplitLines;
 using symbols_test::TargetPath;
 
-using Oracle = std::map<std::pair<std::string, uint32_t>, std::set<uint64_t>>;
+// By address the view of the line's first statement there.
+using Oracle = std::map<std::pair<std::string, uint32_t>, std::map<uint64_t, uint32_t>>;
 
-// (base name, line) -> is_stmt addresses, from `readelf --debug-dump=decodedline`:
+// (base name, line) -> is_stmt addresses and views, from `readelf --debug-dump=decodedline`:
 //   FILE  LINE  ADDRESS  [VIEW]  x      ("x" marks a statement; "-" as line ends a sequence)
 Oracle DecodedLines(const std::string& path, const ElfFile& module) {
   Oracle oracle;
@@ -29,6 +30,7 @@ Oracle DecodedLines(const std::string& path, const ElfFile& module) {
     std::string file;
     uint32_t line;
     uint64_t address;
+    uint32_t view;
     bool is_stmt;
   };
   std::vector<Row> sequence;
@@ -38,26 +40,34 @@ Oracle DecodedLines(const std::string& path, const ElfFile& module) {
     std::string file, number, address, word;
     if (!(words >> file >> number >> address) || address.substr(0, 1) != "0") continue;
     bool is_stmt = false;
-    while (words >> word) is_stmt = is_stmt || word == "x";
+    uint32_t view = 0;
+    while (words >> word) {
+      is_stmt = is_stmt || word == "x";
+      if (word.find_first_not_of("0123456789") == std::string::npos) {
+        view = static_cast<uint32_t>(std::stoul(word));
+      }
+    }
     const uint64_t value = std::stoull(address, nullptr, 16);
     if (number != "-" && number.find_first_not_of("0123456789") != std::string::npos) continue;
     if (number != "-") {
-      sequence.push_back({file, static_cast<uint32_t>(std::stoul(number)), value, is_stmt});
+      sequence.push_back({file, static_cast<uint32_t>(std::stoul(number)), value, view, is_stmt});
       continue;
     }
     for (const Row& row : sequence) {
       if (!module.IsCode(LinkAddress(sequence[0].address)) || row.address >= value) continue;
       if (row.is_stmt && row.line != 0)
-        oracle[{std::string(Basename(row.file)), row.line}].insert(row.address);
+        oracle[{std::string(Basename(row.file)), row.line}].emplace(row.address, row.view);
     }
     sequence.clear();
   }
   return oracle;
 }
 
-std::set<uint64_t> Values(const std::vector<Statement>& statements) {
-  std::set<uint64_t> values;
-  for (const Statement& statement : statements) values.insert(statement.address.value);
+std::map<uint64_t, uint32_t> Values(const std::vector<Statement>& statements) {
+  std::map<uint64_t, uint32_t> values;
+  for (const Statement& statement : statements) {
+    values.emplace(statement.address.value, statement.view);
+  }
   return values;
 }
 
@@ -100,7 +110,7 @@ TEST(SymbolsLines, AllStatementsAreTheUnionOfTheTables) {
   ASSERT_NE(program.debug, nullptr);
   std::set<uint64_t> expected;
   for (const auto& [key, addresses] : DecodedLines(path, *program.elf)) {
-    expected.insert(addresses.begin(), addresses.end());
+    for (const auto& [address, view] : addresses) expected.insert(address);
   }
   std::set<uint64_t> actual;
   for (const LinkAddress address : program.debug->lines.AllStatements(1u << 20)) {

@@ -19,7 +19,7 @@ struct StringRef {
 
 // What argument registers held when a frame's function was entered (plan/program.h: entry cells).
 struct EntryValues {
-  uint64_t cells[kEntryCells];
+  uint64_t cells[kAllEntryCells];
   uint32_t valid;    // bit i: cells[i] is known
   uint32_t stashed;  // bit i: cells[i] is what a probe at the entry stashed
   Code absent;       // why others are not known; kOk stands for kEntryValueUnknown
