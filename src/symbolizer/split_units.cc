@@ -4,12 +4,14 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
 #include "symbolizer/byte_reader.h"
 #include "symbolizer/dwarf_util.h"
 #include "symbolizer/memory_file.h"
+#include "symbolizer/section_bytes.h"
 
 namespace stillframe {
 namespace {
@@ -33,6 +35,20 @@ std::string SplitFileName(const Dwarf_Die& unit) {
 }
 
 constexpr char kMemoryName[] = "stillframe-split-unit";
+// How many units are asked for their files' compression: a build compresses all or none.
+constexpr int kUnitsAsked = 64;
+constexpr uint64_t kMaxFileBytes = 256u << 20;  // of one .dwo, uncompressed
+
+// A file with sections that libelf 0.188 does not decompress.
+bool IsBeyondLibdw(const std::string& path) {
+  if (path.empty() || access(path.c_str(), R_OK) != 0) return false;
+  const auto file = ElfFile::OpenShared(path);
+  if (!file.ok()) return false;
+  const auto& sections = (*file)->sections();
+  return std::any_of(sections.begin(), sections.end(), [&](const ElfSection& section) {
+    return IsCompressedByZstd(**file, section);
+  });
+}
 
 // The index that a form of the DW_FORM_strx family holds.
 std::optional<uint64_t> StringIndex(unsigned form, ByteReader& reader) {
@@ -65,17 +81,34 @@ SplitUnits::SplitUnits(const std::vector<std::string>& packages) {
       if (package_status_.ok()) package_status_ = opened.status();
       continue;
     }
-    auto memory = MakeMemoryFile(kMemoryName);
-    if (!memory.ok()) {
-      package_status_ = memory.status().WithContext("units of " + path);
+    if (const Status status = OpenPlace(); !status.ok()) {
+      package_status_ = status.WithContext("units of " + path);
       return;
     }
-    fd_ = std::move(memory).value();
     package_ = std::move(opened).value();
     package_status_ = Status();
-    name_ = "/proc/thread-self/fd/" + std::to_string(fd_.get());
     return;
   }
+}
+
+// Where libdw is made to look for what is supplied.
+Status SplitUnits::OpenPlace() {
+  SF_ASSIGN_OR_RETURN(fd_, MakeMemoryFile(kMemoryName));
+  name_ = "/proc/thread-self/fd/" + std::to_string(fd_.get());
+  return Status();
+}
+
+bool SplitUnits::TakesFiles(Dwarf* dwarf) {
+  if (!name_.empty()) return false;
+  Dwarf_CU* unit = nullptr;
+  uint8_t type = 0;
+  Dwarf_Die root;
+  for (int i = 0; i < kUnitsAsked; ++i) {
+    if (dwarf_get_units(dwarf, unit, &unit, nullptr, &type, &root, nullptr) != 0) return false;
+    if (type != DW_UT_skeleton || !IsBeyondLibdw(SplitFileName(root))) continue;
+    return OpenPlace().ok();
+  }
+  return false;
 }
 
 // Makes the skeleton's DW_AT_dwo_name say name_: the offset of the string in .debug_info, or in the
@@ -124,14 +157,26 @@ Status SplitUnits::NameSupplied(Dwarf_Die skeleton) {
 
 Status SplitUnits::Supply(Dwarf_Die skeleton, uint64_t id) {
   SF_ASSIGN_OR_RETURN(const auto unit, package_->Cut(id));
-  if (supplied_bytes_ + unit->size_bytes() > kMaxSuppliedBytes) {
-    return Status(Code::kOverLimit, "too many units of " + package_->path() + " at once");
+  return Hand(skeleton, *unit).WithContext(package_->path());
+}
+
+// kNotFound: libdw can read the file itself.
+Status SplitUnits::SupplyFile(Dwarf_Die skeleton, const std::string& path) {
+  if (!IsBeyondLibdw(path)) return Status(Code::kNotFound, "");
+  SF_ASSIGN_OR_RETURN(const auto file, ElfFile::OpenShared(path));
+  SF_ASSIGN_OR_RETURN(const auto unit, DebugImage::Read(*file, kMaxFileBytes));
+  return Hand(skeleton, *unit).WithContext(path);
+}
+
+Status SplitUnits::Hand(Dwarf_Die skeleton, const DebugImage& unit) {
+  if (supplied_bytes_ + unit.size_bytes() > kMaxSuppliedBytes) {
+    return Status(Code::kOverLimit, "too many split units at once");
   }
-  const ByteSpan bytes(reinterpret_cast<const uint8_t*>(unit->data()), unit->size_bytes());
+  const ByteSpan bytes(reinterpret_cast<const uint8_t*>(unit.data()), unit.size_bytes());
   SF_ASSIGN_OR_RETURN(const UniqueFd file, MakeMemoryFile(kMemoryName, bytes));
   SF_RETURN_IF_ERROR(NameSupplied(skeleton));
   if (dup3(file.get(), fd_.get(), O_CLOEXEC) < 0) return ErrnoStatus("dup3", errno);
-  supplied_bytes_ += unit->size_bytes();
+  supplied_bytes_ += unit.size_bytes();
   return Status();
 }
 
@@ -152,6 +197,13 @@ SplitUnits::Known SplitUnits::Find(Dwarf_Die skeleton, uint64_t id) {
   const std::string file = SplitFileName(skeleton);  // as the compiler named it
   Status supplied(Code::kNoDebugInfo, "");
   if (package_ != nullptr) supplied = Supply(skeleton, id);
+  const bool by_file = !supplied.ok() && !name_.empty();
+  if (by_file) {
+    const Status status = SupplyFile(skeleton, file);
+    if (!status.ok() && status.code() != Code::kNotFound) {
+      return {std::nullopt, status.WithContext("the debug information of this code was split off")};
+    }
+  }
   Dwarf_Die root, body{};
   if (dwarf_cu_info(skeleton.cu, nullptr, nullptr, &root, &body, nullptr, nullptr, nullptr) == 0 &&
       dwarf::Tag(body) == DW_TAG_compile_unit) {

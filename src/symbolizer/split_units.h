@@ -33,7 +33,10 @@ class SplitUnits {
   SplitUnits(const SplitUnits&) = delete;
   SplitUnits& operator=(const SplitUnits&) = delete;
 
-  // What the image has to hold as one string more; "" when there is no package.
+  // Whether the units of `dwarf` are in files (.dwo) that libdw cannot read: compressed by zstd.
+  // Then name() is not empty from now on.
+  bool TakesFiles(Dwarf* dwarf);
+  // What the image has to hold as one string more; "" when there is no package and no such file.
   const std::string& name() const { return name_; }
   // The image that the skeletons are in. Needed when name() is not empty.
   void set_image(DebugImage* image) { image_ = image; }
@@ -51,6 +54,9 @@ class SplitUnits {
   };
   Known Find(Dwarf_Die skeleton, uint64_t id);
   Status Supply(Dwarf_Die skeleton, uint64_t id);
+  Status SupplyFile(Dwarf_Die skeleton, const std::string& path);
+  Status Hand(Dwarf_Die skeleton, const DebugImage& unit);
+  Status OpenPlace();
   Status NameSupplied(Dwarf_Die skeleton);
 
   std::unique_ptr<SplitPackage> package_;
