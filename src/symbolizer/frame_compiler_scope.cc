@@ -379,15 +379,16 @@ std::optional<Dwarf_Die> GlobalNames::FindClass(const Dwarf_Die& near, const std
   if (known != classes_by_name_.end()) return known->second;
   const std::optional<Dwarf_Die> unit = UnitOf(near);
   if (!unit) return std::nullopt;
-  const std::string wanted = SimplifyTypeName(name);
+  const std::string wanted = ComparableTypeName(name);
   const std::string_view head = std::string_view(name).substr(0, name.find('<'));
   std::optional<Dwarf_Die> found;
   VisitUnits(*unit, [&](const UnitIndex& index) {
     index.ForEachClassNamed(LastComponent(head), head.size() != name.size(),
                             [&](const Dwarf_Die& die) {
                               if (Flag(die, DW_AT_declaration, false)) return true;
-                              if (SimplifyTypeName(namer_.QualifiedName(die)) != wanted)
+                              if (ComparableTypeName(namer_.QualifiedName(die)) != wanted) {
                                 return true;
+                              }
                               found = die;
                               return false;
                             });
