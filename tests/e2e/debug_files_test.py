@@ -118,6 +118,13 @@ class DebugFilesTest(unittest.TestCase):
                 self.compile("-gsplit-dwarf", *flags, compiler=compiler)
                 self.assert_full()
 
+    def test_split_units_with_type_units(self):
+        for compiler, flags in (("g++", ("-gdwarf-4",)), ("g++", ()), ("clang++-14", ("-gdwarf-4",)),
+                                ("clang++-14", ())):
+            with self.subTest(compiler=compiler, flags=flags):
+                self.compile("-gsplit-dwarf", "-fdebug-types-section", *flags, compiler=compiler)
+                self.assert_full()
+
     def compress_split_units(self):
         files = list(self.folder.glob("*.dwo"))
         for file in files:
@@ -165,6 +172,9 @@ class DebugFilesTest(unittest.TestCase):
                 ("g++", "dwp", ("-gdwarf-4", "-fdebug-types-section")),
                 ("g++", "dwp", ("-gdwarf-4", "-O2", "-gz")),
                 ("clang++-14", "llvm-dwp-14", ("-gdwarf-4",)),
+                # Type units that the package keeps once, with one of the units that had them.
+                ("clang++-14", "llvm-dwp-14", ("-gdwarf-4", "-fdebug-types-section")),
+                ("clang++-14", "llvm-dwp-14", ("-gdwarf-5", "-fdebug-types-section")),
                 ("clang++-14", "llvm-dwp-14", ("-gdwarf-5", "-O2"))):
             with self.subTest(compiler=compiler, tool=tool, flags=flags):
                 self.compile("-gsplit-dwarf", *flags, compiler=compiler)
