@@ -82,7 +82,7 @@ enum class ViewKind : uint8_t {
   kDuration,  // `element` at a counts units of count / (c + 2^32 d) seconds; kSystemTime: since
               // 1970; kOtherTime: since its clock's epoch
   kMutex,     // pthread_mutex_t: lock (4 bytes) at a, recursion at a + 4, owner at a + 8;
-              // kRecursive
+              // kRecursive. kReadWrite: pthread_rwlock_t, readers (4 bytes) at a, writer at a + 24
   kAny,       // [a] manager function, which is one of the type's `derived`; value at b, or where
               // [b] points to
   kFunction,  // [a] invoker function, [b] target (2 words). kLibcxx: [a] pointer to an object
@@ -127,6 +127,7 @@ enum ViewLayout : uint8_t {
   kInTree = 12,        // libstdc++
   kInLibcxxTree = 13,  // its end node has a left link alone
   kInForwardList = 14,
+  kReadWrite = 15,  // kMutex
 };
 inline constexpr uint8_t kReversed = 1;  // View::keys of kIterator
 

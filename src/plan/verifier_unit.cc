@@ -81,7 +81,7 @@ class UnitVerifier {
 
   Status CheckView(size_t index) {
     const View& view = unit_.views[index];
-    if (view.kind > ViewKind::kIterator || view.layout > kInForwardList) {
+    if (view.kind > ViewKind::kIterator || view.layout > kReadWrite) {
       return Corrupt("unknown kind");
     }
     SF_RETURN_IF_ERROR(CheckTypeId(view.element));

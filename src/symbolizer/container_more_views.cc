@@ -64,9 +64,9 @@ std::optional<View> DetectForwardList(TypeBuilder& types, TypeId id) {
 std::optional<View> DetectBitset(TypeBuilder& types, TypeId id) {
   const auto words = FindEither(types, id, {{"_M_w"}, {"__first_"}});
   const auto count = TemplateValue(types, id, 0);
-  if (!words || !count) return std::nullopt;
+  if (!count || (!words && *count != 0)) return std::nullopt;
   View view = MakeView(ViewKind::kBitset);
-  view.a = words->offset;
+  view.a = words ? words->offset : 0;
   view.count = *count;
   return view;
 }
@@ -202,6 +202,15 @@ std::optional<View> DetectMutex(TypeBuilder& types, TypeId id) {
   return view;
 }
 
+// libstdc++'s, over glibc's pthread_rwlock_t.
+std::optional<View> DetectSharedMutex(TypeBuilder& types, TypeId id) {
+  const auto lock = FindEither(types, id, {{"_M_impl", "_M_rwlock"}, {"_M_rwlock"}});
+  if (!lock || SizeOf(types, lock->type) < 56) return std::nullopt;
+  View view = MakeView(ViewKind::kMutex, kReadWrite);
+  view.a = lock->offset;
+  return view;
+}
+
 std::optional<View> DetectFunction(TypeBuilder& types, TypeId id) {
   const auto target = FindField(types, id, {"_M_functor"});
   const auto manager = FindField(types, id, {"_M_manager"});
@@ -254,6 +263,8 @@ constexpr auto kRules = std::to_array<ViewRule>({
     {"std::timed_mutex", DetectMutex<kPlain>},
     {"std::recursive_mutex", DetectMutex<kRecursive>},
     {"std::recursive_timed_mutex", DetectMutex<kRecursive>},
+    {"std::shared_mutex", DetectSharedMutex},
+    {"std::shared_timed_mutex", DetectSharedMutex},
     {"std::any", DetectAny},
     {"std::function", DetectFunction},
     {"std::exception_ptr", DetectHandle<ViewKind::kExceptionPtr>},

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <new>
@@ -47,6 +48,20 @@ Result<std::vector<DebugImage::Section>> ChooseSections(const ElfFile& file,
     const bool append =
         !appended.empty() && (one.name == ".debug_str" || one.name == ".debug_line_str");
     if (append) one.header.sh_size += appended.size() + 2;
+    // GCC puts each type unit of a .dwo file into a section of its own; libdw reads one of a name.
+    const bool units = one.name == ".debug_info.dwo" || one.name == ".debug_types.dwo";
+    const auto before = std::find_if(
+        kept.begin(), kept.end(),
+        [&](const DebugImage::Section& other) { return units && other.name == one.name; });
+    if (before != kept.end()) {
+      const uint64_t offset = before->header.sh_size;
+      before->header.sh_size += size;
+      before->write = [&file, &section, size, offset, first = before->write](uint8_t* out) {
+        SF_RETURN_IF_ERROR(first(out));
+        return ReadUncompressed(file, section, size, out + offset);
+      };
+      continue;
+    }
     one.write = [&file, &section, size, append, appended](uint8_t* out) {
       // Behind a zero of its own: the last string of a broken section does not end.
       if (append) std::memcpy(out + size + 1, appended.data(), appended.size());

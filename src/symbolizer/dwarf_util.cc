@@ -5,6 +5,7 @@
 #include <new>
 
 #include "symbolizer/path_match.h"
+#include "symbolizer/type_units.h"
 
 namespace stillframe::dwarf {
 namespace {
@@ -34,7 +35,7 @@ std::optional<Dwarf_Die> Reference(Dwarf_Die die, unsigned attribute, bool integ
   Dwarf_Attribute found;
   Dwarf_Die target;
   if (!Find(die, attribute, integrate, found)) return std::nullopt;
-  if (dwarf_formref_die(&found, &target) == nullptr) return std::nullopt;
+  if (dwarf_formref_die(&found, &target) == nullptr) return FindTypeUnit(found);
   return target;
 }
 

@@ -15,6 +15,7 @@ constexpr size_t kMaxLocals = 4'096;
 // Debug information read while looking for a name in other units; about a second at worst.
 constexpr uint64_t kSearchBudgetBytes = 48u << 20;
 constexpr uint64_t kUnknownUnitBytes = 256u << 10;
+constexpr uint64_t kTypeUnitBytes = 4u << 10;  // few have more
 
 bool IsVariableTag(int tag) { return tag == DW_TAG_variable || tag == DW_TAG_formal_parameter; }
 
@@ -238,9 +239,18 @@ bool GlobalNames::VisitUnits(const Dwarf_Die& unit, Visit visit) {
     const Dwarf_Off end = dwarf_dieoffset(&next);
     spent += end > start && !body ? end - start : kUnknownUnitBytes;
     if (body) die = *body;
-    if (die.addr == unit.addr) continue;
-    const UnitIndex* index = units_.For(die);
-    if (index != nullptr && visit(*index)) return true;
+    if (die.addr != unit.addr) {
+      const UnitIndex* index = units_.For(die);
+      if (index != nullptr && visit(*index)) return true;
+    }
+    if (!body) continue;
+    // Of the main file's own they are in `all`.
+    for (const Dwarf_Die& type : units_.split_units()->TypeUnitsBeside(*body)) {
+      if (spent >= kSearchBudgetBytes) break;
+      spent += kTypeUnitBytes;
+      const UnitIndex* index = type.addr != unit.addr ? units_.For(type) : nullptr;
+      if (index != nullptr && visit(*index)) return true;
+    }
   }
   return false;
 }
@@ -379,15 +389,16 @@ std::optional<Dwarf_Die> GlobalNames::FindClass(const Dwarf_Die& near, const std
   if (known != classes_by_name_.end()) return known->second;
   const std::optional<Dwarf_Die> unit = UnitOf(near);
   if (!unit) return std::nullopt;
-  const std::string wanted = SimplifyTypeName(name);
+  const std::string wanted = ComparableTypeName(name);
   const std::string_view head = std::string_view(name).substr(0, name.find('<'));
   std::optional<Dwarf_Die> found;
   VisitUnits(*unit, [&](const UnitIndex& index) {
     index.ForEachClassNamed(LastComponent(head), head.size() != name.size(),
                             [&](const Dwarf_Die& die) {
                               if (Flag(die, DW_AT_declaration, false)) return true;
-                              if (SimplifyTypeName(namer_.QualifiedName(die)) != wanted)
+                              if (ComparableTypeName(namer_.QualifiedName(die)) != wanted) {
                                 return true;
+                              }
                               found = die;
                               return false;
                             });

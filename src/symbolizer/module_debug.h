@@ -31,6 +31,10 @@ struct ModuleDebug {
     auto split_units = std::make_unique<SplitUnits>(packages);
     SF_ASSIGN_OR_RETURN(std::unique_ptr<DwarfFile> opened,
                         DwarfFile::Open(file, debug_path, split_units->name()));
+    if (split_units->TakesFiles(opened->dwarf())) {
+      opened.reset();
+      SF_ASSIGN_OR_RETURN(opened, DwarfFile::Open(file, debug_path, split_units->name()));
+    }
     split_units->set_image(opened->image());
     return std::unique_ptr<ModuleDebug>(
         new ModuleDebug(module, file, std::move(split_units), std::move(opened)));

@@ -109,6 +109,12 @@ bool IsCompressed(const ElfSection& section) {
   return (section.flags & SHF_COMPRESSED) != 0 || section.name.starts_with(".zdebug_");
 }
 
+bool IsCompressedByZstd(const ElfFile& file, const ElfSection& section) {
+  if ((section.flags & SHF_COMPRESSED) == 0 || section.type == SHT_NOBITS) return false;
+  const auto header = HeaderOf(file, section);
+  return header.ok() && header->ch_type == kElfCompressZstd;
+}
+
 std::string PlainName(const ElfSection& section) {
   return section.name.starts_with(".zdebug_") ? "." + section.name.substr(2) : section.name;
 }

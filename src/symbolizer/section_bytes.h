@@ -15,6 +15,8 @@
 namespace stillframe {
 
 bool IsCompressed(const ElfSection& section);
+// Which libelf 0.188 does not read.
+bool IsCompressedByZstd(const ElfFile& file, const ElfSection& section);
 // The name without regard to compression: ".debug_info" for ".zdebug_info".
 std::string PlainName(const ElfSection& section);
 // The first section of that plain name; nullptr when there is none.

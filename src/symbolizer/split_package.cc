@@ -127,16 +127,27 @@ Result<FileBytes> SplitPackage::Part(const char* name, PackagePart part) const {
   return file_->ReadAt(FileOffset(section->offset.value + part.offset), part.size_bytes);
 }
 
-// Those that were in the same .dwo file: they share its abbreviations and strings.
+// Units of one .dwo file share its abbreviations and strings.
+bool SplitPackage::AreOfOneFile(const PackageUnit& a, const PackageUnit& b) {
+  return a.part(PackageSection::kAbbreviations) == b.part(PackageSection::kAbbreviations) &&
+         a.part(PackageSection::kStringOffsets) == b.part(PackageSection::kStringOffsets);
+}
+
+std::optional<uint64_t> SplitPackage::OwnerOfType(uint64_t signature) const {
+  const PackageUnit* const type = types_.Find(signature);
+  if (type == nullptr) return std::nullopt;
+  for (const PackageUnit& unit : units_.units()) {
+    if (AreOfOneFile(unit, *type)) return unit.id;
+  }
+  return std::nullopt;
+}
+
 Result<FileBytes> SplitPackage::TypeUnits(const PackageUnit& unit, PackageSection kind) const {
   FileBytes bytes;
   const char* const section =
       kind == PackageSection::kTypes ? ".debug_types.dwo" : ".debug_info.dwo";
   for (const PackageUnit& type : types_.units()) {
-    if (type.part(PackageSection::kAbbreviations) != unit.part(PackageSection::kAbbreviations) ||
-        type.part(PackageSection::kStringOffsets) != unit.part(PackageSection::kStringOffsets)) {
-      continue;
-    }
+    if (!AreOfOneFile(type, unit)) continue;
     SF_ASSIGN_OR_RETURN(const auto more, Part(section, type.part(kind)));
     if (bytes.size() + more.size() > kMaxUnitBytes) {
       return Status(Code::kOverLimit, path() + ": type units are too large");

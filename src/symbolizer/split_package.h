@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,13 +27,17 @@ class SplitPackage {
 
   const std::string& path() const { return file_->path(); }
   // The .dwo file of the compile unit with that id: the unit, and type units that were packed with
-  // it. Type units that the package keeps once for several files are with one of them only.
+  // it. Type units that the package keeps once for several files are with one of them only: see
+  // OwnerOfType.
   // Errors: kNotFound (no such unit), kBuildMismatch (the index is wrong about it), kCorrupt,
   // kUnsupported (compressed sections), kOverLimit, kIoError.
   Result<std::unique_ptr<DebugImage>> Cut(uint64_t id) const;
+  // Id of the compile unit that the type unit was packed with; nullopt: there is no such type unit.
+  std::optional<uint64_t> OwnerOfType(uint64_t signature) const;
 
  private:
   SplitPackage() = default;
+  static bool AreOfOneFile(const PackageUnit& a, const PackageUnit& b);
   Status Corrupt(const std::string& what) const;
   Result<FileBytes> Part(const char* section, PackagePart part) const;
   Result<FileBytes> TypeUnits(const PackageUnit& unit, PackageSection kind) const;

@@ -4,12 +4,14 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
 #include "symbolizer/byte_reader.h"
 #include "symbolizer/dwarf_util.h"
 #include "symbolizer/memory_file.h"
+#include "symbolizer/section_bytes.h"
 
 namespace stillframe {
 namespace {
@@ -33,6 +35,42 @@ std::string SplitFileName(const Dwarf_Die& unit) {
 }
 
 constexpr char kMemoryName[] = "stillframe-split-unit";
+// How many units are asked for their files' sections: a build writes all in one way.
+constexpr int kUnitsAsked = 64;
+constexpr uint32_t kMaxSkeletons = 1u << 20;
+constexpr uint32_t kMaxTypeDies = 1u << 16;     // of one type unit
+constexpr uint64_t kMaxFileBytes = 256u << 20;  // of one .dwo, uncompressed
+
+// The DIE below `parent` that begins there: where a type unit's header says that its type is, libdw
+// does not check.
+std::optional<Dwarf_Die> DieAt(const Dwarf_Die& parent, const void* address, int depth,
+                               uint32_t& left) {
+  constexpr int kMaxDepth = 32;
+  std::optional<Dwarf_Die> found;
+  dwarf::ForEachChild(parent, [&](const Dwarf_Die& child) {
+    if (left == 0) return false;
+    --left;
+    if (child.addr == address) found = child;
+    if (!found && depth < kMaxDepth) found = DieAt(child, address, depth + 1, left);
+    return !found;
+  });
+  return found;
+}
+
+// A file with sections that libelf 0.188 does not decompress, or with units in several sections of
+// one name, of which libdw reads one: GCC writes type units so.
+bool IsBeyondLibdw(const std::string& path) {
+  if (path.empty() || access(path.c_str(), R_OK) != 0) return false;
+  const auto file = ElfFile::OpenShared(path);
+  if (!file.ok()) return false;
+  int infos = 0, types = 0;
+  for (const ElfSection& section : (*file)->sections()) {
+    if (IsCompressedByZstd(**file, section)) return true;
+    infos += PlainName(section) == ".debug_info.dwo" ? 1 : 0;
+    types += PlainName(section) == ".debug_types.dwo" ? 1 : 0;
+  }
+  return infos > 1 || types > 1;
+}
 
 // The index that a form of the DW_FORM_strx family holds.
 std::optional<uint64_t> StringIndex(unsigned form, ByteReader& reader) {
@@ -65,17 +103,34 @@ SplitUnits::SplitUnits(const std::vector<std::string>& packages) {
       if (package_status_.ok()) package_status_ = opened.status();
       continue;
     }
-    auto memory = MakeMemoryFile(kMemoryName);
-    if (!memory.ok()) {
-      package_status_ = memory.status().WithContext("units of " + path);
+    if (const Status status = OpenPlace(); !status.ok()) {
+      package_status_ = status.WithContext("units of " + path);
       return;
     }
-    fd_ = std::move(memory).value();
     package_ = std::move(opened).value();
     package_status_ = Status();
-    name_ = "/proc/thread-self/fd/" + std::to_string(fd_.get());
     return;
   }
+}
+
+// Where libdw is made to look for what is supplied.
+Status SplitUnits::OpenPlace() {
+  SF_ASSIGN_OR_RETURN(fd_, MakeMemoryFile(kMemoryName));
+  name_ = "/proc/thread-self/fd/" + std::to_string(fd_.get());
+  return Status();
+}
+
+bool SplitUnits::TakesFiles(Dwarf* dwarf) {
+  if (!name_.empty()) return false;
+  Dwarf_CU* unit = nullptr;
+  uint8_t type = 0;
+  Dwarf_Die root;
+  for (int i = 0; i < kUnitsAsked; ++i) {
+    if (dwarf_get_units(dwarf, unit, &unit, nullptr, &type, &root, nullptr) != 0) return false;
+    if (type != DW_UT_skeleton || !IsBeyondLibdw(SplitFileName(root))) continue;
+    return OpenPlace().ok();
+  }
+  return false;
 }
 
 // Makes the skeleton's DW_AT_dwo_name say name_: the offset of the string in .debug_info, or in the
@@ -124,14 +179,26 @@ Status SplitUnits::NameSupplied(Dwarf_Die skeleton) {
 
 Status SplitUnits::Supply(Dwarf_Die skeleton, uint64_t id) {
   SF_ASSIGN_OR_RETURN(const auto unit, package_->Cut(id));
-  if (supplied_bytes_ + unit->size_bytes() > kMaxSuppliedBytes) {
-    return Status(Code::kOverLimit, "too many units of " + package_->path() + " at once");
+  return Hand(skeleton, *unit).WithContext(package_->path());
+}
+
+// kNotFound: libdw can read the file itself.
+Status SplitUnits::SupplyFile(Dwarf_Die skeleton, const std::string& path) {
+  if (!IsBeyondLibdw(path)) return Status(Code::kNotFound, "");
+  SF_ASSIGN_OR_RETURN(const auto file, ElfFile::OpenShared(path));
+  SF_ASSIGN_OR_RETURN(const auto unit, DebugImage::Read(*file, kMaxFileBytes));
+  return Hand(skeleton, *unit).WithContext(path);
+}
+
+Status SplitUnits::Hand(Dwarf_Die skeleton, const DebugImage& unit) {
+  if (supplied_bytes_ + unit.size_bytes() > kMaxSuppliedBytes) {
+    return Status(Code::kOverLimit, "too many split units at once");
   }
-  const ByteSpan bytes(reinterpret_cast<const uint8_t*>(unit->data()), unit->size_bytes());
+  const ByteSpan bytes(reinterpret_cast<const uint8_t*>(unit.data()), unit.size_bytes());
   SF_ASSIGN_OR_RETURN(const UniqueFd file, MakeMemoryFile(kMemoryName, bytes));
   SF_RETURN_IF_ERROR(NameSupplied(skeleton));
   if (dup3(file.get(), fd_.get(), O_CLOEXEC) < 0) return ErrnoStatus("dup3", errno);
-  supplied_bytes_ += unit->size_bytes();
+  supplied_bytes_ += unit.size_bytes();
   return Status();
 }
 
@@ -148,13 +215,84 @@ std::optional<Dwarf_Die> SplitUnits::BodyOf(const Dwarf_Die& skeleton) {
   return known_.emplace(root.addr, Find(root, id)).first->second.body;
 }
 
+SplitUnits::~SplitUnits() { dwarf::RemoveTypeUnitSource(this); }
+
+std::optional<Dwarf_Die> SplitUnits::SkeletonOf(uint64_t id) {
+  if (skeletons_.empty() && dwarf_ != nullptr) {
+    Dwarf_CU* unit = nullptr;
+    uint8_t type = 0;
+    Dwarf_Die root;
+    while (skeletons_.size() < kMaxSkeletons &&
+           dwarf_get_units(dwarf_, unit, &unit, nullptr, &type, &root, nullptr) == 0) {
+      uint64_t own = 0;
+      if (type != DW_UT_skeleton ||
+          dwarf_cu_info(unit, nullptr, nullptr, nullptr, nullptr, &own, nullptr, nullptr) != 0) {
+        continue;
+      }
+      skeletons_.emplace(own, root);
+    }
+  }
+  const auto found = skeletons_.find(id);
+  return found == skeletons_.end() ? std::nullopt : std::optional(found->second);
+}
+
+const std::vector<Dwarf_Die>& SplitUnits::TypeUnitsBeside(const Dwarf_Die& body) {
+  Dwarf* const dwarf = dwarf_cu_getdwarf(body.cu);
+  const auto [entry, is_new] = beside_.try_emplace(dwarf);
+  Dwarf_CU* unit = nullptr;
+  uint8_t type = 0;
+  Dwarf_Die root;
+  while (is_new && entry->second.size() < kMaxSkeletons &&
+         dwarf_get_units(dwarf, unit, &unit, nullptr, &type, &root, nullptr) == 0) {
+    if (type == DW_UT_type || type == DW_UT_split_type) entry->second.push_back(root);
+  }
+  return entry->second;
+}
+
+std::optional<Dwarf_Die> SplitUnits::TypeUnit(uint64_t signature) {
+  const auto known = type_units_.find(signature);
+  if (known != type_units_.end()) return known->second;
+  std::optional<Dwarf_Die>& found = type_units_[signature];
+  const auto owner = package_ == nullptr ? std::nullopt : package_->OwnerOfType(signature);
+  const auto skeleton = owner ? SkeletonOf(*owner) : std::nullopt;
+  const auto body = skeleton ? BodyOf(*skeleton) : std::nullopt;
+  if (!body) return found;
+  Dwarf* const dwarf = dwarf_cu_getdwarf(body->cu);
+  Dwarf_CU* unit = nullptr;
+  uint8_t type = 0;
+  Dwarf_Die root, described;
+  for (uint32_t i = 0; i < kMaxSkeletons; ++i) {
+    if (dwarf_get_units(dwarf, unit, &unit, nullptr, &type, &root, &described) != 0) break;
+    uint64_t own = 0;
+    const bool is_type = type == DW_UT_type || type == DW_UT_split_type;
+    if (!is_type ||
+        dwarf_cu_info(unit, nullptr, nullptr, nullptr, nullptr, &own, nullptr, nullptr) != 0) {
+      continue;
+    }
+    if (own != signature) continue;
+    uint32_t left = kMaxTypeDies;
+    found = DieAt(root, described.addr, 0, left);
+    break;
+  }
+  return found;
+}
+
 SplitUnits::Known SplitUnits::Find(Dwarf_Die skeleton, uint64_t id) {
+  dwarf_ = dwarf_cu_getdwarf(skeleton.cu);
   const std::string file = SplitFileName(skeleton);  // as the compiler named it
   Status supplied(Code::kNoDebugInfo, "");
   if (package_ != nullptr) supplied = Supply(skeleton, id);
+  const bool by_file = !supplied.ok() && !name_.empty();
+  if (by_file) {
+    const Status status = SupplyFile(skeleton, file);
+    if (!status.ok() && status.code() != Code::kNotFound) {
+      return {std::nullopt, status.WithContext("the debug information of this code was split off")};
+    }
+  }
   Dwarf_Die root, body{};
   if (dwarf_cu_info(skeleton.cu, nullptr, nullptr, &root, &body, nullptr, nullptr, nullptr) == 0 &&
       dwarf::Tag(body) == DW_TAG_compile_unit) {
+    if (package_ != nullptr) dwarf::AddTypeUnitSource(dwarf_cu_getdwarf(body.cu), this);
     return {body, Status()};
   }
   if (supplied.ok()) {

@@ -235,6 +235,53 @@ std::optional<std::string> Simplify(std::string_view text, int depth) {
   return out;
 }
 
+// One type or argument from `at` to the ',' or '>' that ends it.
+std::string ComparableArgument(std::string_view text, size_t& at, int depth) {
+  const auto skip = [&](std::string_view word) {
+    if (!text.substr(at).starts_with(word)) return false;
+    at += word.size();
+    return true;
+  };
+  bool is_const = false;
+  while (skip(" ") || (skip("const ") && (is_const = true))) {
+  }
+  std::string out;
+  bool base = true;  // up to the first '*' or '&'
+  int round = 0;
+  for (; at < text.size(); ++at) {
+    const char c = text[at];
+    constexpr std::string_view kUnnamed = "(anonymous namespace)";
+    if (base && text.substr(at).starts_with(kUnnamed)) {
+      out += kUnnamed;
+      at += kUnnamed.size() - 1;
+      continue;
+    }
+    if (round == 0 && (c == ',' || c == '>')) break;
+    if (c == '(' || c == '{' || c == '[') ++round;
+    if (c == ')' || c == '}' || c == ']') --round;
+    const bool ends_base = c == '*' || c == '&' || c == '(';
+    if (base && ends_base) {
+      while (out.ends_with(' ')) out.pop_back();
+      if (is_const) out += " const";
+      base = false;
+    }
+    if (c == '<' && round == 0 && depth < kMaxDepth) {
+      out += c;
+      do {
+        ++at;
+        out += ComparableArgument(text, at, depth + 1);
+        if (at < text.size()) out += text[at];
+      } while (at < text.size() && text[at] == ',');
+      if (at >= text.size()) break;
+    } else if (base || c != ' ') {
+      out += c;
+    }
+  }
+  while (out.ends_with(' ')) out.pop_back();
+  if (base && is_const) out += " const";
+  return out;
+}
+
 }  // namespace
 
 std::string CanonicalBaseName(std::string_view name) {
@@ -299,6 +346,17 @@ std::string StripReturnType(std::string_view text) {
     if (c == ' ' && depth == 0) split = i + 1;
   }
   return std::string(text.substr(split));
+}
+
+std::string ComparableTypeName(std::string_view name) {
+  const std::string simple = SimplifyTypeName(name);
+  if (simple.size() > kMaxName) return simple;
+  std::string out;
+  for (size_t at = 0; at < simple.size(); ++at) {  // operators may have '>' and ',' in their names
+    out += ComparableArgument(simple, at, 0);
+    if (at < simple.size()) out += simple[at];
+  }
+  return out;
 }
 
 }  // namespace stillframe::dwarf

@@ -13,6 +13,8 @@ namespace stillframe::dwarf {
 // "std::__cxx11::basic_string<char, ...>" -> "std::string", "long unsigned int" -> "unsigned long".
 // Text that is not well-formed comes back unchanged.
 std::string SimplifyTypeName(std::string_view name);
+// The same for one who compares: GCC's "char const*" and Clang's "const char *" become one.
+std::string ComparableTypeName(std::string_view name);
 // "long unsigned int" -> "unsigned long"; other names unchanged. GCC writes the former in
 // DW_AT_name; GDB prints the latter.
 std::string CanonicalBaseName(std::string_view name);

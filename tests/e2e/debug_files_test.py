@@ -1,5 +1,6 @@
 """Debug information wherever compilers and packagers put it; and what is said when it is not there."""
 import pathlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -89,10 +90,10 @@ class DebugFilesTest(unittest.TestCase):
                 self.compile(*flags)
                 self.assert_full()
 
-    def assert_compressed_by_zstd(self, path):
+    def assert_compressed_by_zstd(self, path, section="debug_info"):
         sections = subprocess.run(["readelf", "-tW", path], cwd=self.folder, capture_output=True,
                                   text=True, check=True).stdout
-        self.assertRegex(sections, r"\.debug_info\n.*\n.*COMPRESSED\n\s+ZSTD")
+        self.assertRegex(sections, rf"\.{section}\n.*\n.*COMPRESSED.*\n\s+ZSTD")
 
     def test_compressed_by_zstd(self):
         self.compile()
@@ -117,6 +118,41 @@ class DebugFilesTest(unittest.TestCase):
                 self.compile("-gsplit-dwarf", *flags, compiler=compiler)
                 self.assert_full()
 
+    def test_split_units_with_type_units(self):
+        for compiler, flags in (("g++", ("-gdwarf-4",)), ("g++", ()), ("clang++-14", ("-gdwarf-4",)),
+                                ("clang++-14", ())):
+            with self.subTest(compiler=compiler, flags=flags):
+                self.compile("-gsplit-dwarf", "-fdebug-types-section", *flags, compiler=compiler)
+                self.assert_full()
+
+    def compress_split_units(self):
+        files = list(self.folder.glob("*.dwo"))
+        for file in files:
+            self.run_in("objcopy", "--compress-debug-sections=zstd", file.name)
+            self.assert_compressed_by_zstd(file.name, section="debug_info.dwo")
+        return files
+
+    def test_split_units_compressed_by_zstd(self):
+        for compiler, flags in (("g++", ()), ("g++", ("-gdwarf-4",)), ("clang++-14", ())):
+            with self.subTest(compiler=compiler, flags=flags):
+                self.compile("-gsplit-dwarf", *flags, compiler=compiler)
+                self.compress_split_units()
+                self.assert_full()
+        if shutil.which("clang++-19"):
+            self.compile("-gsplit-dwarf", "-gz=zstd", compiler="clang++-19")
+            self.assert_full()
+
+    def test_a_compressed_split_unit_that_is_damaged(self):
+        self.compile("-gsplit-dwarf")
+        for file in self.compress_split_units():
+            sections = subprocess.run(["readelf", "-SW", file.name], cwd=self.folder, text=True,
+                                      capture_output=True, check=True).stdout
+            offset = int(re.search(r"\.debug_info\.dwo +PROGBITS +\w+ (\w+)", sections).group(1), 16)
+            content = bytearray(file.read_bytes())
+            content[offset + 32:offset + 48] = bytes(16)  # behind the header of the compression
+            file.write_bytes(content)
+        self.assert_refused("was split off", ".dwo: .debug_info.dwo does not decompress")
+
     def test_split_units_that_are_not_there(self):
         self.compile("-gsplit-dwarf")
         for file in self.folder.glob("*.dwo"):
@@ -136,6 +172,9 @@ class DebugFilesTest(unittest.TestCase):
                 ("g++", "dwp", ("-gdwarf-4", "-fdebug-types-section")),
                 ("g++", "dwp", ("-gdwarf-4", "-O2", "-gz")),
                 ("clang++-14", "llvm-dwp-14", ("-gdwarf-4",)),
+                # Type units that the package keeps once, with one of the units that had them.
+                ("clang++-14", "llvm-dwp-14", ("-gdwarf-4", "-fdebug-types-section")),
+                ("clang++-14", "llvm-dwp-14", ("-gdwarf-5", "-fdebug-types-section")),
                 ("clang++-14", "llvm-dwp-14", ("-gdwarf-5", "-O2"))):
             with self.subTest(compiler=compiler, tool=tool, flags=flags):
                 self.compile("-gsplit-dwarf", *flags, compiler=compiler)

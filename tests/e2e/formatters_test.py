@@ -81,6 +81,41 @@ class FormattersTest(unittest.TestCase):
                 self.assertRegex(found["broken"]["reason"], "60000 elements at 0x10 are not mapped")
                 self.assertNotIn("hunter2", str(found))
 
+    def test_the_shipped_examples_on_the_libraries_themselves(self):
+        line = harness.line_of("shipped_formatters.cc", "mark-shipped")
+        examples = sorted((harness.SOURCE / "examples" / "formatters").glob("*.json"))
+        elements = {
+            "vector": ["1", "2", "3"], "no_vector": [], "in_place": ['"in"', '"place"'],
+            "on_heap": ['"a"', '"b"', '"c"'], "flat_set": ["7", "8", "9"],
+            "flat_multiset": ["4", "4"], "view": ["118 'v'", "105 'i'", "101 'e'", "119 'w'"],
+            "span": ["10", "20", "30"], "part": ["10", "20"], "no_span": [], "fixed": ["7"] * 3}
+        for compiler, level in (("g++", "-O0"), ("g++", "-O2"), ("clang++-14", "-O0"),
+                                ("clang++-14", "-O2")):
+            with self.subTest(compiler=compiler, level=level):
+                program = harness.compile_target("shipped_formatters.cc", compiler, ("-g", level),
+                                                 ("-w", "-labsl_throw_delegate"))
+                done, snapshots = harness.run_with_file(
+                    program, [{"location": {"file": "shipped_formatters.cc", "line": line},
+                               "capture": {"depth": 4}}],
+                    env={"STILLFRAME_FORMATTERS": ":".join(map(str, examples))})
+                self.assertEqual(done.stdout, "shown\n")
+                (snapshot,) = snapshots
+                found = {v["name"]: v for v in snapshot["frames"][0]["variables"]}
+                for name, texts in elements.items():
+                    if level != "-O0" and found[name]["status"] == "UNAVAILABLE":
+                        continue
+                    self.assertEqual(found[name]["value"], f"size={len(texts)}", found[name])
+                    self.assertEqual(self.texts(found[name]), texts, name)
+                for name, pairs in (("flat_map", [['"one"', "1"], ['"two"', "2"]]),
+                                    ("flat_multimap", [["1", "2"], ["1", "3"]])):
+                    self.assertEqual([self.texts(c) for c in found[name]["children"]], pairs)
+                self.assertEqual(found["ring"]["value"], "size=4")
+                self.assertRegex(found["no_shared"]["value"], "^0x0$")
+                for name, id_ in (("counted", "5"), ("shared", "6"), ("scoped", "7")):
+                    if level == "-O0" or "value" in found[name]:
+                        self.assertRegex(found[name]["value"], "^0x[0-9a-f]+$")
+                        self.assertEqual(self.texts(found[name]["children"][0])[0], id_)
+
     def test_the_shipped_examples_can_be_read(self):
         files = sorted((harness.SOURCE / "examples" / "formatters").glob("*.json"))
         self.assertGreaterEqual(len(files), 2)

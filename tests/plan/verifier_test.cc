@@ -247,7 +247,18 @@ TEST(VerifyPlan, RefusesEachViolation) {
        },
        "type 2: view leaves its object"},
       {[](ProbePlan& p) { p.unit.views[1].right = 32; }, "view 1: bad link"},
-      {[](ProbePlan& p) { p.unit.views[1].layout = 7; }, "view 1: unknown kind"},
+      {[](ProbePlan& p) { p.unit.views[1].layout = 200; }, "view 1: unknown kind"},
+      {[](ProbePlan& p) {
+         p.unit.views[1].kind = ViewKind::kIterator;
+         p.unit.views[1].layout = kInDeque;  // of no elements a block
+         p.unit.views[1].c = 0;
+       },
+       "type 2: view leaves its object"},
+      {[](ProbePlan& p) {
+         p.unit.views[1].kind = ViewKind::kIterator;
+         p.unit.views[1].a = 1000;
+       },
+       "type 2: view leaves its object"},
       {[](ProbePlan& p) {
          p.unit.views[1].kind = ViewKind::kDeque;  // reads 32 bytes at b
        },

@@ -5,6 +5,23 @@
 namespace stillframe::dwarf {
 namespace {
 
+TEST(ComparableTypeName, IsOneForAllSpellings) {
+  const auto same = [](const char* a, const char* b) {
+    EXPECT_EQ(ComparableTypeName(a), ComparableTypeName(b));
+  };
+  same("Handler<char const*>", "Handler<const char *>");
+  same("Handler<char const* const*, int>", "Handler<const char *const *, int>");
+  same("Handler<std::vector<int const*> const&>", "Handler<const std::vector<const int *> &>");
+  same("Handler<unsigned long const>", "Handler<const long unsigned int>");
+  same("Handler<(anonymous namespace)::X const*>", "Handler<const (anonymous namespace)::X *>");
+  same("std::map<int const, char*>::node", "std::map<const int, char *>::node");
+  EXPECT_NE(ComparableTypeName("Handler<char const*>"), ComparableTypeName("Handler<char* const>"));
+  EXPECT_NE(ComparableTypeName("Handler<char const*>"), ComparableTypeName("Handler<char*>"));
+  for (const char* broken : {"", "<", "a<b", "a<b,,>", "operator>", "a<const >", "const", "a>b<"}) {
+    (void)ComparableTypeName(broken);
+  }
+}
+
 TEST(SimplifyTypeName, DropsDefaultArguments) {
   EXPECT_EQ(SimplifyTypeName("std::vector<shop::Item, std::allocator<shop::Item> >"),
             "std::vector<shop::Item>");

@@ -36,6 +36,21 @@ std::string TemplateArgument(const std::string& symbol, std::string_view head, i
 }
 
 bool IsFunctionPointer(const std::string& type) { return type.find("(*)(") != std::string::npos; }
+bool IsMethodPointer(const std::string& type) { return type.find("::*)(") != std::string::npos; }
+
+// "shop::Work(int)" of the symbols that coroutines' resume parts have: GCC's
+// "shop::Work(shop::Work(int)::_ZN4shop4WorkEi.Frame*) [clone .actor]", Clang's
+// "shop::Work(int) [clone .resume]".
+std::string CoroutineName(std::string symbol) {
+  symbol.resize(std::min(symbol.size(), symbol.rfind(" [clone ")));
+  const size_t frame = symbol.rfind("::_Z");
+  if (frame == std::string::npos || !symbol.ends_with(".Frame*)")) return symbol;
+  for (size_t open = symbol.find('('); open < frame; open = symbol.find('(', open + 1)) {
+    const std::string inside = symbol.substr(open + 1, frame - open - 1);
+    if (inside.starts_with(symbol.substr(0, open))) return inside;
+  }
+  return symbol;
+}
 
 }  // namespace
 
@@ -69,6 +84,8 @@ bool ValueFormatter::FormatFunction(Value& value, const View& view, const Object
   if (type.empty()) type = TemplateArgument(name(code), "std::__1::__function::__func<", 0);
   if (type.empty()) {
     Set(value, PointerText(code));
+  } else if (IsMethodPointer(type) && has_target && target != 0 && (target & 1) == 0) {
+    Set(value, PointerText(target));  // not a virtual one; the adjustment of `this` follows
   } else if (IsFunctionPointer(type)) {
     // Only a bare function pointer is in place at the beginning of the target.
     Set(value, has_target ? PointerText(target) : "target of type " + type);
@@ -91,6 +108,7 @@ bool ValueFormatter::FormatHandle(Value& value, const View& view, const Object& 
     std::string name = name_at == 0 ? "" : context_.symbol_name(name_at);
     constexpr std::string_view kPrefix = "typeinfo for ";
     if (exception) name = name.starts_with(kPrefix) ? name.substr(kPrefix.size()) : "";
+    if (!exception) name = CoroutineName(std::move(name));
     if (!name.empty()) text += exception ? " (" + name + ")" : " <" + name + ">";
   }
   Set(value, std::move(text));

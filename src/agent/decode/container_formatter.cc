@@ -1,5 +1,6 @@
 // Library types as what they hold (plan/type_table.h lists the views).
 #include <algorithm>
+#include <unordered_set>
 
 #include "agent/decode/scalar_text.h"
 #include "agent/decode/value_formatter.h"
@@ -179,11 +180,15 @@ bool ValueFormatter::FormatTree(Value& value, const View& view, const Object& ob
   Set(value, "size=" + std::to_string(count));
   if (count == 0 || !Expands(value, level)) return true;
   const uint64_t shown = std::min<uint64_t>(count, context_.limits.items);
+  std::unordered_set<uint64_t> seen;
   bool more = true;
   for (uint64_t i = 0; i < shown && more && context_.values_left > 0; ++i) {
     if (node == header || node == 0) {
       return Corrupt("it has " + std::to_string(i) + " nodes and its size is " +
                      std::to_string(count));
+    }
+    if (!seen.insert(node).second) {
+      return Corrupt("its node " + std::to_string(i) + " is one of those before");
     }
     value.children.push_back(FormatEntry(view, i, node + view.c, level + 1));
     more = NextInTree(view, header, node);
@@ -219,12 +224,16 @@ bool ValueFormatter::FormatHash(Value& value, const View& view, const Object& ob
   if (!Expands(value, level)) return true;
   const uint64_t limit = context_.limits.items;
   const uint64_t shown = counted ? std::min(count, limit) : limit;
+  std::unordered_set<uint64_t> seen;
   bool more = true;
   for (uint64_t i = 0; i < shown && more && context_.values_left > 0; ++i) {
     if (at_end()) {
       if (!counted) break;
       return Corrupt("it has " + std::to_string(i) + " nodes and its size is " +
                      std::to_string(count));
+    }
+    if (!seen.insert(node).second) {
+      return Corrupt("its node " + std::to_string(i) + " is one of those before");
     }
     if (is_list) context_.containers.AddListNode(node);
     value.children.push_back(FormatEntry(view, i, node + view.c, level + 1));

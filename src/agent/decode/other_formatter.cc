@@ -268,8 +268,29 @@ bool ValueFormatter::FormatDuration(Value& value, const View& view, const Object
   return true;
 }
 
+// glibc's pthread_rwlock_t. While a writer has it, the readers counted are those that wait.
+bool ValueFormatter::FormatReadWriteLock(Value& value, const View& view, const Object& object) {
+  constexpr uint32_t kWritePhase = 1;  // of readers; the count begins at bit 3
+  constexpr uint64_t kWriterOffset = 24;
+  uint32_t readers = 0;
+  int32_t writer = 0;
+  Code code = object.Read(view.a, &readers, sizeof readers);
+  if (code == Code::kOk) code = object.Read(view.a + kWriterOffset, &writer, sizeof writer);
+  if (code != Code::kOk) {
+    value = Unavailable(value.name, value.type, code);
+    return true;
+  }
+  if (writer < 0) return Corrupt("its writer is " + std::to_string(writer));
+  const bool shared = (readers & kWritePhase) == 0 && readers >> 3 != 0;
+  Set(value, writer != 0 ? "locked by thread " + std::to_string(writer)
+             : shared    ? "locked shared by " + std::to_string(readers >> 3)
+                         : "unlocked");
+  return true;
+}
+
 // glibc's pthread_mutex_t: lock, recursion, owner.
 bool ValueFormatter::FormatMutex(Value& value, const View& view, const Object& object) {
+  if (view.layout == kReadWrite) return FormatReadWriteLock(value, view, object);
   int32_t fields[3] = {};
   if (const Code code = object.Read(view.a, fields, sizeof fields); code != Code::kOk) {
     value = Unavailable(value.name, value.type, code);

@@ -118,6 +118,7 @@ class ValueFormatter {
   bool FormatShortString(Value& value, const View& view, const Object& object);
   bool FormatDuration(Value& value, const View& view, const Object& object, uint32_t level);
   bool FormatMutex(Value& value, const View& view, const Object& object);
+  bool FormatReadWriteLock(Value& value, const View& view, const Object& object);
   bool FormatAny(Value& value, const TypeNode& node, const View& view, const Object& object,
                  uint32_t level);
   bool FormatFunction(Value& value, const View& view, const Object& object);
