@@ -5,15 +5,41 @@ import os
 import pathlib
 import random
 import re
+import resource
 import shutil
 import struct
 import subprocess
+import sys
 import tempfile
 import unittest
 
 import harness
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "fuzz" / "seeds"))
+import bombs  # noqa: E402
+
 ROUNDS = int(os.environ.get("STILLFRAME_DAMAGE_ROUNDS", "120"))
+# What is said of files that are made to cost time and memory; None: they are read.
+BOMBS = {
+    "abbrev_attributes": "has more than 1024 attributes",
+    "unit_attributes": "has more than 1024 attributes",
+    "deep_functions": "nests its entries too deep",
+    "deep_scopes": "nests its entries too deep",
+    "siblings_into_children": "whose sibling is inside it",
+    "ranges": "too many ranges of addresses",
+    "zlib_bomb": "claims an absurd size",
+    "zstd_bomb": "claims an absurd size",
+    "same_bytes_often": "its sections claim more than it can hold",
+    "section_names": None,
+    "long_expressions": None,
+    "locations": None,
+    "variables": None,
+    "holds_itself": None,
+    "members_double": None,
+    "array_2_63": None,
+    "line_rows": None,
+    "cfi_remember_rows": None,
+}
 MARKS = {"mark-checkout": "order.items.size() + 1", "mark-inlined": "part * weight"}
 
 
@@ -71,10 +97,14 @@ class DamagedDebugTest(unittest.TestCase):
         subprocess.run(["strip", "-s", cls.program], check=True)
         subprocess.run(["objcopy", f"--add-gnu-debuglink={debug}", cls.program], check=True)
         cls.sound = debug.read_bytes()
+        symbols = subprocess.run(["nm", "-SC", debug], capture_output=True, text=True, check=True)
+        start, size = re.search(r"(\w+) (\w+) T shop::Checkout\(", symbols.stdout).groups()
+        cls.checkout = int(start, 16), int(start, 16) + int(size, 16)
         debug.unlink()  # the one beside the program would be found first
         text = subprocess.run(["readelf", "-n", cls.program], capture_output=True, text=True,
                               check=True).stdout
         build_id = re.search(r"Build ID: ([0-9a-f]+)", text).group(1)
+        cls.build_id = bytes.fromhex(build_id)
         cls.debug_file = cls.folder / "debug" / ".build-id" / build_id[:2] / f"{build_id[2:]}.debug"
         cls.debug_file.parent.mkdir(parents=True)
         cls.expected = subprocess.run([cls.program], capture_output=True, text=True, check=False)
@@ -85,23 +115,28 @@ class DamagedDebugTest(unittest.TestCase):
         wanted += [{"id": "function", "location": {"function": "shop::Checkout"}},
                    {"id": "thrown", "location": {"exception": "std::out_of_range"}}]
         (cls.folder / "wanted.json").write_text(json.dumps({"tracepoints": wanted}))
+        del wanted[0]["expressions"]
+        (cls.folder / "line.json").write_text(json.dumps({"tracepoints": wanted[:1]}))
 
     @classmethod
     def tearDownClass(cls):
         shutil.rmtree(cls.folder)
 
-    def run_host(self, debug_bytes):
+    def run_host(self, debug_bytes, wanted="wanted.json"):
         """The finished process and its snapshots."""
         self.debug_file.write_bytes(debug_bytes)
         output = self.folder / "out"
         output.unlink(missing_ok=True)
         env = {**os.environ, "LD_PRELOAD": str(harness.AGENT), "STILLFRAME_LOG": "info",
-               "STILLFRAME_TRACEPOINTS": str(self.folder / "wanted.json"),
+               "STILLFRAME_TRACEPOINTS": str(self.folder / wanted),
                "STILLFRAME_OUTPUT": str(output), "STILLFRAME_START_WAIT": "20s",
                "STILLFRAME_DEBUG_PATH": str(self.folder / "debug"), "STILLFRAME_LIMITS":
                "snapshotsPerSecond=0,cpuPercent=0"}
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run([self.program], env=env, capture_output=True, text=True, timeout=60,
                               check=False, errors="replace")
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self.seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         return done, output.read_text().splitlines() if output.exists() else []
 
     def check_host(self, done, how):
@@ -130,6 +165,26 @@ class DamagedDebugTest(unittest.TestCase):
                 self.assertRegex(done.stderr, rf"tracepoint {mark}: [A-Z]+", f"seed {seed}, {how}")
         # Most damage is local: else the test is about files that nobody reads.
         self.assertGreater(taken, ROUNDS // 4)
+
+    def test_bombs(self):
+        low, high = self.checkout
+        for name, reason in BOMBS.items():
+            with self.subTest(name):
+                data = bombs.make(name, low, high, source="/src/damaged.cc", function="Checkout",
+                                  line=harness.line_of("damaged.cc", "mark-checkout"),
+                                  build_id=self.build_id)
+                done, snapshots = self.run_host(data, "line.json")
+                self.check_host(done, name)
+                said = [line for line in done.stderr.splitlines()
+                        if "tracepoint mark-checkout: " in line]
+                if reason is not None:
+                    self.assertIn(reason, said[0])
+                    self.assertEqual(snapshots, [])
+                else:
+                    self.assertNotIn("ERROR", said[0])
+                    self.assertEqual(json.loads(snapshots[0])["frames"][0]["function"][:8],
+                                     "Checkout")
+                self.assertLess(self.seconds, 3, done.stderr)
 
 
 if __name__ == "__main__":

@@ -47,6 +47,29 @@ void AskAddress(SymbolModule& module, LinkAddress address) {
   if (!status.ok()) Broken("callers' plans are sound", __FILE__, __LINE__, status.ToString());
 }
 
+// A function that is left there, with and without a value.
+void AskReturns(SymbolModule& module, LinkAddress address) {
+  PlanRequest request;
+  request.expressions = {"$return", "order"};
+  for (const bool is_tail_call : {false, true}) {
+    request.returns = {{address, is_tail_call, is_tail_call, true, false}};
+    CheckPlan(module.Compile(request));
+  }
+}
+
+void AskThrown(SymbolModule& module) {
+  PlanRequest request;
+  request.thrown = {"*"};
+  auto plan = module.Compile(request);
+  CheckPlan(plan);
+  if (!plan.ok()) return;
+  ThrownRequest thrown;
+  thrown.type = "shop::Cart";
+  thrown.expressions = {"$exception", "$exception.items.count", "$exception.tier == kGold"};
+  thrown.condition = "$exception.id > 1";
+  if (module.AddThrown(thrown, *plan).ok()) CheckPlan(plan);
+}
+
 void AskNames(SymbolModule& module) {
   PlanRequest request;
   for (const char* function : {"Checkout", "shop::Cart::Total", "~Cart"}) {
@@ -55,9 +78,12 @@ void AskNames(SymbolModule& module) {
   }
   (void)module.TypeInfoNames("shop::Cart");
   (void)module.CallersOfImport("outside", 16);
-  PlanRequest thrown;
-  thrown.thrown = {"*"};
-  CheckPlan(module.Compile(thrown));
+  request.function = "Checkout";
+  for (const char* text : {"order.items.values[1].price.amount * 2", "visits + shop::visits",
+                           "order.items.values.count($it.quantity > 1)", "(int)order.tier << 2"}) {
+    (void)module.Check(request, text);
+  }
+  AskThrown(module);
 }
 
 }  // namespace
@@ -67,7 +93,10 @@ void Exercise(SymbolModule& module) {
   AskLines(module);
   const auto addresses = module.StatementAddresses(kMaxStatements);
   if (addresses.ok()) {
-    for (const LinkAddress address : *addresses) AskAddress(module, address);
+    for (const LinkAddress address : *addresses) {
+      AskAddress(module, address);
+      AskReturns(module, address);
+    }
   }
   AskAddress(module, LinkAddress(0));
   AskNames(module);

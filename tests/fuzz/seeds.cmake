@@ -40,6 +40,26 @@ add_custom_command(OUTPUT ${fuzz_seeds_dir}/modules/small_mini
   DEPENDS ${fuzz_seeds_dir}/modules/small_gcc_O2_5 VERBATIM)
 list(APPEND fuzz_seeds ${fuzz_seeds_dir}/modules/small_mini)
 fuzz_seed(modules/small_types small.cc ${FUZZ_GCC} -O1 -g -fdebug-types-section)
+fuzz_seed(modules/small_types_5 small.cc ${FUZZ_CLANG} -O1 -gdwarf-5 -fdebug-types-section)
+fuzz_seed(modules/small_clang_O0_5 small.cc ${FUZZ_CLANG} -O0 -gdwarf-5)
+fuzz_seed(modules/small_lto small.cc ${FUZZ_GCC} -O2 -g -flto)
+fuzz_seed(modules/small_dwarf64 small.cc ${FUZZ_GCC} -O2 -gdwarf-5 -gdwarf64)
+# Frame descriptions in .debug_frame alone, and lines alone.
+fuzz_seed(modules/small_frame small.cc ${FUZZ_GCC} -O2 -g -fno-asynchronous-unwind-tables
+          -fno-exceptions)
+fuzz_seed(modules/small_lines small.cc ${FUZZ_CLANG} -O2 -gline-tables-only)
+# Moved to partial units by dwz: two units that share their types.
+find_program(FUZZ_DWZ dwz REQUIRED)
+add_custom_command(OUTPUT ${fuzz_seeds_dir}/modules/small_dwz
+  COMMAND ${FUZZ_GCC} -O1 -gdwarf-5 -fPIC -c ${CMAKE_CURRENT_SOURCE_DIR}/seeds/small.cc
+          -o ${fuzz_seeds_dir}/dwz_1.o
+  COMMAND ${FUZZ_GCC} -O1 -gdwarf-5 -fPIC -Dshop=mall -DEntry=Second -c
+          ${CMAKE_CURRENT_SOURCE_DIR}/seeds/small.cc -o ${fuzz_seeds_dir}/dwz_2.o
+  COMMAND ${FUZZ_GCC} ${fuzz_link_flags} ${fuzz_seeds_dir}/dwz_1.o ${fuzz_seeds_dir}/dwz_2.o
+          -o ${fuzz_seeds_dir}/modules/small_dwz
+  COMMAND ${FUZZ_DWZ} ${fuzz_seeds_dir}/modules/small_dwz
+  DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/seeds/small.cc VERBATIM)
+list(APPEND fuzz_seeds ${fuzz_seeds_dir}/modules/small_dwz)
 # A program whose units were split off and packed: packages/split_N is what package_fuzz starts from.
 find_program(FUZZ_DWP llvm-dwp-14 REQUIRED)
 file(MAKE_DIRECTORY ${fuzz_seeds_dir}/packages ${fuzz_seeds_dir}/from_fd)
