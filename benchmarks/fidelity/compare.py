@@ -31,6 +31,7 @@ def normal(text):
     """GDB's text of a scalar and ours, brought to one form."""
     text = text.strip()
     text = re.sub(r"^\((.*)\)$", r"\1", text)  # flags enums
+    text = re.sub(r"nan\(0x[0-9a-f]+\)$", "nan", text)
     return re.sub(r"\s*\.\.\.$", "", text)
 
 

@@ -36,7 +36,6 @@ import compare  # noqa: E402
 import coverage  # noqa: E402
 import oracle  # noqa: E402
 import truth  # noqa: E402
-import undetermined  # noqa: E402
 
 LEVELS = ("-O0", "-O1", "-O2", "-O3", "-Os")
 # Fewer at once than the ring has slots: none is lost although the program runs only milliseconds.
@@ -112,11 +111,11 @@ def build(work, subject, compiler, level):
 
 
 def statement_addresses(stillframe, binary, subject):
-    """Of the program's own files; {address: line}."""
+    """Of the program's own files, without what it tells with; {address: line}."""
     files = run([stillframe, "--output", "json", "doctor", "--files", binary]).stdout
     found = {}
     for path in json.loads(files)["files"]:
-        if not (path.startswith(subject.root + "/") or path.startswith(str(HERE))):
+        if not path.startswith((subject.root + "/", str(HERE))) or path.endswith("/truth.h"):
             continue
         done = subprocess.run([stillframe, "--output", "json", "lines", binary, path],
                               capture_output=True, text=True, check=False)
@@ -187,23 +186,6 @@ def compare_with_truth(agent, binary, subject):
     return result
 
 
-def heap_shift(folder, size):
-    """A library that moves the program's heap: the low bytes of a pointer differ, and with them what
-    a union shows of it in other members."""
-    library = os.path.join(folder, f"shift{size}.so")
-    if not os.path.exists(library):
-        subprocess.run(["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", library], check=True, text=True,
-                       input="#include <stdlib.h>\nvoid* kept;\n__attribute__((constructor)) "
-                             f"static void shift(void) {{ kept = malloc({size}); }}\n")
-    return library
-
-
-def other_places(folder):
-    """An environment for GDB with another heap and another stack, beside random addresses."""
-    return ["GLIBC_TUNABLES=glibc.malloc.tcache_count=0", "SF_PADDING=" + 1234 * "x",
-            f"LD_PRELOAD={heap_shift(folder, 168)}"]
-
-
 def compare_all(snapshots, oracle, lines):
     result = compare.Comparison()
     for address, snapshot in snapshots.items():
@@ -229,9 +211,7 @@ def examine(options, subject, compiler, level):
     shown = gdb.shows_marked(list(snapshots))
     result = compare_all(snapshots, shown, lines)
     if result.wrong or result.lost:
-        elsewhere = gdb.shows(list(snapshots), other_places(os.path.dirname(binary)), randomize=True)
-        for address in shown.keys() & elsewhere.keys():
-            undetermined.mark_address(shown[address], elsewhere[address])
+        gdb.mark_by_other_places(shown)
         result = compare_all(snapshots, shown, lines)
     result.counts.update({"wrong": len(result.wrong), "lost": len(result.lost),
                           "undetermined": len(result.undetermined), "GDB fell": len(gdb.fell_at)})
@@ -281,6 +261,11 @@ def reached(total):
             total["wrong against truth"] == total["as GDB"])
 
 
+def total_of(details, level=""):
+    return sum((collections.Counter(found["counts"]) for name, found in details.items()
+                if name.endswith(level)), collections.Counter())
+
+
 def list_undetermined(details):
     print()
     for name, found in details.items():
@@ -309,16 +294,18 @@ def main():
     options.print = options.print or []
     options.work, options.build = os.path.abspath(options.work), options.build.resolve()
     subjects = {s.name: s for s in [*own_programs(), *real_programs(options.work)]}
-    subjects = [subjects[name] for name in options.programs or subjects]
+    chosen = [subjects[name] for name in options.programs or subjects]
     compilers = [c for c in options.compilers if shutil.which(coverage.COMPILERS[c])]
     details = {}
     print(HEADER, flush=True)
     for path in options.print:
         with open(path, encoding="utf-8") as file:
             details.update(json.load(file))
-    for name, found in details.items():
-        print(row(name, collections.Counter(found["counts"])))
-    for subject in subjects if not options.print else ():
+    order = [f"{name}, {compiler}, {level}" for name in subjects for compiler in coverage.COMPILERS
+             for level in LEVELS]
+    for name in sorted(details, key=order.index):
+        print(row(name, collections.Counter(details[name]["counts"])))
+    for subject in chosen if not options.print else ():
         for compiler in compilers:
             for level in options.levels:
                 name = f"{subject.name}, {compiler}, {level}"
@@ -327,8 +314,10 @@ def main():
                 if options.json:
                     with open(options.json, "w", encoding="utf-8") as file:
                         json.dump(details, file, indent=1)
-    total = sum((collections.Counter(found["counts"]) for found in details.values()),
-                collections.Counter())
+    for level in LEVELS:
+        if any(name.endswith(level) for name in details):
+            print(row(f"**all, {level}**", total_of(details, level)))
+    total = total_of(details)
     print(row("**all**", total))
     if total["GDB fell"]:
         print(f"\nAt {total['GDB fell']} further addresses GDB itself ended with an internal error.")

@@ -11,6 +11,17 @@ HERE = pathlib.Path(__file__).resolve().parent
 # Complementary, so that each bit differs; written alike, so that the environment is as long.
 PATTERNS = ("0xa5", "0x5a")
 TIMEOUT_S = 1200
+SHIFT_BYTES = 5000  # more than small chunks that were freed at start can give
+
+
+def heap_shift(folder):
+    """A library that moves the program's heap: the low bytes of a pointer differ, and with them what
+    a union shows of it in other members."""
+    library = os.path.join(folder, "shift.so")
+    subprocess.run(["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", library], check=True, text=True,
+                   input="#include <stdlib.h>\nvoid* kept;\n__attribute__((constructor)) "
+                         f"static void shift(void) {{ kept = malloc({SHIFT_BYTES}); }}\n")
+    return library
 
 
 class Gdb:
@@ -69,6 +80,16 @@ class Gdb:
             if all(address in run for run in with_pattern):
                 undetermined.mark(frames, *(run[address] for run in with_pattern))
         return base
+
+    def mark_by_other_places(self, shown):
+        """Marks in `shown` what is part of an address, or of the allocator's own lists: one more run,
+        at random addresses with another heap and another stack."""
+        with tempfile.TemporaryDirectory() as folder:
+            elsewhere = self.shows(list(shown), [
+                "GLIBC_TUNABLES=glibc.malloc.tcache_count=0", "SF_PADDING=" + 1234 * "x",
+                f"LD_PRELOAD={heap_shift(folder)}"], randomize=True)
+        for address in shown.keys() & elsewhere.keys():
+            undetermined.mark_address(shown[address], elsewhere[address])
 
     def values(self, queries):
         """The texts that gdb_values.py's queries ask for; None where GDB has no value."""

@@ -37,6 +37,17 @@ const AtomOp* FindBinary(uint8_t atom) {
   return nullptr;
 }
 
+// Clang adds what it extended to 64 signed bits to a value of the generic type (loops whose counter
+// it rewrote). Both are 64 bits, and these operators give the same bits whatever the sign.
+bool AgreeInBits(uint8_t atom, CellType left, CellType right) {
+  const auto fits = [](CellType type) {
+    return type.generic() || (type.size_bytes == 8 && type.is_signed && !type.is_float);
+  };
+  const bool any_sign = atom == DW_OP_plus || atom == DW_OP_minus || atom == DW_OP_mul ||
+                        atom == DW_OP_and || atom == DW_OP_or || atom == DW_OP_xor;
+  return any_sign && fits(left) && fits(right);
+}
+
 bool IsComparison(uint8_t atom) {
   return atom >= DW_OP_eq && atom <= DW_OP_ne && atom != DW_OP_skip;
 }
@@ -93,7 +104,9 @@ Code ExpressionCompiler::Binary(const Dwarf_Op& op) {
   if (!Pop(right) || !Pop(left)) return Code::kUnsupportedLocation;
   const bool shift = op.atom == DW_OP_shl || op.atom == DW_OP_shr || op.atom == DW_OP_shra;
   // A shift count may have a type of its own; all other operands must agree.
-  if (right != left && !(shift && !right.is_float)) return Code::kUnsupportedLocation;
+  if (right != left && !(shift && !right.is_float) && !AgreeInBits(op.atom, left, right)) {
+    return Code::kUnsupportedLocation;
+  }
   Push(left);
   return left.is_float ? FloatBinary(op.atom, left) : IntegerBinary(op.atom, left);
 }

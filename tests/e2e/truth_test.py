@@ -76,6 +76,19 @@ class TruthTest(unittest.TestCase):
                     if level == "-O0" or (source, compiler) not in SCATTERED:
                         self.assertEqual(result.hits_differ, [])
 
+    def test_a_rewritten_loop_counter(self):
+        """Clang adds a typed operand to one of the generic type: `round` was UNSUPPORTED_LOCATION."""
+        if shutil.which("clang++-14") is None:
+            self.skipTest("no Clang 14")
+        result = self.compare("code_shapes.cc", "clang++-14", "-O2")
+        line = harness.TARGETS.joinpath("code_shapes.cc").read_text().split("\n").index(
+            "    TELL(round, result, excess);") + 1
+        absent = [where for where, _ in result.absent if where.startswith(f"line {line},")]
+        self.assertEqual([where for where in absent if where.endswith(" round")], [])
+        self.assertEqual(result.wrong, [])
+        self.assertEqual({where for where, found in result.absent
+                          if found and found.get("reason") == "UNSUPPORTED_LOCATION"}, set())
+
     def test_what_was_never_written_is_told_apart(self):
         with tempfile.TemporaryDirectory() as folder:
             source, program = pathlib.Path(folder, "never.cc"), pathlib.Path(folder, "never")

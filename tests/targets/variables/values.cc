@@ -241,6 +241,25 @@ NOINLINE long Dissolved(int seed) {
   return total + fixed.Span(&range.low);
 }
 
+// Clang counts on in a register of 64 bits and describes the counter by what is left of it: a sum of
+// the generic type and of one with a sign.
+volatile int first_round = 1;
+NOINLINE void Watch(int kind, const char* what, int small, long first, long second) {
+  asm volatile("" : : "r"(kind), "r"(what), "r"(small), "r"(first), "r"(second) : "memory");
+}
+NOINLINE long Rewritten(long value, long limit) {
+  if (value < limit) return value + 1;
+  const long excess = value - limit;
+  const long factor = excess * limit;
+  Watch(1, "factor", 0, excess, factor);
+  long result = factor;
+  for (int round = first_round; round < 3; ++round) {
+    result += round * excess;
+    Watch(2, "round", round, result, excess);
+  }
+  return result;
+}
+
 long RunAll(int argc) {
   long total = Integers(argc + 4, 200, static_cast<short>(-argc), 0x123456789abcUL, argc == 1, 'q');
   total += static_cast<long>(Wide(-5 * argc, 0x4000000000000001UL));
@@ -271,6 +290,7 @@ long RunAll(int argc) {
   total += Even(argc + 3, 60);
   total += Unused(argc, 31, {argc + 8, 2});
   total += Dissolved(argc + 20);
+  total += Rewritten(argc + 199, 101);
   return total + global_count + hidden_total + anonymous_flag + kShopName[0];
 }
 
