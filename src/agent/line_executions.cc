@@ -6,7 +6,9 @@
 #include <set>
 #include <utility>
 
+#include "agent/line_copies.h"
 #include "agent/probe/plain_code.h"
+#include "plan/line_part.h"
 
 namespace stillframe::agent {
 namespace {
@@ -57,6 +59,24 @@ class Graph {
   const std::vector<uint32_t>& entries() const { return entries_; }
   // Where an indirect jump may lead.
   const std::vector<uint32_t>& targets() const { return targets_; }
+  // By node, whether a way leads there from one of `nodes`; they themselves are, too.
+  std::vector<bool> Reached(const std::set<uint32_t>& nodes) const {
+    std::vector<bool> reached(nodes_.size(), false);
+    std::vector<uint32_t> open(nodes.begin(), nodes.end());
+    const auto reach = [&](uint32_t node) {
+      if (node != kNone && !reached[node]) open.push_back(node);
+    };
+    while (!open.empty()) {
+      const uint32_t node = open.back();
+      open.pop_back();
+      if (node == kNone || reached[node]) continue;
+      reached[node] = true;
+      for (const uint32_t next : nodes_[node].next) reach(next);
+      if (!nodes_[node].anywhere) continue;
+      for (const uint32_t target : targets_) reach(target);
+    }
+    return reached;
+  }
   uint32_t Find(uint64_t address) const {
     const auto found = index_.find(address);
     return found == index_.end() ? kNone : found->second;
@@ -87,8 +107,12 @@ class Graph {
 class Executions {
  public:
   struct Site {
-    uint64_t own = 0;     // its bit
-    uint64_t copies = 0;  // the bits of its part's sites
+    uint64_t own = 0;        // its bit
+    uint64_t copies = 0;     // the bits of its part's sites
+    uint32_t number = 0;     // the part's
+    bool is_empty = false;   // has no code of its own
+    bool is_behind = false;  // see LinePartBits
+    bool is_run = false;     // of a line of which nothing is marked
   };
   static constexpr size_t kMaxSites = 63;
 
@@ -98,23 +122,17 @@ class Executions {
 
   // Nodes of sites that begin an execution on no way; nullopt: too much to follow.
   std::optional<std::set<uint32_t>> Run() {
+    if (!PassOverEmpty()) return std::nullopt;
     // What begins one on one way and goes on with one on another is probed: it then begins one on
     // every way, which changes what others see.
     std::set<uint32_t> begins;
     for (;;) {
       begins_ = begins;
-      continues_.clear();
-      seen_.clear();
-      open_.clear();
-      for (const uint32_t entry : graph_.entries()) Reach(entry, 0);
-      while (!open_.empty()) {
-        if (++steps_ > kMaxSteps) return std::nullopt;
-        const auto [node, state] = open_.back();
-        open_.pop_back();
-        Leave(node, Step(node, state));
-      }
-      if (begins_ == begins) break;
+      if (!FollowAll()) return std::nullopt;
+      const bool passes = PassOverMoved();
+      if (begins_ == begins && !passes) break;
       begins = begins_;
+      for (const uint32_t node : passed_) begins.erase(node);
     }
     for (const uint32_t node : begins) continues_.erase(node);
     return continues_;
@@ -123,12 +141,65 @@ class Executions {
  private:
   static constexpr uint64_t kLeft = 1ull << kMaxSites;
 
+  // False: too much to follow.
+  bool FollowAll() {
+    continues_.clear();
+    before_.clear();
+    seen_.clear();
+    open_.clear();
+    for (const uint32_t entry : graph_.entries()) Reach(entry, 0);
+    while (!open_.empty()) {
+      if (++steps_ > kMaxSteps) return false;
+      const auto [node, state] = open_.back();
+      open_.pop_back();
+      Leave(node, Step(node, state));
+    }
+    return true;
+  }
+  // A statement without code of its own stands where another line's code begins, and there other
+  // ways may lead, too. Where it ends an execution on one of them it begins none on the others.
+  bool PassOverEmpty() {
+    for (const auto& [node, site] : sites_) {
+      if (site.is_empty) passed_.insert(node);
+    }
+    if (passed_.empty()) return true;
+    if (!FollowAll()) return false;
+    passed_ = ended_;
+    return true;
+  }
+  // A run that begins executions in a loop tells them all, so the run before, which it goes on with
+  // on the way into the loop, is code that was taken out of it; a copy would begin with the same
+  // part. Returns whether there was any.
+  bool PassOverMoved() {
+    bool any = false;
+    for (const auto& [node, site] : sites_) {
+      const bool both = continues_.contains(node) && begins_.contains(node);
+      if (!both || !site.is_run) continue;
+      for (const auto& [before, other] : sites_) {
+        const bool led = (other.own & before_[node]) != 0 && other.number != site.number;
+        if (led && before != node) any |= passed_.insert(before).second;
+      }
+    }
+    return any;
+  }
+
   uint64_t Step(uint32_t node, uint64_t state) {
-    // A statement of another line at the same address comes first: the site is what it led to.
-    if (state != 0 && leaves_.contains(node)) state |= kLeft;
-    const auto found = sites_.find(node);
-    if (found == sites_.end()) return state;
-    const Site& site = found->second;
+    const uint64_t left = leaves_.contains(node) ? kLeft : 0;
+    const auto site = sites_.find(node);
+    // A statement of another line at the same address comes first, and the site is what it led to;
+    // or behind it, where the site is empty.
+    const bool after = site != sites_.end() && site->second.is_empty;
+    const bool before = !after || site->second.is_behind;
+    if (state != 0 && before) state |= left;
+    if (site != sites_.end()) state = AtSite(node, site->second, state);
+    return state != 0 && after ? state | left : state;
+  }
+  uint64_t AtSite(uint32_t node, const Site& site, uint64_t state) {
+    if (passed_.contains(node)) {
+      if (state != 0 && (state & kLeft) == 0) ended_.insert(node);
+      continues_.insert(node);
+      return state;
+    }
     const bool again =
         (state & site.own) != 0 || ((state & kLeft) != 0 && (state & site.copies) != 0);
     if (state == 0 || again || begins_.contains(node)) {
@@ -136,6 +207,7 @@ class Executions {
       return site.own;
     }
     continues_.insert(node);
+    before_[node] |= state;
     return state | site.own;
   }
   void Leave(uint32_t node, uint64_t state) {
@@ -152,6 +224,9 @@ class Executions {
   const std::map<uint32_t, Site>& sites_;
   const std::set<uint32_t>& leaves_;
   std::set<uint32_t> begins_, continues_;
+  std::set<uint32_t> passed_;            // count for nothing
+  std::set<uint32_t> ended_;             // of those: an execution was going on at them
+  std::map<uint32_t, uint64_t> before_;  // what a site went on with, by its node
   std::set<std::pair<uint32_t, uint64_t>> seen_;
   std::vector<std::pair<uint32_t, uint64_t>> open_;
   size_t steps_ = 0;  // of all rounds
@@ -169,40 +244,102 @@ FunctionCode ReadFunction(SymbolModule& module, LinkAddress site, LinkAddress en
     if (size_bytes > kMaxFunctionBytes) return {};
     code.parts.push_back({begin.value, module.ReadCode(begin, static_cast<uint32_t>(wanted))});
     if (code.parts.back().text.size() != wanted) return {};
-    for (const LinkAddress other : module.OtherLines(begin, end, line)) {
-      code.other_lines.push_back(other.value);
+    using Rows = SymbolModule::Rows;
+    for (const auto& [rows, addresses] :
+         {std::pair(Rows::kOtherStatements, &code.other_lines),
+          std::pair(Rows::kOther, &code.other_rows), std::pair(Rows::kOwn, &code.own_rows)}) {
+      for (const LinkAddress row : module.LineRows(begin, end, line, rows)) {
+        addresses->push_back(row.value);
+      }
     }
   }
+  std::sort(code.other_rows.begin(), code.other_rows.end());
+  std::sort(code.own_rows.begin(), code.own_rows.end());
   return code;
 }
 
-}  // namespace
+bool IsStatement(const LinePart& site) { return (site.part & LinePartBits::kRun) == 0; }
 
-std::vector<bool> BeginExecutions(const FunctionCode& code, std::span<const LinePart> sites) {
-  std::vector<bool> all(sites.size(), true);
-  Graph graph;
-  if (sites.size() < 2 || sites.size() > Executions::kMaxSites ||
-      !graph.Build(code.parts, code.entry)) {
-    return all;
+std::vector<bool> StatementsOnly(std::span<const LinePart> sites) {
+  std::vector<bool> kept;
+  for (const LinePart& site : sites) kept.push_back(IsStatement(site));
+  return kept;
+}
+
+// Without the runs from which a way leads to a statement of the line, or the other way round: code
+// that was moved from its statement.
+std::vector<bool> WithoutStrayRuns(const Graph& graph, std::span<const LinePart> sites) {
+  std::set<uint32_t> statements;
+  for (const LinePart& site : sites) {
+    if (IsStatement(site)) statements.insert(graph.Find(site.address));
   }
+  const std::vector<bool> behind = graph.Reached(statements);
+  std::vector<bool> kept = StatementsOnly(sites);
+  for (size_t i = 0; i < sites.size(); ++i) {
+    if (kept[i]) continue;
+    const uint32_t node = graph.Find(sites[i].address);
+    if (node == Graph::kNone || behind[node]) continue;
+    const std::vector<bool> ahead = graph.Reached({node});
+    kept[i] = std::none_of(statements.begin(), statements.end(), [&](uint32_t statement) {
+      return statement != Graph::kNone && ahead[statement];
+    });
+  }
+  return kept;
+}
+
+// Of at most kMaxSites sites; `marked`: not only runs are among them.
+std::vector<bool> BeginAmong(const FunctionCode& code, const Graph& graph,
+                             std::span<const LinePart> sites, bool marked) {
+  std::vector<bool> all(sites.size(), true);
+  if (sites.size() < 2) return all;
+  const std::vector<uint64_t> copies = FindCopies(code, sites);
   std::map<uint32_t, Executions::Site> by_node;
   for (size_t i = 0; i < sites.size(); ++i) {
     const uint32_t node = graph.Find(sites[i].address);
     if (node == Graph::kNone) return all;
     Executions::Site& site = by_node[node];
     site.own |= 1ull << i;
-    for (size_t k = 0; k < sites.size(); ++k) {
-      if (sites[k].part == sites[i].part) site.copies |= 1ull << k;
-    }
+    site.number = sites[i].part & LinePartBits::kNumber;
+    site.is_empty = (sites[i].part & LinePartBits::kEmpty) != 0;
+    site.is_behind = (sites[i].part & LinePartBits::kBehind) != 0;
+    site.is_run = !marked;
+    site.copies |= copies[i];
   }
   std::set<uint32_t> leaves;
-  for (const uint64_t address : code.other_lines) leaves.insert(graph.Find(address));
+  for (const uint64_t address : marked ? code.other_lines : code.other_rows) {
+    leaves.insert(graph.Find(address));
+  }
   const auto continues = Executions(graph, by_node, leaves).Run();
   if (!continues) return all;
   for (size_t i = 0; i < sites.size(); ++i) {
     all[i] = !continues->contains(graph.Find(sites[i].address));
   }
   return all;
+}
+
+}  // namespace
+
+std::vector<bool> BeginExecutions(const FunctionCode& code, std::span<const LinePart> sites) {
+  std::vector<bool> begin(sites.size(), true);
+  const bool has_statement = std::any_of(sites.begin(), sites.end(), IsStatement);
+  const bool has_run = !std::all_of(sites.begin(), sites.end(), IsStatement);
+  Graph graph;
+  const bool understood = sites.size() <= Executions::kMaxSites && sites.size() > 1 &&
+                          graph.Build(code.parts, code.entry);
+  if (has_statement && has_run) {
+    begin = understood ? WithoutStrayRuns(graph, sites) : StatementsOnly(sites);
+  }
+  if (!understood) return begin;
+  std::vector<size_t> kept;
+  std::vector<LinePart> looked_at;
+  for (size_t i = 0; i < sites.size(); ++i) {
+    if (!begin[i]) continue;
+    kept.push_back(i);
+    looked_at.push_back(sites[i]);
+  }
+  const std::vector<bool> first = BeginAmong(code, graph, looked_at, has_statement);
+  for (size_t i = 0; i < kept.size(); ++i) begin[kept[i]] = first[i];
+  return begin;
 }
 
 std::vector<LinkAddress> DropContinuations(SymbolModule& module, ProbePlan& plan) {

@@ -31,12 +31,16 @@ struct FunctionCode {
   uint64_t entry = 0;
   std::vector<CodePart> parts;
   std::vector<uint64_t> other_lines;  // addresses where statements of other lines begin
+  // Ascending: from where on instructions belong to other lines, and to the line itself.
+  std::vector<uint64_t> other_rows, own_rows;
 };
 
 // For each site whether it is to be probed: not when, whichever way control came there, another
 // site of the line ran before in the same execution. One ends where the site itself runs again, or
-// its part in another copy once control has been on another line. What is not understood (code that
-// cannot be decoded, a site outside of the parts, too much of it) is probed. Pure.
+// its part in another copy once control has been on another line (line_copies.h). Of runs of rows
+// beside statements (plan/line_part.h) those begin one that no statement precedes or follows on any
+// way. What is not understood (code that cannot be decoded, a site outside of the parts, too much
+// of it) is probed, but for those. Pure.
 std::vector<bool> BeginExecutions(const FunctionCode& code, std::span<const LinePart> sites);
 
 // Takes the sites that begin no execution out of the plan and returns their addresses.

@@ -24,9 +24,9 @@ struct SourceLine {
 // statement, as GDB chooses.
 SourceLine LineAt(const Dwarf_Die& unit, LinkAddress pc);
 
-// Where statements of lines other than `line` begin in [begin, end).
-std::vector<LinkAddress> StatementsOfOtherLines(const Dwarf_Die& unit, LinkAddress begin,
-                                                LinkAddress end, uint32_t line);
+// See SymbolModule::LineRows.
+std::vector<LinkAddress> RowsOf(const Dwarf_Die& unit, LinkAddress begin, LinkAddress end,
+                                uint32_t line, SymbolModule::Rows rows);
 
 // One frame per entry of `chain`, in its order. `lookup_pc` is inside the instruction that runs.
 std::vector<SourceFrame> DescribeChain(const Dwarf_Die& unit, const ScopeChain& chain,

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 
+#include "plan/line_part.h"
 #include "symbolizer/frame_compiler.h"
+#include "symbolizer/line_runs.h"
 #include "symbolizer/path_match.h"
 #include "symbolizer/prologue.h"
 
@@ -28,7 +30,17 @@ void AppendSites(ModuleDebug& debug, const SourceFile& file, uint32_t line,
     Dwarf_Die* unit = debug.units.FindByLineProgram(statement.unit_offset, statement.address);
     if (unit == nullptr) continue;  // code that no unit claims: nothing could be shown there
     const LinkAddress address = SkipPrologue(debug, unit, statement.unit_offset, statement.address);
-    sites.push_back({address, unit, file.path, line, nullptr, statement.part});
+    uint32_t part = statement.part;
+    if (statement.is_run) part |= LinePartBits::kRun;
+    if (statement.is_empty) part |= LinePartBits::kEmpty;
+    if (statement.is_behind) part |= LinePartBits::kBehind;
+    if (!statement.is_run && MarksEachStatement(unit)) part |= LinePartBits::kExact;
+    const FunctionEntry* const function = debug.units.FindFunction(unit, address);
+    if (function != nullptr) {
+      Dwarf_Die die = function->die;
+      if (NeedsPrologueSkip(unit, &die)) part |= LinePartBits::kPlain;
+    }
+    sites.push_back({address, unit, file.path, line, nullptr, part});
   }
 }
 
@@ -126,6 +138,7 @@ Result<std::vector<LineSite>> FindLineSites(ModuleDebug& debug, std::string_view
     AppendSites(debug, *candidate->file, line, candidate->statements.at(line), sites);
   }
   if (sites.empty()) return LineHasNoCode(candidates, line);
+  DropMarkedRuns(debug, sites, true);
   SortUnique(sites);
   return sites;
 }
@@ -137,6 +150,7 @@ std::map<uint32_t, std::vector<LineSite>> AllLineSites(ModuleDebug& debug, const
     if ((first != 0 && line < first) || (last != 0 && line > last)) continue;
     std::vector<LineSite> sites;
     AppendSites(debug, file, line, statements, sites);
+    DropMarkedRuns(debug, sites, false);
     SortUnique(sites);
     if (!sites.empty()) lines.emplace(line, std::move(sites));
   }

@@ -60,7 +60,8 @@ class DwarfModule : public SymbolModule {
   std::vector<std::pair<LinkAddress, LinkAddress>> FunctionParts(LinkAddress address) override;
   std::vector<TailJump> TailJumps(LinkAddress address) override;
   bool SameLine(LinkAddress a, LinkAddress b) override;
-  std::vector<LinkAddress> OtherLines(LinkAddress begin, LinkAddress end, uint32_t line) override;
+  std::vector<LinkAddress> LineRows(LinkAddress begin, LinkAddress end, uint32_t line,
+                                    Rows rows) override;
   std::vector<SourceFrame> Symbolize(LinkAddress pc) override;
   std::string SymbolName(LinkAddress address) override;
   Result<std::vector<std::string>> Files(std::string_view suffix) override;
@@ -353,12 +354,12 @@ bool DwarfModule::SameLine(LinkAddress a, LinkAddress b) {
   return first.line != 0 && first.line == second.line && first.file == second.file;
 }
 
-std::vector<LinkAddress> DwarfModule::OtherLines(LinkAddress begin, LinkAddress end,
-                                                 uint32_t line) {
+std::vector<LinkAddress> DwarfModule::LineRows(LinkAddress begin, LinkAddress end, uint32_t line,
+                                               Rows rows) {
   const auto debug = Debug();
   Dwarf_Die* const unit = debug.ok() ? (*debug)->units.FindByAddress(begin) : nullptr;
-  return unit == nullptr ? std::vector<LinkAddress>()
-                         : dwarf::StatementsOfOtherLines(*unit, begin, end, line);
+  if (unit == nullptr) return {};
+  return dwarf::RowsOf(*unit, begin, end, line, rows);
 }
 
 // The debug information names the function that the source calls; the instruction, what runs.

@@ -183,9 +183,12 @@ class SymbolModule {
   virtual std::vector<TailJump> TailJumps(LinkAddress address) = 0;
   // Whether the line table gives both the same file and line.
   virtual bool SameLine(LinkAddress a, LinkAddress b) = 0;
-  // Where statements of other lines begin in [begin, end), a part of one function.
-  virtual std::vector<LinkAddress> OtherLines(LinkAddress begin, LinkAddress end,
-                                              uint32_t line) = 0;
+  // In [begin, end), a part of one function, ascending: where statements of other lines begin, or
+  // where instructions of others or of the line itself follow by the last row of their address,
+  // which tells also of code that was moved away from its statement.
+  enum class Rows : uint8_t { kOtherStatements, kOther, kOwn };
+  virtual std::vector<LinkAddress> LineRows(LinkAddress begin, LinkAddress end, uint32_t line,
+                                            Rows rows) = 0;
 
   // Innermost first; never empty: the last resort is one frame with an empty function.
   virtual std::vector<SourceFrame> Symbolize(LinkAddress pc) = 0;

@@ -25,6 +25,7 @@ struct ControlFlow {
   bool anywhere = false;           // an indirect jump
   bool is_filler = false;          // does nothing: fills the room up to an aligned address
   std::optional<uint64_t> target;  // of a direct jump
+  uint32_t operation = 0;          // equal for the same kind of instruction, whatever its operands
 };
 // Of the first instruction in `text`, which stands at `address`.
 ControlFlow ReadControlFlow(std::span<const uint8_t> text, uint64_t address);

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "plan/line_part.h"
+
 namespace stillframe::agent {
 namespace {
 
@@ -10,8 +12,11 @@ constexpr uint64_t kEntry = 0x1000;
 
 std::vector<bool> Begins(std::vector<uint8_t> text, std::vector<LinePart> sites,
                          std::vector<uint64_t> other_lines = {}) {
-  FunctionCode code{kEntry, {{kEntry, std::move(text)}}, {}};
+  FunctionCode code;
+  code.entry = kEntry;
+  code.parts.push_back({kEntry, std::move(text)});
   for (const uint64_t at : other_lines) code.other_lines.push_back(kEntry + at);
+  code.other_rows = code.other_lines;
   for (LinePart& site : sites) site.address += kEntry;
   return BeginExecutions(code, sites);
 }
@@ -45,6 +50,51 @@ TEST(LineExecutions, CopiesAreExecutionsOnceAnotherLineRan) {
   const std::vector<uint8_t> text = {0x31, 0xC0, 0x31, 0xC0, 0x31, 0xC0, 0xC3};
   EXPECT_EQ(Begins(text, {{0, 1}, {4, 1}}, {2}), (Answer{true, true}));
   EXPECT_EQ(Begins(text, {{0, 1}, {4, 1}}), (Answer{true, false}));
+}
+
+// A statement's mark stays where its code was, and another line's begins: on the way from the
+// line's other statement it ends an execution; the jump over that one did not run the line.
+TEST(LineExecutions, AMarkWithoutCodeBeginsNoneWhereItEndsOne) {
+  // je 4; 2: xor; 4: xor; ret
+  const std::vector<uint8_t> text = {0x74, 0x02, 0x31, 0xC0, 0x31, 0xC0, 0xC3};
+  EXPECT_EQ(Begins(text, {{2, 1}, {4, 2 | LinePartBits::kEmpty}}, {4}), (Answer{true, false}));
+  EXPECT_EQ(Begins(text, {{2, 1}, {4, 2}}), (Answer{true, true}));
+  // Alone on its way it does.
+  EXPECT_EQ(Begins(text, {{4, 2 | LinePartBits::kEmpty}}, {4}), (Answer{true}));
+}
+
+// Code that the compiler moved away from the statement's mark.
+TEST(LineExecutions, RunsBesideStatementsCountWhereNoStatementIs) {
+  // je 6; 2: xor; jmp 8; 6: xor; 8: ret
+  EXPECT_EQ(Begins({0x74, 0x04, 0x31, 0xC0, 0xEB, 0x02, 0x31, 0xC0, 0xC3},
+                   {{2, 1 | LinePartBits::kEmpty}, {6, 2 | LinePartBits::kRun}}),
+            (Answer{true, true}));
+  // xor; xor; ret
+  EXPECT_EQ(Begins({0x31, 0xC0, 0x31, 0xC0, 0xC3}, {{0, 1 | LinePartBits::kRun}, {2, 2}}),
+            (Answer{false, true}));
+  EXPECT_EQ(Begins({0x31, 0xC0, 0x31, 0xC0, 0xC3}, {{0, 1}, {2, 2 | LinePartBits::kRun}}),
+            (Answer{true, false}));
+  // Not understood: those that are marked.
+  EXPECT_EQ(Begins({0x06}, {{0, 1}, {2, 2 | LinePartBits::kRun}}), (Answer{true, false}));
+}
+
+TEST(LineExecutions, ARunThatWasTakenOutOfALoopIsNone) {
+  // mov; 5: xor; 7: xor; jne 5; ret
+  EXPECT_EQ(Begins({0xB8, 0, 0, 0, 0, 0x31, 0xC0, 0x31, 0xC0, 0x75, 0xFA, 0xC3},
+                   {{0, 1 | LinePartBits::kRun}, {7, 2 | LinePartBits::kRun}}, {5}),
+            (Answer{false, true}));
+}
+
+// xor; (another line's nop;) mov; ret: one statement, cut in two. xor; nop; xor; ret: two copies.
+TEST(LineExecutions, CopiesDoTheSameThings) {
+  const std::vector<uint8_t> cut = {0x31, 0xC0, 0x90, 0xB8, 0, 0, 0, 0, 0xC3};
+  const std::vector<uint8_t> copies = {0x31, 0xC0, 0x90, 0x31, 0xC0, 0xC3};
+  EXPECT_EQ(Begins(cut, {{0, 1}, {3, 1}}, {2}), (Answer{true, false}));
+  EXPECT_EQ(Begins(copies, {{0, 1}, {3, 1}}, {2}), (Answer{true, true}));
+  // Marked once for each copy, or in code without any.
+  const uint32_t exact = 1 | LinePartBits::kExact, plain = 1 | LinePartBits::kPlain;
+  EXPECT_EQ(Begins(cut, {{0, exact}, {3, exact}}, {2}), (Answer{true, true}));
+  EXPECT_EQ(Begins(copies, {{0, plain}, {3, plain}}, {2}), (Answer{true, false}));
 }
 
 TEST(LineExecutions, FillersAreNoEntries) {

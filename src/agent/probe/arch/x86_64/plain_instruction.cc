@@ -48,6 +48,7 @@ ControlFlow ReadControlFlow(std::span<const uint8_t> text, uint64_t address) {
   const std::optional<Instruction> insn = DecodeInstruction(text);
   if (!insn) return flow;
   flow.length = insn->length;
+  flow.operation = static_cast<uint32_t>(insn->map) << 8 | insn->opcode;
   const bool one_byte = insn->encoding == Encoding::kLegacy && insn->map == OpcodeMap::kOneByte;
   const uint8_t op = insn->opcode;
   const bool call = one_byte && op == 0xe8;
