@@ -1,20 +1,20 @@
 #include "agent/line_executions.h"
 
 #include <algorithm>
-#include <iterator>
 #include <map>
 #include <optional>
 #include <set>
 #include <utility>
 
+#include "agent/line_copies.h"
 #include "agent/probe/plain_code.h"
+#include "plan/line_part.h"
 
 namespace stillframe::agent {
 namespace {
 
 constexpr uint64_t kMaxFunctionBytes = 1 << 20;
 constexpr size_t kMaxSteps = 500'000;  // some tenths of a second
-constexpr size_t kMaxCompared = 64;    // instructions of a site
 
 // The function's instructions and where each leads.
 class Graph {
@@ -23,7 +23,6 @@ class Graph {
     uint64_t address = 0;
     bool anywhere = false;
     uint32_t next[2] = {kNone, kNone};
-    uint64_t kind = 0;
     bool leaves = false;  // a jump out of what is known
     bool calls = false;
   };
@@ -63,6 +62,24 @@ class Graph {
   const std::vector<uint32_t>& entries() const { return entries_; }
   // Where an indirect jump may lead.
   const std::vector<uint32_t>& targets() const { return targets_; }
+  // By node, whether a way leads there from one of `nodes`; they themselves are, too.
+  std::vector<bool> Reached(const std::set<uint32_t>& nodes) const {
+    std::vector<bool> reached(nodes_.size(), false);
+    std::vector<uint32_t> open(nodes.begin(), nodes.end());
+    const auto reach = [&](uint32_t node) {
+      if (node != kNone && !reached[node]) open.push_back(node);
+    };
+    while (!open.empty()) {
+      const uint32_t node = open.back();
+      open.pop_back();
+      if (node == kNone || reached[node]) continue;
+      reached[node] = true;
+      for (const uint32_t next : nodes_[node].next) reach(next);
+      if (!nodes_[node].anywhere) continue;
+      for (const uint32_t target : targets_) reach(target);
+    }
+    return reached;
+  }
   uint32_t Find(uint64_t address) const {
     const auto found = index_.find(address);
     return found == index_.end() ? kNone : found->second;
@@ -75,7 +92,7 @@ class Graph {
       const auto flow = probe::ReadControlFlow(std::span(part.text).subspan(at), address);
       if (flow.length == 0) return false;
       index_[address] = static_cast<uint32_t>(nodes_.size());
-      nodes_.push_back({address, flow.anywhere, {kNone, kNone}, flow.kind, false, flow.is_call});
+      nodes_.push_back({address, flow.anywhere, {kNone, kNone}, false, flow.is_call});
       flows_.push_back(flow);
       at += flow.length;
     }
@@ -88,37 +105,18 @@ class Graph {
   std::vector<uint32_t> entries_, targets_;
 };
 
-// What instructions a site stands for: those up to the next line or site, by kind.
-std::vector<uint64_t> KindsOf(const Graph& graph, uint32_t node,
-                              const std::set<uint64_t>& boundaries) {
-  std::vector<uint64_t> kinds;
-  const std::vector<Graph::Node>& nodes = graph.nodes();
-  const auto next = boundaries.upper_bound(nodes[node].address);
-  const uint64_t end = next == boundaries.end() ? UINT64_MAX : *next;
-  for (size_t i = node; i < nodes.size() && nodes[i].address < end; ++i) {
-    if (kinds.size() == kMaxCompared) break;
-    kinds.push_back(nodes[i].kind);
-  }
-  std::sort(kinds.begin(), kinds.end());
-  return kinds;
-}
-
-// Whether at least half of all is common to both.
-bool Alike(const std::vector<uint64_t>& a, const std::vector<uint64_t>& b) {
-  std::vector<uint64_t> common, all;
-  std::set_intersection(a.begin(), a.end(), b.begin(), b.end(), std::back_inserter(common));
-  std::set_union(a.begin(), a.end(), b.begin(), b.end(), std::back_inserter(all));
-  return 2 * common.size() >= all.size();
-}
-
 // What runs, from every entry along every way: the sites that the line's present execution has been
 // at, and whether it has been on another line since.
 class Executions {
  public:
   struct Site {
-    uint64_t own = 0;     // its bit
-    uint64_t copies = 0;  // the bits of its part's sites
-    // Neither a statement's beginning nor one of several copies.
+    uint64_t own = 0;        // its bit
+    uint64_t copies = 0;     // the bits of its part's sites
+    uint32_t number = 0;     // the part's
+    bool is_empty = false;   // has no code of its own
+    bool is_behind = false;  // see LinePartBits
+    bool is_run = false;     // of a line of which nothing is marked
+    // Not marked as a statement's beginning, and no copy of another.
     bool may_be_ahead = false;
   };
   static constexpr size_t kMaxSites = 63;
@@ -129,23 +127,17 @@ class Executions {
 
   // Nodes of sites that begin an execution on no way; nullopt: too much to follow.
   std::optional<std::set<uint32_t>> Run() {
+    if (!PassOverEmpty()) return std::nullopt;
     // What begins one on one way and goes on with one on another is probed: it then begins one on
     // every way, which changes what others see.
     std::set<uint32_t> begins;
     for (;;) {
       begins_ = begins;
-      continues_.clear();
-      seen_.clear();
-      open_.clear();
-      for (const uint32_t entry : graph_.entries()) Reach(entry, 0);
-      while (!open_.empty()) {
-        if (++steps_ > kMaxSteps) return std::nullopt;
-        const auto [node, state] = open_.back();
-        open_.pop_back();
-        Leave(node, Step(node, state));
-      }
-      if (begins_ == begins) break;
+      if (!FollowAll()) return std::nullopt;
+      const bool passes = PassOverMoved();
+      if (begins_ == begins && !passes) break;
       begins = begins_;
+      for (const uint32_t node : passed_) begins.erase(node);
     }
     for (const uint32_t node : begins) continues_.erase(node);
     for (const auto& [node, site] : sites_) {
@@ -158,6 +150,51 @@ class Executions {
   }
 
  private:
+  static constexpr uint64_t kLeft = 1ull << kMaxSites;
+
+  // False: too much to follow.
+  bool FollowAll() {
+    continues_.clear();
+    repeated_.clear();
+    before_.clear();
+    seen_.clear();
+    open_.clear();
+    for (const uint32_t entry : graph_.entries()) Reach(entry, 0);
+    while (!open_.empty()) {
+      if (++steps_ > kMaxSteps) return false;
+      const auto [node, state] = open_.back();
+      open_.pop_back();
+      Leave(node, Step(node, state));
+    }
+    return true;
+  }
+  // A statement without code of its own stands where another line's code begins, and there other
+  // ways may lead, too. Where it ends an execution on one of them it begins none on the others.
+  bool PassOverEmpty() {
+    for (const auto& [node, site] : sites_) {
+      if (site.is_empty) passed_.insert(node);
+    }
+    if (passed_.empty()) return true;
+    if (!FollowAll()) return false;
+    passed_ = ended_;
+    return true;
+  }
+  // A run that begins executions in a loop tells them all, so the run before, which it goes on with
+  // on the way into the loop, is code that was taken out of it; a copy would begin with the same
+  // part. Returns whether there was any.
+  bool PassOverMoved() {
+    bool any = false;
+    for (const auto& [node, site] : sites_) {
+      const bool both = continues_.contains(node) && begins_.contains(node);
+      if (!both || !site.is_run) continue;
+      for (const auto& [before, other] : sites_) {
+        const bool led = (other.own & before_[node]) != 0 && other.number != site.number;
+        if (led && before != node) any |= passed_.insert(before).second;
+      }
+    }
+    return any;
+  }
+
   // Whether a site that a loop runs again follows on every way, without a call (which may throw)
   // or an end of the function in between.
   bool LeadsToAnother(uint32_t node) {
@@ -181,14 +218,23 @@ class Executions {
     return true;
   }
 
-  static constexpr uint64_t kLeft = 1ull << kMaxSites;
-
   uint64_t Step(uint32_t node, uint64_t state) {
-    // A statement of another line at the same address comes first: the site is what it led to.
-    if (state != 0 && leaves_.contains(node)) state |= kLeft;
-    const auto found = sites_.find(node);
-    if (found == sites_.end()) return state;
-    const Site& site = found->second;
+    const uint64_t left = leaves_.contains(node) ? kLeft : 0;
+    const auto site = sites_.find(node);
+    // A statement of another line at the same address comes first, and the site is what it led to;
+    // or behind it, where the site is empty.
+    const bool after = site != sites_.end() && site->second.is_empty;
+    const bool before = !after || site->second.is_behind;
+    if (state != 0 && before) state |= left;
+    if (site != sites_.end()) state = AtSite(node, site->second, state);
+    return state != 0 && after ? state | left : state;
+  }
+  uint64_t AtSite(uint32_t node, const Site& site, uint64_t state) {
+    if (passed_.contains(node)) {
+      if (state != 0 && (state & kLeft) == 0) ended_.insert(node);
+      continues_.insert(node);
+      return state;
+    }
     const bool again =
         (state & site.own) != 0 || ((state & kLeft) != 0 && (state & site.copies) != 0);
     if (again) repeated_.insert(node);
@@ -197,6 +243,7 @@ class Executions {
       return site.own;
     }
     continues_.insert(node);
+    before_[node] |= state;
     return state | site.own;
   }
   void Leave(uint32_t node, uint64_t state) {
@@ -213,7 +260,10 @@ class Executions {
   const std::map<uint32_t, Site>& sites_;
   const std::set<uint32_t>& leaves_;
   std::set<uint32_t> begins_, continues_;
-  std::set<uint32_t> repeated_;  // begin one because they ran in the one before
+  std::set<uint32_t> repeated_;          // begin one because they ran in the one before
+  std::set<uint32_t> passed_;            // count for nothing
+  std::set<uint32_t> ended_;             // of those: an execution was going on at them
+  std::map<uint32_t, uint64_t> before_;  // what a site went on with, by its node
   std::set<std::pair<uint32_t, uint64_t>> seen_;
   std::vector<std::pair<uint32_t, uint64_t>> open_;
   size_t steps_ = 0;  // of all rounds
@@ -224,58 +274,115 @@ FunctionCode ReadFunction(SymbolModule& module, LinkAddress site, LinkAddress en
                           uint32_t line) {
   FunctionCode code;
   code.entry = entry.value;
-  code.marks_statements = false;
   uint64_t size_bytes = 0;
+  size_t unmarked = 0;
   for (const auto& [begin, end] : module.FunctionParts(site)) {
     const auto wanted = static_cast<uint64_t>(end - begin);
     size_bytes += wanted;
     if (size_bytes > kMaxFunctionBytes) return {};
     code.parts.push_back({begin.value, module.ReadCode(begin, static_cast<uint32_t>(wanted))});
     if (code.parts.back().text.size() != wanted) return {};
-    const LineBeginnings lines = module.OtherLines(begin, end, line);
-    if (lines.are_statements) code.marks_statements = true;
-    for (const LinkAddress other : lines.others) code.other_lines.push_back(other.value);
+    using Rows = SymbolModule::Rows;
+    for (const auto& [rows, addresses] :
+         {std::pair(Rows::kOtherStatements, &code.other_lines),
+          std::pair(Rows::kOther, &code.other_rows), std::pair(Rows::kOwn, &code.own_rows)}) {
+      for (const LinkAddress row : module.LineRows(begin, end, line, rows)) {
+        addresses->push_back(row.value);
+      }
+    }
+    unmarked += module.LineRows(begin, end, line, Rows::kUnmarked).size();
   }
+  code.marks_statements = unmarked > 0;
+  std::sort(code.other_rows.begin(), code.other_rows.end());
+  std::sort(code.own_rows.begin(), code.own_rows.end());
   return code;
 }
 
-}  // namespace
+bool IsStatement(const LinePart& site) { return (site.part & LinePartBits::kRun) == 0; }
 
-std::vector<bool> BeginExecutions(const FunctionCode& code, std::span<const LinePart> sites) {
-  std::vector<bool> all(sites.size(), true);
-  Graph graph;
-  if (sites.size() < 2 || sites.size() > Executions::kMaxSites ||
-      !graph.Build(code.parts, code.entry)) {
-    return all;
-  }
-  std::set<uint64_t> boundaries(code.other_lines.begin(), code.other_lines.end());
-  for (const LinePart& site : sites) boundaries.insert(site.address);
-  std::vector<std::vector<uint64_t>> kinds;
+std::vector<bool> StatementsOnly(std::span<const LinePart> sites) {
+  std::vector<bool> kept;
+  for (const LinePart& site : sites) kept.push_back(IsStatement(site));
+  return kept;
+}
+
+// Without the runs from which a way leads to a statement of the line, or the other way round: code
+// that was moved from its statement.
+std::vector<bool> WithoutStrayRuns(const Graph& graph, std::span<const LinePart> sites) {
+  std::set<uint32_t> statements;
   for (const LinePart& site : sites) {
-    const uint32_t node = graph.Find(site.address);
-    if (node == Graph::kNone) return all;
-    kinds.push_back(KindsOf(graph, node, boundaries));
+    if (IsStatement(site)) statements.insert(graph.Find(site.address));
   }
+  const std::vector<bool> behind = graph.Reached(statements);
+  std::vector<bool> kept = StatementsOnly(sites);
+  for (size_t i = 0; i < sites.size(); ++i) {
+    if (kept[i]) continue;
+    const uint32_t node = graph.Find(sites[i].address);
+    if (node == Graph::kNone || behind[node]) continue;
+    const std::vector<bool> ahead = graph.Reached({node});
+    kept[i] = std::none_of(statements.begin(), statements.end(), [&](uint32_t statement) {
+      return statement != Graph::kNone && ahead[statement];
+    });
+  }
+  return kept;
+}
+
+// Of at most kMaxSites sites; `marked`: not only runs are among them.
+std::vector<bool> BeginAmong(const FunctionCode& code, const Graph& graph,
+                             std::span<const LinePart> sites, bool marked) {
+  std::vector<bool> all(sites.size(), true);
+  if (sites.size() < 2) return all;
+  const std::vector<uint64_t> copies = FindCopies(code, sites);
   std::map<uint32_t, Executions::Site> by_node;
   for (size_t i = 0; i < sites.size(); ++i) {
-    Executions::Site& site = by_node[graph.Find(sites[i].address)];
+    const uint32_t node = graph.Find(sites[i].address);
+    if (node == Graph::kNone) return all;
+    Executions::Site& site = by_node[node];
     site.own |= 1ull << i;
-    for (size_t k = 0; k < sites.size(); ++k) {
-      const bool alike = code.marks_statements || Alike(kinds[i], kinds[k]);
-      if (sites[k].part == sites[i].part && alike) {
-        site.copies |= 1ull << k;
-      }
-    }
-    site.may_be_ahead = !code.marks_statements && site.copies == site.own;
+    site.number = sites[i].part & LinePartBits::kNumber;
+    site.is_empty = (sites[i].part & LinePartBits::kEmpty) != 0;
+    site.is_behind = (sites[i].part & LinePartBits::kBehind) != 0;
+    site.is_run = !marked;
+    site.copies |= copies[i];
+    const bool exact = (sites[i].part & LinePartBits::kExact) != 0 && code.marks_statements;
+    const bool plain = (sites[i].part & LinePartBits::kPlain) != 0;
+    site.may_be_ahead = marked && !exact && !plain && site.copies == site.own;
   }
   std::set<uint32_t> leaves;
-  for (const uint64_t address : code.other_lines) leaves.insert(graph.Find(address));
+  for (const uint64_t address : marked ? code.other_lines : code.other_rows) {
+    leaves.insert(graph.Find(address));
+  }
   const auto continues = Executions(graph, by_node, leaves).Run();
   if (!continues) return all;
   for (size_t i = 0; i < sites.size(); ++i) {
     all[i] = !continues->contains(graph.Find(sites[i].address));
   }
   return all;
+}
+
+}  // namespace
+
+std::vector<bool> BeginExecutions(const FunctionCode& code, std::span<const LinePart> sites) {
+  std::vector<bool> begin(sites.size(), true);
+  const bool has_statement = std::any_of(sites.begin(), sites.end(), IsStatement);
+  const bool has_run = !std::all_of(sites.begin(), sites.end(), IsStatement);
+  Graph graph;
+  const bool understood = sites.size() <= Executions::kMaxSites && sites.size() > 1 &&
+                          graph.Build(code.parts, code.entry);
+  if (has_statement && has_run) {
+    begin = understood ? WithoutStrayRuns(graph, sites) : StatementsOnly(sites);
+  }
+  if (!understood) return begin;
+  std::vector<size_t> kept;
+  std::vector<LinePart> looked_at;
+  for (size_t i = 0; i < sites.size(); ++i) {
+    if (!begin[i]) continue;
+    kept.push_back(i);
+    looked_at.push_back(sites[i]);
+  }
+  const std::vector<bool> first = BeginAmong(code, graph, looked_at, has_statement);
+  for (size_t i = 0; i < kept.size(); ++i) begin[kept[i]] = first[i];
+  return begin;
 }
 
 std::vector<LinkAddress> DropContinuations(SymbolModule& module, ProbePlan& plan) {

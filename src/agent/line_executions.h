@@ -31,16 +31,20 @@ struct FunctionCode {
   uint64_t entry = 0;
   std::vector<CodePart> parts;
   std::vector<uint64_t> other_lines;  // addresses where statements of other lines begin
-  bool marks_statements = true;       // see LineBeginnings
+  // Ascending: from where on instructions belong to other lines, and to the line itself.
+  std::vector<uint64_t> other_rows, own_rows;
+  // Whether statements are told from other code of a line. GCC forgets in functions that it clones
+  // with link-time optimization.
+  bool marks_statements = true;
 };
 
 // For each site whether it is to be probed: not when, whichever way control came there, another
 // site of the line ran before in the same execution. One ends where the site itself runs again, or
-// its part in another copy once control has been on another line. Where the compiler did not mark
-// statements, a copy is what has the same part and such instructions: schedulers put code of other
-// lines between those of one statement; and what leads to another execution on every way was
-// computed ahead of it. What is not understood (code that cannot be decoded, a site outside of the
-// parts, too much of it) is probed. Pure.
+// its part in another copy once control has been on another line (line_copies.h). Where statements
+// are not marked, what leads to a loop's executions on every way was computed ahead. Of runs of
+// rows beside statements (plan/line_part.h) those begin one that no statement precedes or follows
+// on any way. What is not understood (code that cannot be decoded, a site outside of the parts, too
+// much of it) is probed, but for those. Pure.
 std::vector<bool> BeginExecutions(const FunctionCode& code, std::span<const LinePart> sites);
 
 // Takes the sites that begin no execution out of the plan and returns their addresses.

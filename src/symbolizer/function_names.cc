@@ -160,4 +160,10 @@ bool IsSplitPart(std::string_view demangled) {
          demangled.find(".cold]") != std::string_view::npos || demangled.ends_with(".cold");
 }
 
+bool IsThunk(std::string_view demangled) {
+  return demangled.starts_with("non-virtual thunk to ") ||
+         demangled.starts_with("virtual thunk to ") ||
+         demangled.starts_with("covariant return thunk to ");
+}
+
 }  // namespace stillframe

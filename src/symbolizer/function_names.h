@@ -19,6 +19,8 @@ std::string_view LastComponent(std::string_view wanted);
 std::string NameCoroutinePart(std::string_view function, std::string_view symbol);
 // A part that the compiler split off, not the function's beginning.
 bool IsSplitPart(std::string_view demangled);
+// What virtual calls through another base come by on their way to the function.
+bool IsThunk(std::string_view demangled);
 
 }  // namespace stillframe
 

@@ -40,18 +40,14 @@ class FunctionSearch {
         namer_(debug.unit_cache) {}
 
   void Run(const SymbolTable& symbols) {
-    symbols.ForEachFunction([&](LinkAddress address, const std::string& demangled) {
-      if (!IsSplitPart(demangled) && IsNamed(demangled)) AddSymbol(address);
-    });
+    AddSymbols(symbols);
     WalkUnits();
     if (!sites_.empty() || !has_namesakes_) return;
     // Inline namespaces are known now.
     loosely_ = true;
     visited_ = 0;
     wanted_by_origin_.clear();
-    symbols.ForEachFunction([&](LinkAddress address, const std::string& demangled) {
-      if (!IsSplitPart(demangled) && IsNamed(demangled)) AddSymbol(address);
-    });
+    AddSymbols(symbols);
     WalkUnits();
   }
 
@@ -62,6 +58,13 @@ class FunctionSearch {
   }
 
  private:
+  void AddSymbols(const SymbolTable& symbols) {
+    symbols.ForEachFunction([&](LinkAddress address, const std::string& demangled) {
+      if (IsSplitPart(demangled) || IsThunk(demangled)) return;
+      if (IsNamed(demangled)) AddSymbol(address);
+    });
+  }
+
   // By symbol: finds the function's unit without reading the others.
   void AddSymbol(LinkAddress address) {
     Dwarf_Die* const unit = debug_.units.FindByAddress(address);

@@ -107,23 +107,30 @@ SourceLine LineAt(const Dwarf_Die& unit, LinkAddress pc) {
   return FromRow(unit, best.is_statement ? best : last);
 }
 
-LineBeginnings StatementsOfOtherLines(const Dwarf_Die& unit, LinkAddress begin, LinkAddress end,
-                                      uint32_t line) {
-  LineBeginnings found;
+std::vector<LinkAddress> RowsOf(const Dwarf_Die& unit, LinkAddress begin, LinkAddress end,
+                                uint32_t line, SymbolModule::Rows rows) {
+  std::vector<LinkAddress> found;
   Dwarf_Die die = unit;
   Dwarf_Lines* lines = nullptr;
   size_t count = 0;
   if (begin.value == 0 || dwarf_getsrclines(&die, &lines, &count) != 0) return found;
+  const bool statements_only = rows == SymbolModule::Rows::kOtherStatements;
   int before = 0;
   for (size_t index = UpperBound(lines, count, begin - 1); index < count; ++index) {
     const Row row = RowAt(lines, index);
     if (row.line == nullptr || row.address >= end.value) break;
     int at = 0;
     if (row.is_end || dwarf_lineno(row.line, &at) != 0 || at <= 0) continue;
-    if (!row.is_statement && before != 0 && before != at) found.are_statements = true;
-    before = at;
-    if (!row.is_statement) continue;
-    if (static_cast<uint32_t>(at) != line) found.others.emplace_back(row.address);
+    if (rows == SymbolModule::Rows::kUnmarked) {
+      if (!row.is_statement && before != 0 && before != at) found.emplace_back(row.address);
+      before = at;
+      continue;
+    }
+    // What comes before in an address leaves room for those behind it alone.
+    if (!statements_only && !found.empty() && found.back().value == row.address) found.pop_back();
+    if (statements_only && !row.is_statement) continue;
+    const bool own = static_cast<uint32_t>(at) == line;
+    if (own == (rows == SymbolModule::Rows::kOwn)) found.emplace_back(row.address);
   }
   return found;
 }

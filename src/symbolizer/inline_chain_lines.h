@@ -27,9 +27,9 @@ SourceLine LineAt(const Dwarf_Die& unit, LinkAddress pc);
 // Where the inlined copy is called.
 SourceLine CallSite(const Dwarf_Die& inlined);
 
-// Where statements of lines other than `line` begin in [begin, end).
-LineBeginnings StatementsOfOtherLines(const Dwarf_Die& unit, LinkAddress begin, LinkAddress end,
-                                      uint32_t line);
+// See SymbolModule::LineRows; what is inlined is of its own lines here.
+std::vector<LinkAddress> RowsOf(const Dwarf_Die& unit, LinkAddress begin, LinkAddress end,
+                                uint32_t line, SymbolModule::Rows rows);
 
 // One frame per entry of `chain`, in its order. `lookup_pc` is inside the instruction that runs.
 std::vector<SourceFrame> DescribeChain(const Dwarf_Die& unit, const ScopeChain& chain,

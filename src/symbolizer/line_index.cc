@@ -8,6 +8,7 @@
 #include <set>
 #include <utility>
 
+#include "plan/line_part.h"
 #include "symbolizer/line_program.h"
 #include "symbolizer/path_match.h"
 
@@ -43,9 +44,12 @@ class PathTest {
   int lookups_ = 0;
 };
 
+// Of one address a statement is kept, if there is one.
 void SortUnique(std::vector<Statement>& statements) {
   std::stable_sort(statements.begin(), statements.end(),
-                   [](const Statement& a, const Statement& b) { return a.address < b.address; });
+                   [](const Statement& a, const Statement& b) {
+                     return a.address != b.address ? a.address < b.address : a.is_run < b.is_run;
+                   });
   statements.erase(
       std::unique(statements.begin(), statements.end(),
                   [](const Statement& a, const Statement& b) { return a.address == b.address; }),
@@ -63,7 +67,10 @@ class PartCounter {
       line_ = row.line;
       file_ = row.file;
     }
-    return row.column << kRepeatBits | (Count(row.column) & kRepeatMask);
+    return Part(row, Count(row.column));
+  }
+  static uint32_t Part(const LineRow& row, uint32_t seen) {
+    return (row.column << kRepeatBits | (seen & kRepeatMask)) & LinePartBits::kNumber;
   }
 
  private:
@@ -112,6 +119,21 @@ class SequenceFilter {
   std::vector<LineRow> rows_;
   bool dead_ = false;
 };
+
+// Whether the instruction at the row's address belongs to another line's row.
+bool IsEmpty(const std::vector<LineRow>& rows, size_t row) {
+  size_t last = row;
+  while (last + 1 < rows.size() && rows[last + 1].address == rows[row].address) ++last;
+  return rows[last].line != rows[row].line || rows[last].file != rows[row].file;
+}
+
+bool IsBehind(const std::vector<LineRow>& rows, size_t row) {
+  for (size_t i = row; i > 0 && rows[i - 1].address == rows[row].address; --i) {
+    const LineRow& before = rows[i - 1];
+    if (before.is_stmt && before.line != 0 && before.line != rows[row].line) return true;
+  }
+  return false;
+}
 
 // Runs one program, calling visit(rows) for each sequence of live code. What a broken program
 // yields before its break is used: a missing line is said, a wrong one cannot come of it.
@@ -183,24 +205,23 @@ std::vector<std::string> LineIndex::Paths(std::string_view suffix) const {
   return {paths.begin(), paths.end()};
 }
 
-void LineIndex::CollectStatements(const SourceFile::Use& use, FileStatements& statements,
-                                  FileStatements& runs) const {
+void LineIndex::CollectStatements(const SourceFile::Use& use, FileStatements& statements) const {
   LineHeader header;
   uint64_t next = 0;
   if (!ReadLineHeader(sections_, use.unit_offset, header, next).ok()) return;
   ForEachSequence(sections_, header, module_, [&](const std::vector<LineRow>& rows) {
     uint32_t run_line = 0;  // line of the row before, 0 when that was of another file
     PartCounter parts;
-    for (const LineRow& row : rows) {
+    for (size_t i = 0; i < rows.size(); ++i) {
+      const LineRow& row = rows[i];
       const bool wanted =
           std::find(use.files.begin(), use.files.end(), row.file) != use.files.end();
       // Line 0 is code that belongs to no line (DWARF 5 §6.2.2).
-      const uint32_t part = row.is_stmt && row.line != 0 ? parts.Next(row) : 0;
-      if (wanted && row.line != 0) {
-        if (row.is_stmt)
-          statements[row.line].push_back({row.address, use.unit_offset, part, row.view});
-        if (run_line != row.line)
-          runs[row.line].push_back({row.address, use.unit_offset, 0, row.view});
+      const bool begins = row.is_stmt && row.line != 0;
+      const uint32_t part = begins ? parts.Next(row) : PartCounter::Part(row, 1);
+      if (wanted && (begins || (row.line != 0 && run_line != row.line))) {
+        statements[row.line].push_back({row.address, use.unit_offset, part, row.view, !begins,
+                                        IsEmpty(rows, i), IsBehind(rows, i)});
       }
       run_line = wanted ? row.line : 0;
     }
@@ -213,9 +234,7 @@ const FileStatements& LineIndex::Statements(const SourceFile& file) const {
   }
   if (statements_.size() >= kMaxRememberedFiles) statements_.clear();
   FileStatements& statements = statements_[file.path];
-  FileStatements runs;
-  for (const SourceFile::Use& use : file.uses) CollectStatements(use, statements, runs);
-  for (auto& [line, list] : runs) statements.try_emplace(line, std::move(list));
+  for (const SourceFile::Use& use : file.uses) CollectStatements(use, statements);
   for (auto& [line, list] : statements) SortUnique(list);
   return statements;
 }

@@ -34,7 +34,10 @@ struct Statement {
   // Which part of the line begins here. The compiler copies lines (unrolled loops): the same part
   // again is another execution.
   uint32_t part = 0;
-  uint32_t view = 0;  // LineRow::view of the first row of the line there
+  uint32_t view = 0;       // LineRow::view of the first row of the line there
+  bool is_run = false;     // no statement: another line's rows end before these
+  bool is_empty = false;   // the next row, at the same address, is another line's
+  bool is_behind = false;  // another line's statement comes before at the same address
 };
 // By line, each sorted by address without duplicates.
 using FileStatements = std::map<uint32_t, std::vector<Statement>>;
@@ -54,8 +57,9 @@ class LineIndex {
   std::vector<std::string> Paths(std::string_view suffix) const;
 
   // Runs the programs that use the file and collects, for each line, every distinct is_stmt
-  // address; for a line without any, the first address of each of its runs. Left out: rows of
-  // discarded code, end-of-sequence rows and empty rows at the very end of a sequence.
+  // address, and the first address of each of its runs that begins with no statement: where the
+  // compiler marked none. Left out: rows of discarded code, end-of-sequence rows and empty rows at
+  // the very end of a sequence.
   // Remembers the last few files: tracepoints come in groups. Valid until the next call.
   const FileStatements& Statements(const SourceFile& file) const;
   // Distinct is_stmt addresses of all programs, ascending, at most `max`.
@@ -66,8 +70,7 @@ class LineIndex {
 
  private:
   std::string FullPath(const LineHeader& header, const LineFile& file) const;
-  void CollectStatements(const SourceFile::Use& use, FileStatements& statements,
-                         FileStatements& runs) const;
+  void CollectStatements(const SourceFile::Use& use, FileStatements& statements) const;
 
   LineSections sections_;
   const ElfFile& module_;

@@ -4,9 +4,11 @@
 
 #include <algorithm>
 
+#include "plan/line_part.h"
 #include "symbolizer/frame_compiler.h"
 #include "symbolizer/inline_chain_lines.h"
 #include "symbolizer/inlined_call_sites.h"
+#include "symbolizer/line_runs.h"
 #include "symbolizer/path_match.h"
 #include "symbolizer/prologue.h"
 
@@ -30,7 +32,17 @@ void AppendSites(ModuleDebug& debug, const SourceFile& file, uint32_t line,
     Dwarf_Die* unit = debug.units.FindByLineProgram(statement.unit_offset, statement.address);
     if (unit == nullptr) continue;  // code that no unit claims: nothing could be shown there
     const LinkAddress address = SkipPrologue(debug, unit, statement.unit_offset, statement.address);
-    sites.push_back({address, unit, file.path, line, nullptr, statement.part});
+    uint32_t part = statement.part;
+    if (statement.is_run) part |= LinePartBits::kRun;
+    if (statement.is_empty) part |= LinePartBits::kEmpty;
+    if (statement.is_behind) part |= LinePartBits::kBehind;
+    if (!statement.is_run && MarksEachStatement(unit)) part |= LinePartBits::kExact;
+    const FunctionEntry* const function = debug.units.FindFunction(unit, address);
+    if (function != nullptr) {
+      Dwarf_Die die = function->die;
+      if (NeedsPrologueSkip(unit, &die)) part |= LinePartBits::kPlain;
+    }
+    sites.push_back({address, unit, file.path, line, nullptr, part});
     if (address == statement.address) sites.back().view = statement.view;
   }
 }
@@ -91,17 +103,17 @@ Status Disambiguate(const std::vector<const Candidate*>& with_code, uint32_t lin
 
 }  // namespace
 
-LineBeginnings OtherLinesIn(ModuleDebug& debug, LinkAddress begin, LinkAddress end, uint32_t line) {
+std::vector<LinkAddress> LineRowsIn(ModuleDebug& debug, LinkAddress begin, LinkAddress end,
+                                    uint32_t line, SymbolModule::Rows rows) {
   Dwarf_Die* const unit = debug.units.FindByAddress(begin);
   if (unit == nullptr) return {};
-  LineBeginnings lines = dwarf::StatementsOfOtherLines(*unit, begin, end, line);
+  std::vector<LinkAddress> found = dwarf::RowsOf(*unit, begin, end, line, rows);
+  const bool others =
+      rows == SymbolModule::Rows::kOtherStatements || rows == SymbolModule::Rows::kOther;
   const FunctionEntry* const function = debug.units.FindFunction(unit, begin);
-  if (function == nullptr) return lines;
-  Dwarf_Die die = function->die;
-  lines.are_statements = lines.are_statements || NeedsPrologueSkip(unit, &die);
   // What the line calls runs as part of it.
-  EraseInlinedCode(die, line, lines.others);
-  return lines;
+  if (others && function != nullptr) EraseInlinedCode(function->die, line, found);
+  return found;
 }
 
 LinkAddress SkipPrologue(ModuleDebug& debug, Dwarf_Die* unit, uint64_t line_program,
@@ -154,6 +166,7 @@ Result<std::vector<LineSite>> FindLineSites(ModuleDebug& debug, std::string_view
     AppendSites(debug, *candidate->file, line, own->second, sites);
   }
   if (sites.empty()) return LineHasNoCode(candidates, line);
+  DropMarkedRuns(debug, sites, true);
   SortUnique(sites);
   return sites;
 }
@@ -173,6 +186,7 @@ std::map<uint32_t, std::vector<LineSite>> AllLineSites(ModuleDebug& debug, const
     if (!is_asked(line)) continue;
     std::vector<LineSite> sites;
     AppendSites(debug, file, line, statements, sites);
+    DropMarkedRuns(debug, sites, false);
     SortUnique(sites);
     if (!sites.empty()) lines.emplace(line, std::move(sites));
   }

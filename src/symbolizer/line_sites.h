@@ -32,8 +32,9 @@ struct LineSite {
 LinkAddress SkipPrologue(ModuleDebug& debug, Dwarf_Die* unit, uint64_t line_program,
                          LinkAddress entry);
 
-// Where code of other lines begins in [begin, end), a part of one function.
-LineBeginnings OtherLinesIn(ModuleDebug& debug, LinkAddress begin, LinkAddress end, uint32_t line);
+// See SymbolModule::LineRows.
+std::vector<LinkAddress> LineRowsIn(ModuleDebug& debug, LinkAddress begin, LinkAddress end,
+                                    uint32_t line, SymbolModule::Rows rows);
 
 // The sites of one line of the file that `file` (a path suffix) names: every statement address in
 // every unit, ascending; in unoptimized functions the entry is replaced by the address after the

@@ -8,14 +8,17 @@
 namespace stillframe {
 namespace {
 
+std::string_view Producer(Dwarf_Die* unit) {
+  Dwarf_Attribute attribute;
+  if (dwarf_attr(unit, DW_AT_producer, &attribute) == nullptr) return {};
+  const char* text = dwarf_formstring(&attribute);
+  return text == nullptr ? std::string_view() : text;
+}
+
 // GCC records its options in DW_AT_producer ("GNU C++17 12.2.0 -mtune=generic -O2 -g"); nullopt
 // when the producer says nothing about optimization.
 std::optional<bool> OptimizedByProducer(Dwarf_Die* unit) {
-  Dwarf_Attribute attribute;
-  if (dwarf_attr(unit, DW_AT_producer, &attribute) == nullptr) return std::nullopt;
-  const char* text = dwarf_formstring(&attribute);
-  if (text == nullptr) return std::nullopt;
-  const std::string_view producer(text);
+  const std::string_view producer = Producer(unit);
   if (producer.substr(0, 4) != "GNU " || producer.find(" -") == std::string_view::npos) {
     return std::nullopt;
   }
@@ -52,6 +55,11 @@ bool NeedsPrologueSkip(Dwarf_Die* unit, Dwarf_Die* function) {
     }
   } while (dwarf_siblingof(&child, &child) == 0);
   return true;
+}
+
+bool MarksEachStatement(Dwarf_Die* unit) {
+  return OptimizedByProducer(unit).value_or(false) &&
+         Producer(unit).find("-gno-statement-frontiers") == std::string_view::npos;
 }
 
 }  // namespace stillframe

@@ -11,6 +11,10 @@ namespace stillframe {
 // Optimized code describes each address by location lists, which hold at the entry too.
 bool NeedsPrologueSkip(Dwarf_Die* unit, Dwarf_Die* function);
 
+// Whether the line table marks a statement once for each copy of it, however its code was moved
+// about: GCC's statement frontiers. Else whoever reads the marks sees where rows change.
+bool MarksEachStatement(Dwarf_Die* unit);
+
 }  // namespace stillframe
 
 #endif  // STILLFRAME_SYMBOLIZER_PROLOGUE_H_

@@ -60,7 +60,8 @@ class DwarfModule : public SymbolModule {
   std::vector<std::pair<LinkAddress, LinkAddress>> FunctionParts(LinkAddress address) override;
   std::vector<TailJump> TailJumps(LinkAddress address) override;
   bool SameLine(LinkAddress a, LinkAddress b) override;
-  LineBeginnings OtherLines(LinkAddress begin, LinkAddress end, uint32_t line) override;
+  std::vector<LinkAddress> LineRows(LinkAddress begin, LinkAddress end, uint32_t line,
+                                    Rows rows) override;
   std::vector<SourceFrame> Symbolize(LinkAddress pc) override;
   std::string SymbolName(LinkAddress address) override;
   Result<std::vector<std::string>> Files(std::string_view suffix) override;
@@ -353,9 +354,11 @@ bool DwarfModule::SameLine(LinkAddress a, LinkAddress b) {
   return first.line != 0 && first.line == second.line && first.file == second.file;
 }
 
-LineBeginnings DwarfModule::OtherLines(LinkAddress begin, LinkAddress end, uint32_t line) {
+std::vector<LinkAddress> DwarfModule::LineRows(LinkAddress begin, LinkAddress end, uint32_t line,
+                                               Rows rows) {
   const auto debug = Debug();
-  return debug.ok() ? OtherLinesIn(**debug, begin, end, line) : LineBeginnings();
+  if (!debug.ok()) return {};
+  return LineRowsIn(**debug, begin, end, line, rows);
 }
 
 // The debug information names the function that the source calls; the instruction, what runs.

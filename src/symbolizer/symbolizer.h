@@ -127,15 +127,6 @@ struct EndedFunction {
   std::vector<SourceFrame> frames;  // as by Symbolize; without lines when the jump is not known
 };
 
-// Where code of other lines than one begins.
-struct LineBeginnings {
-  std::vector<LinkAddress> others;
-  // The compiler marked where statements begin (GCC's statement frontiers), or left the code in
-  // the source's order. Else what begins anywhere may be the rest of a statement, or computed
-  // ahead: that is so in Clang's code and in functions that GCC cloned.
-  bool are_statements = false;
-};
-
 // One ELF module opened for symbols. Obtained from Symbolizer::OpenModule.
 class SymbolModule {
  public:
@@ -192,8 +183,14 @@ class SymbolModule {
   virtual std::vector<TailJump> TailJumps(LinkAddress address) = 0;
   // Whether the line table gives both the same file and line.
   virtual bool SameLine(LinkAddress a, LinkAddress b) = 0;
-  // Of [begin, end), a part of one function.
-  virtual LineBeginnings OtherLines(LinkAddress begin, LinkAddress end, uint32_t line) = 0;
+  // In [begin, end), a part of one function, ascending: where statements of other lines begin, or
+  // where instructions of others or of the line itself follow by the last row of their address,
+  // which tells also of code that was moved away from its statement. kUnmarked: where another line
+  // than before begins, and no statement does; without any, whatever begins is marked. What is
+  // inlined where the line calls it belongs to the line.
+  enum class Rows : uint8_t { kOtherStatements, kOther, kOwn, kUnmarked };
+  virtual std::vector<LinkAddress> LineRows(LinkAddress begin, LinkAddress end, uint32_t line,
+                                            Rows rows) = 0;
 
   // Innermost first; never empty: the last resort is one frame with an empty function.
   virtual std::vector<SourceFrame> Symbolize(LinkAddress pc) = 0;

@@ -11,8 +11,9 @@ BUILDS = [("g++", ["-O0"]), ("g++", ["-O1"]), ("g++", ["-O2"]), ("g++", ["-O2", 
           ("g++", ["-O3"]), ("g++", ["-Os"]), ("clang++", ["-O0"]), ("clang++", ["-O2"]),
           ("clang++", ["-O3"]), ("clang++", ["-Os"]), ("g++", ["-O2", "-flto"]),
           ("g++", ["-O3", "-flto", "-fcf-protection=full"])]
-# The compiler made one copy of what several lines end with, and its line table names one of them.
-MERGED = {("g++ -O1", "case 0"), ("g++ -Os", "default")}
+# The compiler made one copy of what several lines have in common, and its line table names one.
+MERGED = {("g++ -O1", "case 0"), ("g++ -Os", "default"), ("clang++ -O2", "sign"),
+          ("clang++ -O3", "sign")}
 
 
 class ExecutionsTest(HostTest):

@@ -6,7 +6,7 @@ import unittest
 
 import harness
 
-OUTPUT = "420 4 2.5 15 1.5 43 1 7\n"
+OUTPUT = "420 4 2.5 15 1.5 43 1 7 7\n"
 MATRIX = [(compiler, (level, "-g", *more)) for compiler in ("g++", "clang++-14")
           for level, more in (("-O0", ()), ("-O2", ()), ("-O2", ("-fcf-protection",)))]
 
@@ -72,6 +72,11 @@ class PlacesTest(unittest.TestCase):
             for name in ("Total(int)", "bool Cart::operator ==(const Cart& other)",
                          "shop::Hidden(int)", "int shop::Max<int>(int, int)"):
                 self.assertEqual(len(self.hits(program, name)), 1, name)
+
+    def test_a_call_by_a_thunk_is_one(self):
+        for program in self.each():
+            (function, arguments), = self.hits(program, "Article::Letters")
+            self.assertEqual((function, arguments["more"]), ("shop::Article::Letters(int)", "3"))
 
     def test_internal_linkage_and_inlined_copies(self):
         for program in self.each():

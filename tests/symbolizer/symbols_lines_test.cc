@@ -4,6 +4,7 @@
 #include <set>
 #include <sstream>
 
+#include "plan/line_part.h"
 #include "symbolizer/line_program.h"
 #include "symbolizer/line_sites.h"
 #include "symbolizer/path_match.h"
@@ -63,10 +64,11 @@ Oracle DecodedLines(const std::string& path, const ElfFile& module) {
   return oracle;
 }
 
+// Without what begins no statement.
 std::map<uint64_t, uint32_t> Values(const std::vector<Statement>& statements) {
   std::map<uint64_t, uint32_t> values;
   for (const Statement& statement : statements) {
-    values.emplace(statement.address.value, statement.view);
+    if (!statement.is_run) values.emplace(statement.address.value, statement.view);
   }
   return values;
 }
@@ -132,6 +134,33 @@ TEST(SymbolsLines, InlinedLineHasASiteInEveryCopy) {
     for (const LineSite& site : *sites) units.insert(site.unit->addr);
     EXPECT_GE(sites->size(), 3u);  // two in Area, one in Loop
     EXPECT_EQ(units.size(), 2u);
+  }
+}
+
+// GCC marks no statements in instances of templates: their rows stand for them. Other lines have
+// such rows, too, of code that was moved, and a statement in the same copy.
+TEST(SymbolsLines, RunsStandForStatementsThatAreNotMarked) {
+  struct {
+    const char* variant;
+    const char* mark;
+    uint32_t all;   // every site's part has these bits
+    uint32_t none;  // and none of these
+  } const cases[] = {
+      {"gcc_O2_dwarf5", "template", LinePartBits::kRun, LinePartBits::kExact},
+      {"gcc_O2_dwarf5", "inlined", LinePartBits::kExact, LinePartBits::kRun | LinePartBits::kPlain},
+      {"gcc_O0_dwarf4", "inlined", LinePartBits::kPlain, LinePartBits::kRun | LinePartBits::kExact},
+      {"clang_O2_dwarf5", "template", 0, LinePartBits::kRun | LinePartBits::kExact}};
+  for (const auto& expected : cases) {
+    SCOPED_TRACE(std::string(expected.variant) + " " + expected.mark);
+    OpenProgram program = OpenTarget(TargetPath(expected.variant));
+    ASSERT_NE(program.debug, nullptr);
+    const uint32_t line = MarkedLine(SourcePath(program, "shapes.h"), expected.mark);
+    const auto sites = FindLineSites(*program.debug, "shapes.h", line);
+    ASSERT_TRUE(sites.ok()) << sites.status().ToString();
+    for (const LineSite& site : *sites) {
+      EXPECT_EQ(site.part & expected.all, expected.all) << site.part;
+      EXPECT_EQ(site.part & expected.none, 0u) << site.part;
+    }
   }
 }
 

@@ -28,7 +28,7 @@ struct ControlFlow {
   std::optional<uint64_t> target;  // of a direct jump
   // What the instruction does, whatever its registers and numbers: equal in copies of one piece of
   // code. A direct call's says whom it calls.
-  uint64_t kind = 0;
+  uint64_t operation = 0;
 };
 // Of the first instruction in `text`, which stands at `address`.
 ControlFlow ReadControlFlow(std::span<const uint8_t> text, uint64_t address);

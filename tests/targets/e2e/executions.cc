@@ -111,11 +111,88 @@ __attribute__((noinline)) long Words(long n) {
   return total;
 }
 
+// GCC marks no statements in instances of templates.
+template <class Item, int N>
+struct Ring {
+  Item items[N]{};
+  int head = 0, count = 0;
+  __attribute__((noinline)) void Push(Item item) {
+    if (count == N) { ++head; --count; head %= N; }  // ring push
+    items[(head + count++) % N] = item;              // ring store
+  }
+  __attribute__((noinline)) long Sum() const {
+    long total = 0;
+    for (int i = 0; i < count; ++i) {
+      total += Opaque(static_cast<long>(items[(head + i) % N]));  // ring sum
+    }
+    return total;
+  }
+};
+
+// The function's first instruction is marked, its copies in callers are not.
+template <class Number>
+Number Square(Number a) { return static_cast<Number>(Opaque(static_cast<long>(a * a))); }  // squared
+
+__attribute__((noinline)) long Instances(long n) {
+  Ring<int, 4> ints;
+  Ring<double, 3> reals;
+  Ring<long, 2> longs;
+  for (long i = 0; i < n; ++i) {
+    ints.Push(static_cast<int>(i));
+    reals.Push(static_cast<double>(i) / 2);
+    longs.Push(i);
+  }
+  long (*volatile square)(long) = Square<long>;
+  return ints.Sum() + reals.Sum() + longs.Sum() + square(n) + Square(n + 1) +
+         static_cast<long>(Square(static_cast<double>(n)));
+}
+
+// The statement's mark stays on the way past the loop.
+__attribute__((noinline)) long AfterLoop(const int* values, int n) {
+  long total = 0;
+  for (int i = 0; i < n; ++i) total += values[i];
+  return total + 1;  // after a loop
+}
+
+// Without optimization, a capture of a lambda belongs to the line that captured it.
+__attribute__((noinline)) long Captured(long n) {
+  long base = 1;
+  auto add = [&base, step = n / 2](long value) mutable {
+    base += step + value;  // init capture
+    return base;
+  };
+  long total = 0;
+  for (long i = 0; i < n; ++i) total += add(i) + Half(total);
+  return total;
+}
+
+// Rows of another line come between what one statement was cut into.
+__attribute__((noinline)) long Highest(const std::vector<long>& values) {
+  long best = -1000;
+  for (size_t i = values.size(); i-- > 0;) {
+    if (Opaque(values[i]) > best) best = values[i];  // cut in two
+  }
+  return best;
+}
+
+// The last statement leaves its mark where the loop's condition begins.
+__attribute__((noinline)) long Signs(const char* text) {
+  bool negative = false;
+  long value = 0;
+  while (*text != 0) {
+    if (*text == '-') { negative = !negative; ++text; continue; }  // sign
+    value = value * 10 + Half(*text++ - '0');
+  }
+  return negative ? -value : value;
+}
+
 int main() {
   const long n = 200;
   std::vector<int> values(103, 3);
   long check = Calls(n) ^ Inlined(n) ^ Spread(n) ^ TwoStatements(n) ^ Branches(n);
   for (int i = 0; i < 10; ++i) check ^= Unrolled(values.data());
+  check ^= Instances(50) ^ AfterLoop(values.data(), 13) ^ Captured(n) ^ Signs("-12-34--5-6");
+  check ^= Highest({3, 9, 2, 11, 4});
   check ^= Recursion(12) ^ Cases(7 * 30) ^ Throws(300) ^ Words(n);
   std::printf("check %ld\n", check != 0 ? 1L : 0L);
   const struct {
@@ -124,6 +201,8 @@ int main() {
   } truth[] = {{"calls", n},           {"inlined", n}, {"spread", n},   {"two statements", n},
                {"unrolled", 1030},     {"branches", n}, {"recursion", 232}, {"case 0", 30},
                {"case 3", 30},         {"default", 30}, {"throw", 300}, {"calm", 200},
-               {"catch", 100},         {"words", n}};
+               {"catch", 100},         {"words", n},    {"ring push", 150}, {"ring store", 150},
+               {"ring sum", 9}, {"squared", 3}, {"after a loop", 1}, {"init capture", n},
+               {"cut in two", 5}, {"sign", 11}};
   for (const auto& [mark, count] : truth) std::printf("%s: %ld\n", mark, count);
 }

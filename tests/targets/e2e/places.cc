@@ -61,12 +61,28 @@ inline namespace v2 {
 }
 }  // namespace v2
 
+// Calls through the second base come by a thunk, which Clang describes as a function.
+struct Priced {
+  virtual ~Priced() = default;
+  virtual int Price(int count) = 0;
+};
+struct Named {
+  virtual ~Named() = default;
+  virtual int Letters(int more) = 0;
+};
+struct Article final : Priced, Named {
+  [[gnu::noinline]] int Price(int count) override { return count * 2; }
+  [[gnu::noinline]] int Letters(int more) override { return more + 4; }
+};
+[[gnu::noinline]] int LettersOf(Named* volatile named) { return named->Letters(3); }
+
 }  // namespace shop
 
 int main() {
   const shop::Cart cart(4);
   static volatile int level = 20;  // or all of it is computed by the compiler
-  std::printf("%ld %d %.1f %d %.1f %d %d %zu\n", cart.Total(7), shop::Max(3, 4), shop::Max(1.5, 2.5),
+  shop::Article article;
+  std::printf("%ld %d %.1f %d %.1f %d %d %zu %d\n", cart.Total(7), shop::Max(3, 4), shop::Max(1.5, 2.5),
               shop::Scale(5), shop::Scale(0.5), shop::Hidden(level), cart == cart,
-              shop::Length("four", "two"));
+              shop::Length("four", "two"), shop::LettersOf(&article));
 }

@@ -37,19 +37,19 @@ bool IsRelativeBranch(const Instruction& insn) {
 }
 
 // Copies of code may jump the other way, and nearer or farther.
-uint64_t KindOf(const Instruction& insn) {
+uint64_t OperationOf(const Instruction& insn) {
   if (IsRelativeBranch(insn)) return insn.legacy(OpcodeMap::kOneByte, 0xe8) ? 0xe8 : 0x70;
-  uint64_t kind = static_cast<uint64_t>(insn.encoding) << 16 |
-                  static_cast<uint64_t>(insn.map) << 12 | insn.opcode;
-  if (insn.modrm_offset == 0) return kind;
-  kind |= insn.modrm_mod() == 3 ? 1u << 20 : 2u << 20;
+  uint64_t operation = static_cast<uint64_t>(insn.encoding) << 16 |
+                       static_cast<uint64_t>(insn.map) << 12 | insn.opcode;
+  if (insn.modrm_offset == 0) return operation;
+  operation |= insn.modrm_mod() == 3 ? 1u << 20 : 2u << 20;
   // Where the field extends the opcode.
   const uint8_t op = insn.opcode;
   const bool group = insn.encoding == Encoding::kLegacy && insn.map == OpcodeMap::kOneByte &&
                      (In(op, 0x80, 0x83) || In(op, 0xc0, 0xc1) || In(op, 0xd0, 0xd3) ||
                       In(op, 0xf6, 0xf7) || In(op, 0xfe, 0xff));
-  if (group) kind |= uint64_t{insn.modrm_reg()} << 24;
-  return kind;
+  if (group) operation |= uint64_t{insn.modrm_reg()} << 24;
+  return operation;
 }
 
 }  // namespace
@@ -64,7 +64,7 @@ ControlFlow ReadControlFlow(std::span<const uint8_t> text, uint64_t address) {
   const std::optional<Instruction> insn = DecodeInstruction(text);
   if (!insn) return flow;
   flow.length = insn->length;
-  flow.kind = KindOf(*insn);
+  flow.operation = OperationOf(*insn);
   const bool one_byte = insn->encoding == Encoding::kLegacy && insn->map == OpcodeMap::kOneByte;
   const uint8_t op = insn->opcode;
   const bool call = one_byte && op == 0xe8;
@@ -72,7 +72,8 @@ ControlFlow ReadControlFlow(std::span<const uint8_t> text, uint64_t address) {
   flow.is_filler = (one_byte && (op == 0x90 || op == 0xcc)) || insn->legacy(OpcodeMap::k0F, 0x1f);
   if (call) {
     // Not followed: it comes back.
-    flow.kind |= (address + insn->length + static_cast<uint64_t>(insn->BranchDisplacement())) << 8;
+    flow.operation |= (address + insn->length + static_cast<uint64_t>(insn->BranchDisplacement()))
+                      << 8;
   }
   if (IsRelativeBranch(*insn) && !call) {
     flow.target = address + insn->length + static_cast<uint64_t>(insn->BranchDisplacement());
