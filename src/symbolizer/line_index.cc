@@ -185,6 +185,7 @@ Result<std::vector<SourceFile>> LineIndex::Find(std::string_view suffix) const {
   });
   if (found.empty() && !status.ok()) return status;
   std::vector<SourceFile> files;
+  files.reserve(found.size());
   for (auto& [path, file] : found) files.push_back(std::move(file));
   return files;
 }
