@@ -349,7 +349,7 @@ std::string StripReturnType(std::string_view text) {
 }
 
 std::string ComparableTypeName(std::string_view name) {
-  const std::string simple = SimplifyTypeName(name);
+  std::string simple = SimplifyTypeName(name);
   if (simple.size() > kMaxName) return simple;
   std::string out;
   for (size_t at = 0; at < simple.size(); ++at) {  // operators may have '>' and ',' in their names

@@ -46,7 +46,7 @@ std::string CoroutineName(std::string symbol) {
   const size_t frame = symbol.rfind("::_Z");
   if (frame == std::string::npos || !symbol.ends_with(".Frame*)")) return symbol;
   for (size_t open = symbol.find('('); open < frame; open = symbol.find('(', open + 1)) {
-    const std::string inside = symbol.substr(open + 1, frame - open - 1);
+    std::string inside = symbol.substr(open + 1, frame - open - 1);
     if (inside.starts_with(symbol.substr(0, open))) return inside;
   }
   return symbol;
