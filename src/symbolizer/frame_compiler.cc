@@ -26,9 +26,10 @@ using dwarf::ScopeChain;
 
 // Index of the function of the chain in which the requested line stands. `sources` describes the
 // same chain. In this order: a function whose call of the next inner one is on that line; the
-// innermost one, if it is written in that file at all; the innermost one that is.
+// innermost one, if it is written in that file at all; the innermost one that is; the innermost one
+// that does not begin at the pc: what does comes behind a statement that left no code.
 size_t FunctionOfLine(const ScopeChain& chain, const std::vector<SourceFrame>& sources,
-                      const RequestedLine& requested) {
+                      const RequestedLine& requested, LinkAddress pc) {
   if (requested.function != nullptr) {
     const auto named = [&](const dwarf::FunctionScope& scope) {
       return scope.function.addr == requested.function;
@@ -50,13 +51,16 @@ size_t FunctionOfLine(const ScopeChain& chain, const std::vector<SourceFrame>& s
   for (size_t i = 0; i < count; ++i) {
     if (declared_before(i)) return i;
   }
-  return 0;
+  size_t inner = 0;
+  while (inner + 1 < count && dwarf::BeginsAt(chain.functions[inner], pc)) ++inner;
+  return inner;
 }
 
 // Takes away what lies inside the requested line's function.
-void Trim(ScopeChain& chain, std::vector<SourceFrame>& sources, const RequestedLine& requested) {
+void Trim(ScopeChain& chain, std::vector<SourceFrame>& sources, const RequestedLine& requested,
+          LinkAddress pc) {
   if ((requested.file.empty() && requested.function == nullptr) || sources.empty()) return;
-  const auto inner = static_cast<std::ptrdiff_t>(FunctionOfLine(chain, sources, requested));
+  const auto inner = static_cast<std::ptrdiff_t>(FunctionOfLine(chain, sources, requested, pc));
   // The line table tells of a function's beginning, unless code of another is inlined there.
   if (requested.function != nullptr && inner == 0) return;
   chain.functions.erase(chain.functions.begin(), chain.functions.begin() + inner);
@@ -77,7 +81,7 @@ class ScopeImpl : public Scope {
     if (chain_.functions.empty()) return;
     context_.subprogram = chain_.subprogram();
     std::vector<SourceFrame> sources = dwarf::DescribeChain(unit_, chain_, pc, parts_.namer);
-    Trim(chain_, sources, requested);
+    Trim(chain_, sources, requested, pc);
     const auto& function = chain_.functions.front();
     if (requested.returning && chain_.functions.size() == 1) returning_ = requested.returning;
     locals_ = dwarf::VisibleLocals(function, sources[0].file, sources[0].line);
@@ -243,7 +247,7 @@ class FrameCompilerImpl : public FrameCompiler {
       return Status(Code::kNoDebugInfo, "no function in the debug information covers this address");
     }
     std::vector<SourceFrame> sources = dwarf::DescribeChain(*cu, chain, lookup_pc, parts_.namer);
-    Trim(chain, sources, requested);
+    Trim(chain, sources, requested, lookup_pc);
     const LocationContext context{pc, lookup_pc, innermost, chain.subprogram(), requested.view};
     FramePlan frame;
     frame.pc = pc;

@@ -223,6 +223,12 @@ class ScopeWalk {
 
 }  // namespace
 
+bool BeginsAt(const FunctionScope& scope, LinkAddress pc) {
+  Dwarf_Die function = scope.function;
+  Dwarf_Addr entry = 0;
+  return dwarf_entrypc(&function, &entry) == 0 && entry == pc.value;
+}
+
 std::optional<Dwarf_Die> FindFunction(const Dwarf_Die& unit, LinkAddress pc) {
   std::optional<Dwarf_Die> found;
   const void* last = nullptr;

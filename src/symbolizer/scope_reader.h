@@ -133,6 +133,8 @@ struct FunctionScope {
   bool inlined = false;
 };
 
+bool BeginsAt(const FunctionScope& scope, LinkAddress pc);
+
 // Innermost first; the last one is the concrete function. Empty when no function covers pc.
 struct ScopeChain {
   std::vector<FunctionScope> functions;

@@ -1,7 +1,9 @@
 """Tracepoints on functions and addresses instead of lines."""
 import json
+import pathlib
 import re
 import subprocess
+import tempfile
 import unittest
 
 import harness
@@ -77,6 +79,29 @@ class PlacesTest(unittest.TestCase):
         for program in self.each():
             (function, arguments), = self.hits(program, "Article::Letters")
             self.assertEqual((function, arguments["more"]), ("shop::Article::Letters(int)", "3"))
+
+    def test_a_line_without_code_is_not_shown_in_the_next_function(self):
+        # GCC leaves the mark of `return` where the next inlined call begins.
+        with tempfile.TemporaryDirectory(prefix="sf-headers-") as folder:
+            for name, at in (("First", "a"), ("Second", "b")):
+                (pathlib.Path(folder) / at).mkdir()
+                (pathlib.Path(folder) / at / "same.h").write_text(
+                    f'inline int {name}(int value) {{\n  asm volatile("" : "+r"(value));\n'
+                    f"  return value + {len(name)};\n}}\n")
+            source = pathlib.Path(folder) / "same.cc"
+            source.write_text('#include "a/same.h"\n#include "b/same.h"\n#include <cstdio>\n'
+                              "int main(int argc, char**) {\n  int total = 0;\n"
+                              "  for (int i = 0; i < 3; ++i) total += First(i) + Second(i);\n"
+                              '  std::printf("%d\\n", total + argc);\n}\n')
+            for level in ("-O1", "-O2"):
+                program = pathlib.Path(folder) / f"same{level}"
+                subprocess.run(["g++", "-g", level, "-o", program, source], check=True)
+                _, snapshots = harness.run_with_file(
+                    program, [{"location": {"file": "a/same.h", "line": 3},
+                               "limits": {"maxHits": 10, "perSecond": 1000}}])
+                self.assertEqual(len(snapshots), 3, level)
+                for snapshot in snapshots:
+                    self.assertNotIn("Second", snapshot["frames"][0]["function"])
 
     def test_internal_linkage_and_inlined_copies(self):
         for program in self.each():
