@@ -23,12 +23,15 @@ std::vector<uint8_t> CodeAround(SymbolModule& module, LinkAddress site, LinkAddr
 }  // namespace
 
 std::optional<LinkAddress> NextOfSameLine(SymbolModule& module, LinkAddress site) {
-  const uint32_t length = probe::PlainInstructionBytes(module.ReadCode(site, kLongestInstruction));
+  const std::vector<uint8_t> first = module.ReadCode(site, kLongestInstruction);
+  const uint32_t length = probe::PlainInstructionBytes(first);
   if (length == 0) return std::nullopt;
+  // Behind a landing pad all is as before it, whatever begins there.
+  const bool is_pad = probe::LandingPadBytes(first) != 0;
   const LinkAddress next = site + length;
   LinkAddress begin;
   const std::vector<uint8_t> text = CodeAround(module, site, begin);
-  if (next < begin || next >= begin + text.size() || !module.SameLine(site, next) ||
+  if (next < begin || next >= begin + text.size() || (!is_pad && !module.SameLine(site, next)) ||
       probe::MayBeBranchTarget(text, begin.value, next.value)) {
     return std::nullopt;
   }

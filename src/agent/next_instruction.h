@@ -12,8 +12,8 @@ namespace stillframe::agent {
 inline constexpr int kMaxInstructionsAway = 3;
 
 // The first instruction behind the one at `site` that runs exactly when that one does and belongs
-// to the same line: nothing before it goes elsewhere, and nothing else leads to it. nullopt when
-// there is none. Agent thread.
+// to the same line: nothing before it goes elsewhere, and nothing else leads to it. Behind a
+// landing pad (endbr64) any line will do. nullopt when there is none. Agent thread.
 std::optional<LinkAddress> NextOfSameLine(SymbolModule& module, LinkAddress site);
 
 // The same backwards: the instruction before, which runs exactly when the one at `site` does.

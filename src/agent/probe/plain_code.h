@@ -53,6 +53,9 @@ std::optional<std::vector<FunctionExit>> FindExits(std::span<const uint8_t> text
 // the frame pointer. Else 0.
 uint32_t EntryInstructionBytes(std::span<const uint8_t> text);
 
+// Length of the instruction if it only marks where indirect branches may land (endbr64); else 0.
+uint32_t LandingPadBytes(std::span<const uint8_t> text);
+
 // A jump by which code may come back to a place in its own function.
 struct BackJump {
   uint64_t address = 0;

@@ -36,6 +36,11 @@ bool IsRelativeBranch(const Instruction& insn) {
           In(insn.opcode, 0xe8, 0xe9) || insn.opcode == 0xeb);
 }
 
+bool IsLandingPad(const Instruction& insn) {
+  return insn.legacy(OpcodeMap::k0F, 0x1e) && insn.rep && insn.modrm_offset != 0 &&
+         insn.modrm() == 0xfa;
+}
+
 // Copies of code may jump the other way, and nearer or farther.
 uint64_t OperationOf(const Instruction& insn) {
   if (IsRelativeBranch(insn)) return insn.legacy(OpcodeMap::kOneByte, 0xe8) ? 0xe8 : 0x70;
@@ -121,15 +126,16 @@ std::optional<std::vector<FunctionExit>> FindExits(std::span<const uint8_t> text
   return exits;
 }
 
+uint32_t LandingPadBytes(std::span<const uint8_t> text) {
+  const std::optional<Instruction> insn = DecodeInstruction(text);
+  return insn && IsLandingPad(*insn) ? insn->length : 0;
+}
+
 uint32_t EntryInstructionBytes(std::span<const uint8_t> text) {
   const std::optional<Instruction> insn = DecodeInstruction(text);
   if (!insn || insn->encoding != Encoding::kLegacy || insn->lock) return 0;
   const uint8_t op = insn->opcode;
-  if (insn->map == OpcodeMap::k0F) {
-    const bool endbr64 =
-        op == 0x1e && insn->rep && insn->modrm_offset != 0 && insn->modrm() == 0xfa;
-    return endbr64 || op == 0x1f ? insn->length : 0;
-  }
+  if (insn->map == OpcodeMap::k0F) return IsLandingPad(*insn) || op == 0x1f ? insn->length : 0;
   if (insn->map != OpcodeMap::kOneByte) return 0;
   const bool moves = op == 0x89 || op == 0x8b;
   const bool to_rbp = moves && (insn->rex & 0x48) == 0x48 && (insn->rex & 0x05) == 0 &&
