@@ -115,7 +115,8 @@ class Executions {
     uint32_t number = 0;     // the part's
     bool is_empty = false;   // has no code of its own
     bool is_behind = false;  // see LinePartBits
-    bool is_run = false;     // of a line of which nothing is marked
+    bool is_before = false;
+    bool is_run = false;  // of a line of which nothing is marked
     // Not marked as a statement's beginning, and no copy of another.
     bool may_be_ahead = false;
   };
@@ -222,9 +223,11 @@ class Executions {
     const uint64_t left = leaves_.contains(node) ? kLeft : 0;
     const auto site = sites_.find(node);
     // A statement of another line at the same address comes first, and the site is what it led to;
-    // or behind it, where the site is empty.
-    const bool after = site != sites_.end() && site->second.is_empty;
-    const bool before = !after || site->second.is_behind;
+    // or behind it, where the site is empty. Then what is last may also be code that was moved
+    // here.
+    const bool empty = site != sites_.end() && site->second.is_empty;
+    const bool before = !empty || site->second.is_behind;
+    const bool after = empty && (!site->second.is_behind || site->second.is_before);
     if (state != 0 && before) state |= left;
     if (site != sites_.end()) state = AtSite(node, site->second, state);
     return state != 0 && after ? state | left : state;
@@ -342,6 +345,7 @@ std::vector<bool> BeginAmong(const FunctionCode& code, const Graph& graph,
     site.number = sites[i].part & LinePartBits::kNumber;
     site.is_empty = (sites[i].part & LinePartBits::kEmpty) != 0;
     site.is_behind = (sites[i].part & LinePartBits::kBehind) != 0;
+    site.is_before = (sites[i].part & LinePartBits::kBefore) != 0;
     site.is_run = !marked;
     site.copies |= copies[i];
     const bool exact = (sites[i].part & LinePartBits::kExact) != 0 && code.marks_statements;

@@ -12,17 +12,17 @@ struct LinePartBits {
   // No statement begins here by the line table, only rows of the line do: GCC marks no statements
   // in instances of templates.
   static constexpr uint32_t kRun = 1u << 31;
-  // The next row, at the same address, is another line's: the statement has no code of its own
-  // here.
+  // The last row of the same address is another line's: the statement has no code of its own here.
   static constexpr uint32_t kEmpty = 1u << 30;
-  // Another line's statement comes before it at the same address.
+  // Another line's statement comes before it at the same address, and behind it.
   static constexpr uint32_t kBehind = 1u << 27;
+  static constexpr uint32_t kBefore = 1u << 26;
   // The compiler marks each statement once for each of its copies (GCC when it optimizes). Else the
   // same part again may as well be the rest of it, with another line's code scheduled between.
   static constexpr uint32_t kExact = 1u << 29;
   // Code without optimization: there are no copies.
   static constexpr uint32_t kPlain = 1u << 28;
-  static constexpr uint32_t kNumber = kBehind - 1;
+  static constexpr uint32_t kNumber = kBefore - 1;
 };
 
 }  // namespace stillframe

@@ -120,19 +120,41 @@ class SequenceFilter {
   bool dead_ = false;
 };
 
-// Whether the instruction at the row's address belongs to another line's row.
-bool IsEmpty(const std::vector<LineRow>& rows, size_t row) {
-  size_t last = row;
-  while (last + 1 < rows.size() && rows[last + 1].address == rows[row].address) ++last;
-  return rows[last].line != rows[row].line || rows[last].file != rows[row].file;
-}
-
-bool IsBehind(const std::vector<LineRow>& rows, size_t row) {
-  for (size_t i = row; i > 0 && rows[i - 1].address == rows[row].address; --i) {
-    const LineRow& before = rows[i - 1];
-    if (before.is_stmt && before.line != 0 && before.line != rows[row].line) return true;
+// The lines of statements.
+class StatementLines {
+ public:
+  void Add(const LineRow& row) {
+    if (!row.is_stmt || row.line == 0) return;
+    several_ = several_ || (line_ != 0 && line_ != row.line);
+    line_ = row.line;
   }
-  return false;
+  bool HasOther(uint32_t line) const { return several_ || (line_ != 0 && line_ != line); }
+
+ private:
+  uint32_t line_ = 0;
+  bool several_ = false;
+};
+
+// What the rows of one address say of each of them.
+struct Surroundings {
+  bool is_empty = false, is_behind = false, is_before = false;  // see Statement
+};
+std::vector<Surroundings> LookAround(const std::vector<LineRow>& rows) {
+  std::vector<Surroundings> around(rows.size());
+  for (size_t first = 0, end = 0; first < rows.size(); first = end) {
+    StatementLines before, behind;
+    for (end = first; end < rows.size() && rows[end].address == rows[first].address; ++end) {
+      around[end].is_behind = before.HasOther(rows[end].line);
+      before.Add(rows[end]);
+    }
+    const LineRow& last = rows[end - 1];
+    for (size_t i = end; i-- > first;) {
+      around[i].is_before = behind.HasOther(rows[i].line);
+      around[i].is_empty = last.line != rows[i].line || last.file != rows[i].file;
+      behind.Add(rows[i]);
+    }
+  }
+  return around;
 }
 
 // Runs one program, calling visit(rows) for each sequence of live code. What a broken program
@@ -211,6 +233,7 @@ void LineIndex::CollectStatements(const SourceFile::Use& use, FileStatements& st
   uint64_t next = 0;
   if (!ReadLineHeader(sections_, use.unit_offset, header, next).ok()) return;
   ForEachSequence(sections_, header, module_, [&](const std::vector<LineRow>& rows) {
+    const std::vector<Surroundings> around = LookAround(rows);
     uint32_t run_line = 0;  // line of the row before, 0 when that was of another file
     PartCounter parts;
     for (size_t i = 0; i < rows.size(); ++i) {
@@ -222,7 +245,8 @@ void LineIndex::CollectStatements(const SourceFile::Use& use, FileStatements& st
       const uint32_t part = begins ? parts.Next(row) : PartCounter::Part(row, 1);
       if (wanted && (begins || (row.line != 0 && run_line != row.line))) {
         statements[row.line].push_back({row.address, use.unit_offset, part, row.view, !begins,
-                                        IsEmpty(rows, i), IsBehind(rows, i)});
+                                        around[i].is_empty, around[i].is_behind,
+                                        around[i].is_before});
       }
       run_line = wanted ? row.line : 0;
     }

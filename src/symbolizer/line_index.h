@@ -36,8 +36,9 @@ struct Statement {
   uint32_t part = 0;
   uint32_t view = 0;       // LineRow::view of the first row of the line there
   bool is_run = false;     // no statement: another line's rows end before these
-  bool is_empty = false;   // the next row, at the same address, is another line's
+  bool is_empty = false;   // the last row of the same address is another line's
   bool is_behind = false;  // another line's statement comes before at the same address
+  bool is_before = false;  // another line's statement comes behind at the same address
 };
 // By line, each sorted by address without duplicates.
 using FileStatements = std::map<uint32_t, std::vector<Statement>>;

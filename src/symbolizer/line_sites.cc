@@ -36,6 +36,7 @@ void AppendSites(ModuleDebug& debug, const SourceFile& file, uint32_t line,
     if (statement.is_run) part |= LinePartBits::kRun;
     if (statement.is_empty) part |= LinePartBits::kEmpty;
     if (statement.is_behind) part |= LinePartBits::kBehind;
+    if (statement.is_before) part |= LinePartBits::kBefore;
     if (!statement.is_run && MarksEachStatement(unit)) part |= LinePartBits::kExact;
     const FunctionEntry* const function = debug.units.FindFunction(unit, address);
     if (function != nullptr) {

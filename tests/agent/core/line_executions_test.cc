@@ -65,6 +65,17 @@ TEST(LineExecutions, AMarkWithoutCodeBeginsNoneWhereItEndsOne) {
   EXPECT_EQ(Begins(text, {{4, 2 | LinePartBits::kEmpty}}, {4}), (Answer{true}));
 }
 
+// Another line's code was moved to where the statement begins: no statement of that line.
+TEST(LineExecutions, MovedCodeEndsNoExecution) {
+  // 0: xor; 2: xor; ret; before the first comes another line's statement
+  const std::vector<uint8_t> text = {0x31, 0xC0, 0x31, 0xC0, 0xC3};
+  const uint32_t exact = 1 | LinePartBits::kExact;
+  const uint32_t moved = exact | LinePartBits::kEmpty | LinePartBits::kBehind;
+  EXPECT_EQ(Begins(text, {{0, moved}, {2, exact}}, {0}), (Answer{true, false}));
+  EXPECT_EQ(Begins(text, {{0, moved | LinePartBits::kBefore}, {2, exact}}, {0}),
+            (Answer{true, true}));
+}
+
 // Code that the compiler moved away from the statement's mark.
 TEST(LineExecutions, RunsBesideStatementsCountWhereNoStatementIs) {
   // je 6; 2: xor; jmp 8; 6: xor; 8: ret
