@@ -1,6 +1,7 @@
 #include "agent/line_executions.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <set>
@@ -178,6 +179,10 @@ class Executions {
     if (passed_.empty()) return true;
     if (!FollowAll()) return false;
     passed_ = ended_;
+    // Other lines' statements that stand before such a one are on its own ways, too, not on those
+    // of an execution that comes from elsewhere.
+    std::set_intersection(going_on_.begin(), going_on_.end(), fresh_.begin(), fresh_.end(),
+                          std::inserter(passed_, passed_.end()));
     return true;
   }
   // A run that begins executions in a loop tells them all, so the run before, which it goes on with
@@ -228,6 +233,7 @@ class Executions {
     const bool empty = site != sites_.end() && site->second.is_empty;
     const bool before = !empty || site->second.is_behind;
     const bool after = empty && (!site->second.is_behind || site->second.is_before);
+    if (empty) (state != 0 && (state & kLeft) == 0 ? going_on_ : fresh_).insert(node);
     if (state != 0 && before) state |= left;
     if (site != sites_.end()) state = AtSite(node, site->second, state);
     return state != 0 && after ? state | left : state;
@@ -266,6 +272,7 @@ class Executions {
   std::set<uint32_t> repeated_;          // begin one because they ran in the one before
   std::set<uint32_t> passed_;            // count for nothing
   std::set<uint32_t> ended_;             // of those: an execution was going on at them
+  std::set<uint32_t> going_on_, fresh_;  // empty ones: one was before their address, or none
   std::map<uint32_t, uint64_t> before_;  // what a site went on with, by its node
   std::set<std::pair<uint32_t, uint64_t>> seen_;
   std::vector<std::pair<uint32_t, uint64_t>> open_;
@@ -273,8 +280,8 @@ class Executions {
 };
 
 // The code of the function with the site; empty when it is too much or cannot be read.
-FunctionCode ReadFunction(SymbolModule& module, LinkAddress site, LinkAddress entry,
-                          uint32_t line) {
+FunctionCode ReadFunction(SymbolModule& module, LinkAddress site, LinkAddress entry, uint32_t line,
+                          bool calls_only) {
   FunctionCode code;
   code.entry = entry.value;
   uint64_t size_bytes = 0;
@@ -286,9 +293,11 @@ FunctionCode ReadFunction(SymbolModule& module, LinkAddress site, LinkAddress en
     code.parts.push_back({begin.value, module.ReadCode(begin, static_cast<uint32_t>(wanted))});
     if (code.parts.back().text.size() != wanted) return {};
     using Rows = SymbolModule::Rows;
+    // What runs inside of calls that are all there is of a line leads to no other line.
+    const auto statements = calls_only ? Rows::kOutside : Rows::kOtherStatements;
     for (const auto& [rows, addresses] :
-         {std::pair(Rows::kOtherStatements, &code.other_lines),
-          std::pair(Rows::kOther, &code.other_rows), std::pair(Rows::kOwn, &code.own_rows)}) {
+         {std::pair(statements, &code.other_lines), std::pair(Rows::kOther, &code.other_rows),
+          std::pair(Rows::kOwn, &code.own_rows)}) {
       for (const LinkAddress row : module.LineRows(begin, end, line, rows)) {
         addresses->push_back(row.value);
       }
@@ -408,7 +417,8 @@ std::vector<LinkAddress> DropContinuations(SymbolModule& module, ProbePlan& plan
     const FramePlan& frame = plan.unit.frames[first.frame];
     if (code.parts.empty() || code.entry != copy.first.value) {
       const uint32_t line = plan.unit.virtual_frames[frame.first_virtual].line;
-      code = ReadFunction(module, first.address, copy.first, line);
+      code = ReadFunction(module, first.address, copy.first, line,
+                          (first.part & LinePartBits::kCall) != 0);
     }
     const std::vector<bool> begins = BeginExecutions(code, sites);
     for (size_t k = 0; k < indices.size(); ++k) {

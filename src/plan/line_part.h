@@ -17,12 +17,14 @@ struct LinePartBits {
   // Another line's statement comes before it at the same address, and behind it.
   static constexpr uint32_t kBehind = 1u << 27;
   static constexpr uint32_t kBefore = 1u << 26;
+  // A call begins that is inlined, on a line that has no code of its own.
+  static constexpr uint32_t kCall = 1u << 25;
   // The compiler marks each statement once for each of its copies (GCC when it optimizes). Else the
   // same part again may as well be the rest of it, with another line's code scheduled between.
   static constexpr uint32_t kExact = 1u << 29;
   // Code without optimization: there are no copies.
   static constexpr uint32_t kPlain = 1u << 28;
-  static constexpr uint32_t kNumber = kBefore - 1;
+  static constexpr uint32_t kNumber = kCall - 1;
 };
 
 }  // namespace stillframe

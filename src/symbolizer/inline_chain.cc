@@ -114,7 +114,8 @@ std::vector<LinkAddress> RowsOf(const Dwarf_Die& unit, LinkAddress begin, LinkAd
   Dwarf_Lines* lines = nullptr;
   size_t count = 0;
   if (begin.value == 0 || dwarf_getsrclines(&die, &lines, &count) != 0) return found;
-  const bool statements_only = rows == SymbolModule::Rows::kOtherStatements;
+  const bool statements_only =
+      rows == SymbolModule::Rows::kOtherStatements || rows == SymbolModule::Rows::kOutside;
   int before = 0;
   for (size_t index = UpperBound(lines, count, begin - 1); index < count; ++index) {
     const Row row = RowAt(lines, index);

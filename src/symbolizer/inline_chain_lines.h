@@ -27,7 +27,7 @@ SourceLine LineAt(const Dwarf_Die& unit, LinkAddress pc);
 // Where the inlined copy is called.
 SourceLine CallSite(const Dwarf_Die& inlined);
 
-// See SymbolModule::LineRows; what is inlined is of its own lines here.
+// See SymbolModule::LineRows; kOutside is as kOtherStatements here.
 std::vector<LinkAddress> RowsOf(const Dwarf_Die& unit, LinkAddress begin, LinkAddress end,
                                 uint32_t line, SymbolModule::Rows rows);
 

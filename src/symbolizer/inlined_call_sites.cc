@@ -6,6 +6,7 @@
 #include <iterator>
 #include <utility>
 
+#include "plan/line_part.h"
 #include "symbolizer/dwarf_util.h"
 #include "symbolizer/inline_chain_lines.h"
 
@@ -38,7 +39,8 @@ uint32_t CallLine(const Dwarf_Die& die) {
 
 uint32_t PartOf(const Dwarf_Die& die) {
   const auto column = dwarf::Unsigned(die, DW_AT_call_column, false).value_or(0);
-  return static_cast<uint32_t>(column) << kRepeatBits | 1;
+  return ((static_cast<uint32_t>(column) << kRepeatBits | 1) & LinePartBits::kNumber) |
+         LinePartBits::kCall;
 }
 
 }  // namespace

@@ -109,11 +109,9 @@ std::vector<LinkAddress> LineRowsIn(ModuleDebug& debug, LinkAddress begin, LinkA
   Dwarf_Die* const unit = debug.units.FindByAddress(begin);
   if (unit == nullptr) return {};
   std::vector<LinkAddress> found = dwarf::RowsOf(*unit, begin, end, line, rows);
-  const bool others =
-      rows == SymbolModule::Rows::kOtherStatements || rows == SymbolModule::Rows::kOther;
+  if (rows != SymbolModule::Rows::kOutside) return found;
   const FunctionEntry* const function = debug.units.FindFunction(unit, begin);
-  // What the line calls runs as part of it.
-  if (others && function != nullptr) EraseInlinedCode(function->die, line, found);
+  if (function != nullptr) EraseInlinedCode(function->die, line, found);
   return found;
 }
 

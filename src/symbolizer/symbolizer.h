@@ -186,9 +186,9 @@ class SymbolModule {
   // In [begin, end), a part of one function, ascending: where statements of other lines begin, or
   // where instructions of others or of the line itself follow by the last row of their address,
   // which tells also of code that was moved away from its statement. kUnmarked: where another line
-  // than before begins, and no statement does; without any, whatever begins is marked. What is
-  // inlined where the line calls it belongs to the line.
-  enum class Rows : uint8_t { kOtherStatements, kOther, kOwn, kUnmarked };
+  // than before begins, and no statement does; without any, whatever begins is marked. kOutside:
+  // statements of other lines but in what is inlined where the line calls it.
+  enum class Rows : uint8_t { kOtherStatements, kOther, kOwn, kUnmarked, kOutside };
   virtual std::vector<LinkAddress> LineRows(LinkAddress begin, LinkAddress end, uint32_t line,
                                             Rows rows) = 0;
 
