@@ -154,7 +154,9 @@ std::vector<Dwarf_Die*> UnitIndex::UnitsOfLineProgram(uint64_t stmt_list) {
   ReadUnits();
   std::vector<Dwarf_Die*> found;
   const auto [first, last] = by_stmt_list_.equal_range(stmt_list);
-  for (auto it = first; it != last; ++it) found.push_back(Body(units_[it->second]));
+  for (auto it = first; it != last; ++it) {
+    if (Dwarf_Die* const unit = Body(units_[it->second])) found.push_back(unit);
+  }
   return found;
 }
 

@@ -41,7 +41,7 @@ class UnitIndex {
   Dwarf_Die* FindByAddress(LinkAddress address);
   // The unit of the line program at `stmt_list` that contains the address, or FindByAddress.
   Dwarf_Die* FindByLineProgram(uint64_t stmt_list, LinkAddress address);
-  // All units of that line program; empty when there is none.
+  // All units of that line program but those that are refused.
   std::vector<Dwarf_Die*> UnitsOfLineProgram(uint64_t stmt_list);
   // DW_AT_comp_dir of the first unit of that line program; "" when unknown.
   std::string CompilationFolder(uint64_t stmt_list);
