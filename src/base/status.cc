@@ -53,7 +53,6 @@ constexpr auto kCodes = std::to_array<CodeEntry>({
     {Code::kTailCallAmbiguous, "TAIL_CALL_AMBIGUOUS"},
     {Code::kTailCall, "TAIL_CALL"},
     {Code::kFrameReleased, "FRAME_RELEASED"},
-    {Code::kMaybeUninitialized, "MAYBE_UNINITIALIZED"},
     {Code::kThreadLocalNotAllocated, "THREAD_LOCAL_NOT_ALLOCATED"},
     {Code::kStopped, "STOPPED"},
     {Code::kDeniedByPolicy, "DENIED_BY_POLICY"},

@@ -68,7 +68,6 @@ enum class Code : unsigned char {
   kEntryNotStashed,  // the call began before the tracepoint was armed, or too many began since
   kEntryNotProbed,   // no probe can stash them at the function's entry; the status's message says
                      // why
-  kMaybeUninitialized,  // the compiler does not vouch that the program has set it
 };
 
 // "LINE_HAS_NO_CODE" and so on; static storage.

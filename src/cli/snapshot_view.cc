@@ -430,7 +430,6 @@ std::string ReasonText(const std::string& code) {
       {"UNREADABLE", "its memory cannot be read"},
       {"ENTRY_VALUE_UNKNOWN", "its register was overwritten and the caller does not tell it"},
       {"TAIL_CALL", "the function ended by jumping into another one, which has not returned yet"},
-      {"MAYBE_UNINITIALIZED", "the compiler does not vouch that it is set"},
       {"FRAME_RELEASED", "it lived in the function's frame, which is gone"},
       {"TAIL_CALL_AMBIGUOUS", "its register was overwritten; a tail call hides who passed it"},
       {"THREAD_LOCAL_NOT_ALLOCATED", "this thread has not touched it yet"},

@@ -194,7 +194,6 @@ Location LocationCompiler::CompilePieces(Dwarf_Attribute& attribute, std::span<c
 Piece LocationCompiler::CompileSimple(Dwarf_Attribute& attribute, std::span<const Dwarf_Op> ops,
                                       const LocationContext& context, uint64_t size_bytes) {
   if (ops.empty()) return MissingPiece(Code::kOptimizedOut);
-  if (ops.back().atom == DW_OP_GNU_uninit) return MissingPiece(Code::kMaybeUninitialized);
   if (ops.size() == 1) {
     if (const auto reg = RegisterNumber(ops[0])) return CompileRegister(*reg, context, size_bytes);
     if (ops[0].atom == DW_OP_implicit_value) {
