@@ -6,7 +6,6 @@
 #include <bitset>
 #include <chrono>
 #include <complex>
-#include <concepts>
 #include <coroutine>
 #include <cstdio>
 #include <cstdlib>
@@ -38,48 +37,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "edges.h"
+
 namespace shop {
-
-void Hold(const void* object) { asm volatile("" : : "r"(object) : "memory"); }
-
-template <typename... T>
-__attribute__((noinline)) void Keep(T&... objects) {
-  (..., Hold(&objects));
-}
-
-struct Point {
-  int x, y;
-};
-struct Throws {
-  Throws() = default;
-  Throws(const Throws&) { throw std::runtime_error("no copy"); }
-  Throws& operator=(const Throws&) = default;
-};
-struct Empty {};
-struct Closer {
-  int id;
-  void operator()(Point* point) const { delete point; }
-};
-struct Shape {
-  virtual ~Shape() = default;
-  int sides = 0;
-  int Area(int scale) const { return sides * scale; }
-};
-struct Square : Shape {
-  int edge = 3;
-};
-struct ByLength {
-  size_t operator()(const std::string& text) const { return text.size(); }
-};
-int Twice(int value) { return value * 2; }
-
-void Tell(const char* name, const std::string& text) {
-  std::printf("%s %s\n", name, text.c_str());
-}
-template <std::integral T>
-void Tell(const char* name, T number) {
-  Tell(name, std::to_string(number));
-}
 
 __attribute__((noinline)) void Words() {
   const char raw[] = "a\0b";
@@ -256,19 +216,6 @@ __attribute__((noinline)) void Associations() {
   Tell("thousand.[9]", "9");
 }
 
-struct Task {
-  struct promise_type {
-    int step = 5;
-    Task get_return_object() {
-      return {std::coroutine_handle<promise_type>::from_promise(*this)};
-    }
-    std::suspend_always initial_suspend() noexcept { return {}; }
-    std::suspend_always final_suspend() noexcept { return {}; }
-    void return_void() {}
-    void unhandled_exception() {}
-  };
-  std::coroutine_handle<promise_type> handle;
-};
 Task Work() { co_return; }
 
 __attribute__((noinline)) void Wrappers() {
