@@ -5,11 +5,13 @@
 
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "agent/hit/hit.h"
 #include "agent/ring/ring.h"
+#include "agent/unit_view.h"
 #include "plan/plan.h"
 
 namespace stillframe::hit {
@@ -34,7 +36,7 @@ constexpr uint64_t kFakeText = 0x10000000;
 struct Fixture {
   PlanUnit unit;
   std::vector<SitePlan> sites{SitePlan{}};
-  std::vector<StringRef> strings{{"", 0}};
+  std::optional<agent::UnitArrays> arrays;
   std::unique_ptr<ProbeRuntime> probe{new ProbeRuntime};
   SiteProbeList list{};
   SiteRuntime site;
@@ -133,18 +135,8 @@ struct Fixture {
     unit.virtual_frames[0].variable_count = static_cast<uint32_t>(unit.variables.size());
   }
   void Publish() {
-    const UnitView view{unit.code.data(),
-                        strings.data(),
-                        unit.types.data(),
-                        unit.members.data(),
-                        unit.views.data(),
-                        unit.pieces.data(),
-                        unit.variables.data(),
-                        unit.extents.data(),
-                        unit.virtual_frames.data(),
-                        unit.frames.data(),
-                        unit.call_parameters.data(),
-                        unit.derived.data()};
+    arrays.emplace(unit);
+    const UnitView& view = arrays->view();
     probe->unit = view;
     probe->sites = sites.data();
     list.count = 1;

@@ -13,6 +13,7 @@
 
 #include "agent/hit/hit.h"
 #include "agent/ring/ring.h"
+#include "agent/unit_view.h"
 #include "plan/plan.h"
 #include "plan/record.h"
 
@@ -118,24 +119,12 @@ class TestPlan {
   }
 
   UnitView MakeView() {
-    strings_.clear();
-    for (const std::string& text : unit.strings) strings_.push_back({text.data(), text.size()});
-    return {unit.code.data(),
-            strings_.data(),
-            unit.types.data(),
-            unit.members.data(),
-            unit.views.data(),
-            unit.pieces.data(),
-            unit.variables.data(),
-            unit.extents.data(),
-            unit.virtual_frames.data(),
-            unit.frames.data(),
-            unit.call_parameters.data(),
-            unit.derived.data()};
+    arrays_.emplace(unit);
+    return arrays_->view();
   }
 
  private:
-  std::vector<StringRef> strings_;
+  std::optional<agent::UnitArrays> arrays_;
 };
 
 // A probe with one site, ready for stillframe_hit.
