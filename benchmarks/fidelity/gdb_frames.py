@@ -17,6 +17,7 @@ import gdb
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from gdb_pattern import Pattern  # noqa: E402
+from gdb_run import load_bias, resume  # noqa: E402
 
 MAX_DEPTH = 3
 MAX_ITEMS = 12
@@ -192,18 +193,6 @@ def stack(bias):
     return frames
 
 
-def load_bias(path):
-    with open(path, "rb") as file:
-        position_independent = file.read(18)[16] == 3
-    if not position_independent:
-        return 0
-    with open(f"/proc/{gdb.selected_inferior().pid}/maps", encoding="utf-8") as maps:
-        for line in maps:
-            if line.rstrip().endswith(path):
-                return int(line.split("-")[0], 16)
-    return 0
-
-
 class Stops:
     """The pcs at which stacks are wanted, and first instructions at which to fill for some of them."""
 
@@ -266,11 +255,7 @@ def main():
             with open(os.environ["SF_OUT"] + ".at", "w", encoding="utf-8") as file:
                 file.write(f"{pc:#x}")  # GDB may end here
             result[f"{pc:#x}"] = stack(bias)
-        try:
-            gdb.execute("continue", to_string=True)
-        except gdb.error:
-            break
-        if not gdb.selected_inferior().pid:
+        if not resume():
             break
     with open(os.environ["SF_OUT"], "w", encoding="utf-8") as out:
         json.dump(result, out)

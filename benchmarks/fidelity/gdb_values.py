@@ -6,16 +6,13 @@ value). The frame is the innermost whose function's name does not begin with `ou
 """
 import json
 import os
+import pathlib
+import sys
 
 import gdb
 
-
-def load_bias(path):
-    with open(path, "rb") as file:
-        if file.read(18)[16] != 3:
-            return 0
-    with open(f"/proc/{gdb.selected_inferior().pid}/maps", encoding="utf-8") as maps:
-        return next(int(line.split("-")[0], 16) for line in maps if line.rstrip().endswith(path))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from gdb_run import load_bias, resume  # noqa: E402
 
 
 def read(frame, name):
@@ -64,13 +61,7 @@ def main():
             gdb.Breakpoint(f"*{pc + bias:#x}", internal=True)
             hits[pc] = 0
     answers = [None] * len(queries)
-    while True:
-        try:
-            gdb.execute("continue", to_string=True)
-        except gdb.error:
-            break
-        if not gdb.selected_inferior().pid:
-            break
+    while resume():
         pc = gdb.newest_frame().pc() - bias
         hits[pc] = hits.get(pc, 0) + 1
         for index in wanted.get((pc, hits[pc]), ()):
