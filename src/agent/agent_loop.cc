@@ -17,6 +17,7 @@
 #include "agent/private_descriptors.h"
 #include "agent/queries.h"
 #include "agent/ring/ring.h"
+#include "agent/tls_modules.h"
 #include "base/log.h"
 
 namespace stillframe::agent {
@@ -122,6 +123,7 @@ void AgentLoop::MakeStore() {
     if (Status status = LoadDw(); !status.ok()) {
       LogError("no debug information can be read: " + status.ToString());
     }
+    hit::SetTlsModules(FindTlsModules());
   }
   MakeDurable();
   const hit::ProcessLimits limits{

@@ -113,6 +113,9 @@ enum class Op : uint8_t {
   kTreeNext,    // pop node; push the next in order, with links at a (left), b (right), imm (parent)
   kNameTest,    // pop length, address; push whether that text is on the list of names strings[imm]
                 // (base/name_list.h); of a long one the beginning; kLimit
+  // Thread-local storage of any module (psABI: ELF Handling For Thread-Local Storage).
+  kThreadBlock,   // pop a module's number; push the address of its block for this thread
+  kThreadOffset,  // pop an offset from the thread pointer; push the address
 };
 
 enum class Fact : uint8_t {

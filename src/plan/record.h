@@ -13,13 +13,19 @@
 
 namespace stillframe {
 
-inline constexpr uint32_t kRecordMagic = 0x53465231;  // "SFR1"
+inline constexpr uint32_t kRecordMagic = 0x53465232;  // "SFR2"
 
 // General registers at the site, in DWARF order, as the trampoline saved them.
 struct RegisterFile {
   uint64_t gpr[kRegisterCount];  // rax rdx rcx rbx rsi rdi rbp rsp r8..r15; rsp as at the site
   uint64_t rip;                  // address of the probed instruction
   uint64_t rflags;               // status flags only
+};
+
+// Where the dynamic loader keeps which modules have thread-local storage (glibc's).
+struct TlsModules {
+  uint64_t list;       // runtime address of its first piece; 0: not known
+  uint64_t offset_at;  // in a link map: how far the blocks of the module are below thread pointers
 };
 
 struct TraceContextRecord {
@@ -49,6 +55,7 @@ struct RecordHeader {
   uint32_t chunk_count;
   uint32_t signal_number;  // of a fault; else 0
   uint64_t thread_pointer;
+  TlsModules tls_modules;
   TraceContextRecord trace;
   RegisterFile registers;
   uint8_t xmm[kVectorCount][16];  // the last two only where the probe asks for them

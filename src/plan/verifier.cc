@@ -72,6 +72,8 @@ Effect EffectOf(const Insn& insn) {
     case Op::kCStringEq:
     case Op::kTextLength:
     case Op::kTreeNext:
+    case Op::kThreadBlock:
+    case Op::kThreadOffset:
       return {1, 1};
     default:
       return {2, 1};  // the binary operators, kStringEq and kNameTest
@@ -84,7 +86,7 @@ bool IsKnownCode(uint8_t value) {
 
 // Operands that do not depend on the stack. nullptr when they are legal, else what is wrong.
 const char* OperandFault(const Insn& insn, size_t string_count) {
-  if (insn.op > Op::kNameTest) return "unknown operation";
+  if (insn.op > Op::kThreadOffset) return "unknown operation";
   switch (insn.op) {
     case Op::kFail:
       return IsKnownCode(insn.a) ? nullptr : "not an error code";

@@ -27,17 +27,23 @@ class DataImports {
   // Reads nothing yet. `module` is what runs, and must outlive this.
   explicit DataImports(const ElfFile& module) : module_(module) {}
 
+  enum class PlaceKind : uint8_t {
+    kPointer,       // a word of the global offset table, which holds the object's address
+    kObject,        // R_X86_64_COPY: the executable's copy is the one that everybody uses
+    kThreadOffset,  // thread-local: a word that holds its distance from the thread pointer
+    kThreadIndex,   // thread-local: two words, the number of its module and the offset in the block
+  };
   struct Place {
     LinkAddress address;
-    // A word of the global offset table, which holds the object's address; else the object itself
-    // (R_X86_64_COPY: the executable's copy is the one that everybody uses).
-    bool is_indirect = true;
+    PlaceKind kind = PlaceKind::kPointer;
   };
   // By the symbol's name as in the symbol table. nullopt when the module's code does not ask the
   // loader for it, or asks for several versions.
   std::optional<Place> Find(std::string_view symbol);
-  // The names under which the module itself exports data at that address.
+  // The names under which the module itself exports data at that address; of thread-local data, at
+  // that offset in its block.
   std::vector<std::string> ExportedAt(LinkAddress address);
+  std::vector<std::string> ThreadLocalsAt(uint64_t offset);
   // Linked with -Bsymbolic: what the module defines is what its code uses.
   bool binds_locally();
 
@@ -49,14 +55,17 @@ class DataImports {
   };
   void Read();
   void AddRelocations(const ElfSection& section);
-  void Add(const Elf64_Rela& relocation, const Elf64_Sym& symbol, std::string_view name);
+  void Add(const Elf64_Rela& relocation, const Elf64_Sym& symbol, std::string_view name,
+           PlaceKind kind);
   void ReadFlags();
 
   const ElfFile& module_;
   bool read_ = false;
   bool binds_locally_ = false;
   std::map<std::string, Import, std::less<>> imports_;
-  std::multimap<uint64_t, std::string> exports_;  // only those that are imported, too
+  using Exports = std::multimap<uint64_t, std::string>;
+  static std::vector<std::string> NamesAt(const Exports& exports, uint64_t value);
+  Exports exports_, thread_locals_;  // only those that are imported, too
 };
 
 }  // namespace stillframe

@@ -108,6 +108,7 @@ class Compiler {
   // ---- containers (expression_containers.cc) ----
   Status EmitElementOf(Value& pointer, uint32_t column);
   Result<Value> Index(const Value& object, const Value& index, uint32_t column);
+  Result<Value> PlacedElement(const Value& array, const Value& position, uint32_t column);
   Result<Value> Method(const Value& object, const Node& node);
   Result<Value> ArgumentMethod(const Value& object, const Node& node);
   // The number of elements; `object` is unwrapped.

@@ -178,6 +178,8 @@ Result<Value> Compiler::Index(const Value& wrapped, const Value& index, uint32_t
   if (!HasExtent(object)) {
     return BadExpression(column, "[] of " + Quote(object.type) + " is not supported");
   }
+  const bool is_inline = TypeOf(object).kind == TypeKind::kArray || view == ViewKind::kInlineArray;
+  if (object.form == Form::kPlaced && is_inline) return PlacedElement(object, position, column);
   Value element;
   element.form = Form::kMemory;
   element.column = column;
@@ -193,6 +195,29 @@ Result<Value> Compiler::Index(const Value& wrapped, const Value& index, uint32_t
   element.code.Emit(Op::kDrop);
   EmitElement(element.code, unit_.types[element.type].size_bytes);
   return Settle(std::move(element));
+}
+
+// Of an array that the compiler keeps in registers, or of which it keeps single elements only.
+Result<Value> Compiler::PlacedElement(const Value& array, const Value& position, uint32_t column) {
+  const std::optional<uint64_t> index = position.code.constant();
+  if (!index) {
+    return Status(Code::kUnsupportedLocation,
+                  "column " + std::to_string(column) + ": the array is not in memory");
+  }
+  const TypeNode type = TypeOf(array);
+  const bool c_array = type.kind == TypeKind::kArray;
+  const View view = ViewOf(array);
+  const TypeId element = c_array ? type.target : view.element;
+  if (*index >= (c_array ? type.count : view.count)) {
+    Value beyond;  // as for an array in memory: the expression fails, not the tracepoint
+    beyond.form = Form::kMemory;
+    beyond.column = column;
+    beyond.type = element;
+    beyond.code.Fail(Code::kBadExpression);
+    return Settle(std::move(beyond));
+  }
+  const uint64_t offset = *index * unit_.types[element].size_bytes + (c_array ? 0 : view.a);
+  return Part(array, static_cast<uint32_t>(offset), element);
 }
 
 Result<Value> Compiler::Unwrap(Value value) {

@@ -37,7 +37,7 @@ TEST(VerifyProgram, AcceptsWellFormedPrograms) {
 }
 
 TEST(VerifyProgram, RefusesEachViolation) {
-  const auto bad_op = static_cast<Op>(static_cast<uint8_t>(Op::kNameTest) + 1);
+  const auto bad_op = static_cast<Op>(static_cast<uint8_t>(Op::kThreadOffset) + 1);
   const struct {
     std::vector<Insn> code;
     const char* what;
@@ -125,7 +125,8 @@ TEST(VerifyProgram, AcceptedRandomProgramsRunSafely) {
   const hit::StringRef strings[] = {{"", 0}, {"abc", 3}};
   uint64_t registers[kRegisterCount] = {};
   uint8_t xmm[kXmmCount][16] = {};
-  const hit::FrameContext frame{registers, 0xffff, 1, {}, 0x1000, 0, xmm, nullptr, 0, 0, nullptr};
+  const hit::FrameContext frame{registers, 0xffff,  1, {}, 0x1000,  0,
+                                xmm,       nullptr, 0, 0,  nullptr, nullptr};
   const hit::MemoryReader memory{[](void*, uint64_t address, void* out, uint32_t size_bytes) {
                                    std::memset(out, static_cast<int>(address), size_bytes);
                                    return address % 3 != 0;

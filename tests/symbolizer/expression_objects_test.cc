@@ -344,6 +344,12 @@ TEST_F(Objects, ValuesInRegistersAndPieces) {
   world.InRegister("packed", pair, 0);
   EXPECT_EQ(world.Condition("packed.a == 3 && packed.b == -2"), "true");
 
+  world.InRegister("both", world.Type(TypeKind::kArray, "int [2]", 8, int_, 0, 2), 0);
+  EXPECT_EQ(world.Condition("both[0] == 3 && both[1] == -2"), "true");
+  EXPECT_EQ(world.Condition("both[2] == 0"), "runtime BAD_EXPRESSION");
+  EXPECT_EQ(world.Condition("both[both[0]] == 0"),
+            "UNSUPPORTED_LOCATION: column 5: the array is not in memory");
+
   const std::string_view text = "pieces";
   world.registers[1] = text.size();
   world.registers[2] = reinterpret_cast<uintptr_t>(text.data());

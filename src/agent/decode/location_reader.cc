@@ -41,6 +41,7 @@ LocationReader::LocationReader(const RecordView& record, uint32_t frame_index, c
   context_.load_bias = load_bias;
   context_.thread_pointer = record.header().thread_pointer;
   context_.tls_module = tls_module;
+  context_.tls_modules = &record.header().tls_modules;
   context_.entry = entry;
   for (const std::string& text : unit.strings) strings_.push_back({text.data(), text.size()});
 }

@@ -66,6 +66,7 @@ void FillHeader(const CaptureRequest& request, RecordWriter& record) {
   header.fault_address = t_thread.fault_address;
   header.fingerprint = request.probe->throws != nullptr ? t_thread.fingerprint : 0;
   header.thread_pointer = stillframe_thread_pointer();
+  CopyWords(&header.tls_modules, &g_process.tls_modules, sizeof(TlsModules) / 8);
   header.span_ticks = request.span_ticks;
   header.hits = request.probe->uses_facts ? t_thread.facts.hits : 0;
   header.duration_ns = request.probe->uses_facts ? t_thread.facts.duration_ns : 0;
@@ -138,6 +139,7 @@ class PlannedFrames {
     CallerContext(frame, caller->load_bias, out.registers, out.context);
     out.context.entry = Entry(index);
     out.context.thread_pointer = record_.header().thread_pointer;
+    out.context.tls_modules = &g_process.tls_modules;
     out.context.tls_module = caller->tls_module;
   }
 
@@ -159,6 +161,7 @@ class PlannedFrames {
     out.context.xmm = record_.header().xmm;
     out.context.entry = Entry(0);
     out.context.thread_pointer = record_.header().thread_pointer;
+    out.context.tls_modules = &g_process.tls_modules;
     out.context.tls_module = probe.tls_module;
     out.context.facts = probe.uses_facts ? &t_thread.facts : nullptr;
   }

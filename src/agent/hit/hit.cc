@@ -112,6 +112,7 @@ SF_HIT_INLINE void SetContext(SiteRuntime* site, const ProbeRuntime& probe,
   context.load_bias = probe.load_bias;
   context.thread_pointer = stillframe_thread_pointer();
   context.tls_module = probe.tls_module;
+  context.tls_modules = &g_process.tls_modules;
   context.xmm = nullptr;
   context.entry = nullptr;
   context.facts = probe.uses_facts ? &thread.facts : nullptr;

@@ -221,6 +221,8 @@ Status Initialize(const ProcessLimits& limits);
 // Every hit of the calling thread counts as reentrant from now on: the agent's own calls of malloc
 // and the like are not the host's, and a snapshot of one would make more. At the thread's start.
 void ExcludeThisThread();
+// Once, before the first probe. Agent thread.
+void SetTlsModules(const TlsModules& modules);
 // Publish replacements; the previous value may be freed after WaitForQuiescence().
 void PublishUnwindModules(const UnwindModules* modules);
 void PublishCallers(const CallerTable* table);

@@ -169,6 +169,8 @@ void PublishCallers(const CallerTable* table) {
   g_process.callers.store(table, std::memory_order_release);
 }
 
+void SetTlsModules(const TlsModules& modules) { g_process.tls_modules = modules; }
+
 ProbeRuntime::ProbeRuntime() {
   void* const map = mmap(nullptr, sizeof(CounterShard) * kShardCount, PROT_READ | PROT_WRITE,
                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

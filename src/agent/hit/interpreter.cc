@@ -8,6 +8,7 @@
 
 #include "agent/hit/float_ops.h"
 #include "agent/hit/text_ops.h"
+#include "agent/hit/thread_locals.h"
 #include "agent/ring/hit_path.h"
 
 namespace stillframe::hit {
@@ -115,27 +116,6 @@ Code ReasonOf(const EntryValues* entry) {
   return entry == nullptr || entry->absent == Code::kOk ? Code::kEntryValueUnknown : entry->absent;
 }
 
-// glibc's layout (nptl/descr.h, sysdeps/generic/dl-dtv.h): the thread control block holds the
-// address of the DTV in its second word; DTV entries have 16 bytes, the first word of entry n is
-// the block's address or -1, and that of entry -1 is the number of entries. What __tls_get_addr
-// would do for a block that is not there yet, allocating it, is not done.
-__attribute__((noinline)) Code ThreadLocalBlock(const FrameContext& frame,
-                                                const MemoryReader& memory, uint64_t& block) {
-  constexpr uint64_t kEntryBytes = 16;
-  if (frame.tls_module == 0 || frame.thread_pointer == 0) return Code::kUnsupportedLocation;
-  uint64_t dtv = 0;
-  uint64_t count = 0;
-  if (!memory.read(memory.self, frame.thread_pointer + 8, &dtv, 8) ||
-      !memory.read(memory.self, dtv - kEntryBytes, &count, 8)) {
-    return Code::kUnreadable;
-  }
-  if (frame.tls_module > count) return Code::kThreadLocalNotAllocated;
-  if (!memory.read(memory.self, dtv + kEntryBytes * frame.tls_module, &block, 8)) {
-    return Code::kUnreadable;
-  }
-  return block == 0 || block == ~uint64_t{0} ? Code::kThreadLocalNotAllocated : Code::kOk;
-}
-
 // Eight hexadecimal digits, the first one at the lowest address.
 uint64_t HexDigits(const uint8_t* bytes) {
   uint64_t out = 0;
@@ -206,6 +186,10 @@ __attribute__((noinline)) Code RunSide(uint64_t* cells, uint64_t* top, const Ins
     }
     case Op::kTextLength:
       return MeasureText(memory, SideOf(cells), static_cast<uint64_t>(insn.imm), insn.b != 0, *top);
+    case Op::kThreadBlock:
+      return ThreadLocalBlock(frame, *top, memory, *top);
+    case Op::kThreadOffset:
+      return ThreadLocalAt(frame, *top, *top);
     default:
       return NextInOrder(memory, SideOf(cells), insn, *top);
   }
@@ -263,7 +247,7 @@ EvalResult EvaluateWithStack(uint64_t* cells, const Insn* code, uint32_t count,
         if (!LoadXmm(frame, *insn, *++top)) return {0, Code::kNotSaved};
         break;
       case Op::kThreadLocal: {
-        const Code code_or_ok = ThreadLocalBlock(frame, memory, *++top);
+        const Code code_or_ok = ThreadLocalBlock(frame, frame.tls_module, memory, *++top);
         if (code_or_ok != Code::kOk) return {0, code_or_ok};
         *top += static_cast<uint64_t>(insn->imm);
         break;
@@ -442,7 +426,9 @@ EvalResult EvaluateWithStack(uint64_t* cells, const Insn* code, uint32_t count,
       case Op::kTextTest:
       case Op::kTextLength:
       case Op::kNameTest:
-      case Op::kTreeNext: {
+      case Op::kTreeNext:
+      case Op::kThreadBlock:
+      case Op::kThreadOffset: {
         const Code code_or_ok = RunSide(cells, top, *insn, frame, memory, strings);
         if (code_or_ok != Code::kOk) return {0, code_or_ok};
         if (insn->op == Op::kFact) ++top;

@@ -43,12 +43,13 @@ struct FrameContext {
   uint8_t cfa_known;
   uint8_t pad[3];
   uint64_t cfa;
-  uint64_t load_bias;        // of the module whose unit this is
-  const uint8_t (*xmm)[16];  // nullptr: not available in this frame
-  const EntryValues* entry;  // nullptr: none is known
-  uint64_t thread_pointer;   // of the thread; 0: unknown
-  uint64_t tls_module;       // the module's number with the dynamic loader; 0: no TLS
-  const HitFacts* facts;     // nullptr: nothing is known of the hit
+  uint64_t load_bias;             // of the module whose unit this is
+  const uint8_t (*xmm)[16];       // nullptr: not available in this frame
+  const EntryValues* entry;       // nullptr: none is known
+  uint64_t thread_pointer;        // of the thread; 0: unknown
+  uint64_t tls_module;            // the module's number with the dynamic loader; 0: no TLS
+  const TlsModules* tls_modules;  // nullptr: not known
+  const HitFacts* facts;          // nullptr: nothing is known of the hit
 };
 
 // Copies size_bytes from the target; false = it cannot be read. Never faults.

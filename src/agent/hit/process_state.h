@@ -78,6 +78,7 @@ struct ProcessState {
   std::atomic<uint32_t> epoch{1};                      // goes up by 2, so that it is never 0
   std::atomic<uint32_t> slots_work{0};  // 1: membarrier(2) does; 0: no thread gets a slot
 
+  TlsModules tls_modules{};          // before the first probe
   std::atomic<uint64_t> shipped{0};  // records up to this number are out; partner: last_words.cc
 
   // Written by hits.

@@ -40,7 +40,8 @@ Insn I(Op op, int64_t imm = 0, uint8_t a = 0, uint8_t b = 0) { return MakeInsn(o
 
 struct Machine {
   uint64_t registers[kRegisterCount] = {};
-  FrameContext frame{registers, 0xffff, 1, {}, 0x7000, 0x10000, nullptr, nullptr, 0, 0, nullptr};
+  FrameContext frame{registers, 0xffff,  1, {}, 0x7000,  0x10000,
+                     nullptr,   nullptr, 0, 0,  nullptr, nullptr};
   FakeMemory memory;
   std::vector<StringRef> strings{{"", 0}};
 
