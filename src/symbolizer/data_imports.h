@@ -44,8 +44,14 @@ class DataImports {
   // that offset in its block.
   std::vector<std::string> ExportedAt(LinkAddress address);
   std::vector<std::string> ThreadLocalsAt(uint64_t offset);
-  // Linked with -Bsymbolic: what the module defines is what its code uses.
-  bool binds_locally();
+  // Whether what the module defines at that place may not be what its code uses, because a module
+  // that comes before it in the search for symbols defines it as well. Never so in a program, which
+  // comes first, and in what was linked with -Bsymbolic. Also true when the file does not tell.
+  bool MayBePreempted(uint64_t address_or_offset, bool is_thread_local);
+  // The offset into the module's thread-local block that split debug information means by a number
+  // in .debug_addr: GCC leaves the address of the variable's initial value there (a relocation of
+  // the wrong kind), Clang the offset. nullopt when the number is neither, or might be both.
+  std::optional<uint64_t> ThreadLocalOffset(uint64_t number);
 
  private:
   struct Import {
@@ -58,10 +64,17 @@ class DataImports {
   void Add(const Elf64_Rela& relocation, const Elf64_Sym& symbol, std::string_view name,
            PlaceKind kind);
   void ReadFlags();
+  void ReadSegments(const Elf64_Ehdr& header);
+  void ReadExported();
 
   const ElfFile& module_;
   bool read_ = false;
+  bool is_program_ = false;
+  bool has_interpreter_ = false;
+  uint64_t thread_locals_start_ = 0, thread_locals_bytes_ = 0;  // PT_TLS
   bool binds_locally_ = false;
+  bool has_symbols_ = false;
+  std::vector<uint64_t> exported_, exported_thread_locals_;  // sorted
   std::map<std::string, Import, std::less<>> imports_;
   using Exports = std::multimap<uint64_t, std::string>;
   static std::vector<std::string> NamesAt(const Exports& exports, uint64_t value);

@@ -71,7 +71,8 @@ std::optional<Location> FrameParts::DescribeImplied(const Dwarf_Die& die, TypeId
   }
   Location location =
       locations.CompileImplicitTarget(*target, context, {node.size_bytes, IsFloating(node.kind)});
-  if (location.kind == LocationKind::kMemory && MayBePreempted(target->die)) return std::nullopt;
+  if (location.kind == LocationKind::kMemory && MayBePreempted(target->die, units.imports()))
+    return std::nullopt;
   return location;
 }
 

@@ -80,8 +80,9 @@ class LocationCompiler {
 };
 
 // A variable in a shared library whose symbol another module may define first (copy relocations,
-// inline variables): its own copy is then dead, so its address must not be read.
-bool MayBePreempted(Dwarf_Die variable);
+// inline variables): its own copy is then dead, so its address must not be read. Of the module that
+// runs; `variable` may be described in another file (split DWARF).
+bool MayBePreempted(const Dwarf_Die& variable, DataImports* imports);
 // Makes the location of such a variable, and of one that another module defines, the object that
 // the loader has given to this module. `imports` may be nullptr: then they are not to be had.
 void FollowLoader(const Dwarf_Die& variable, DataImports* imports, PlanTables& tables,

@@ -30,6 +30,18 @@ Code RegisterAvailability(uint64_t reg, const LocationContext& context) {
   return kept ? Code::kOk : Code::kNotSaved;
 }
 
+std::optional<uint64_t> IndexedNumber(Dwarf_Attribute& attribute, const Dwarf_Op& op) {
+  Dwarf_Attribute value;
+  const bool is_indexed = op.atom == DW_OP_addrx || op.atom == DW_OP_GNU_addr_index ||
+                          op.atom == DW_OP_constx || op.atom == DW_OP_GNU_const_index;
+  if (!is_indexed || dwarf_getlocation_attr(&attribute, &op, &value) != 0) return std::nullopt;
+  Dwarf_Addr address = 0;
+  if (dwarf_formaddr(&value, &address) == 0) return address;
+  Dwarf_Word number = 0;
+  if (dwarf_formudata(&value, &number) == 0) return number;
+  return std::nullopt;
+}
+
 void ExpressionCompiler::Emit(Op op, uint8_t a, uint8_t b, int64_t imm) {
   code_.push_back(MakeInsn(op, imm, a, b));
 }
@@ -96,25 +108,12 @@ Code ExpressionCompiler::Constant(const Dwarf_Op& op) {
   } else if (op.atom == DW_OP_addr) {
     Emit(Op::kModuleAddress, 0, 0, static_cast<int64_t>(op.number));
   } else if (op.atom == DW_OP_addrx || op.atom == DW_OP_GNU_addr_index) {
-    return IndexedConstant(op, true);
-  } else if (op.atom == DW_OP_constx || op.atom == DW_OP_GNU_const_index) {
-    return IndexedConstant(op, false);
-  } else {
+    const std::optional<uint64_t> address = IndexedNumber(*attribute_, op);
+    if (!address) return Code::kUnsupportedLocation;
+    Emit(Op::kModuleAddress, 0, 0, static_cast<int64_t>(*address));
+  } else {  // DW_OP_constx, the number of a thread-local variable: FollowLoader
     return Code::kUnsupported;
   }
-  Push(kGeneric);
-  return Code::kOk;
-}
-
-// DWARF 5 §2.5.1.1: an index into .debug_addr.
-Code ExpressionCompiler::IndexedConstant(const Dwarf_Op& op, bool is_address) {
-  Dwarf_Attribute value;
-  Dwarf_Addr address = 0;
-  if (dwarf_getlocation_attr(attribute_, &op, &value) != 0 ||
-      dwarf_formaddr(&value, &address) != 0) {
-    return Code::kUnsupportedLocation;
-  }
-  Emit(is_address ? Op::kModuleAddress : Op::kConst, 0, 0, static_cast<int64_t>(address));
   Push(kGeneric);
   return Code::kOk;
 }

@@ -54,7 +54,6 @@ class ExpressionCompiler {
   Code Typed(const Dwarf_Op& op);
   Code Control(const Dwarf_Op& op);
 
-  Code IndexedConstant(const Dwarf_Op& op, bool is_address);
   Code PushRegister(uint64_t reg, int64_t offset);
   Code FrameBase();
   Code EntryValue(const Dwarf_Op& op);
@@ -96,6 +95,10 @@ class ExpressionCompiler {
   };
   std::multimap<uint64_t, Jump> jumps_;  // by target's offset in the expression
 };
+
+// What stands in .debug_addr for DW_OP_addrx or DW_OP_constx (DWARF 5 §2.5.1.1), which is an
+// address or an offset into a thread-local block; nullopt for every other operation.
+std::optional<uint64_t> IndexedNumber(Dwarf_Attribute& attribute, const Dwarf_Op& op);
 
 // Whether register `reg` (DWARF number) of the frame is known at all.
 Code RegisterAvailability(uint64_t reg, const LocationContext& context);

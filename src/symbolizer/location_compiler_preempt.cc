@@ -1,6 +1,3 @@
-#include <elf.h>
-#include <gelf.h>
-
 #include <algorithm>
 #include <string>
 #include <string_view>
@@ -9,28 +6,16 @@
 #include "symbolizer/data_imports.h"
 #include "symbolizer/dwarf_util.h"
 #include "symbolizer/location_compiler.h"
+#include "symbolizer/location_compiler_expression.h"
 
 namespace stillframe::dwarf {
 namespace {
-
-// An executable comes first in the search for symbols, so nothing preempts its own.
-bool IsSharedLibrary(Elf* elf) {
-  GElf_Ehdr header;
-  if (gelf_getehdr(elf, &header) == nullptr || header.e_type != ET_DYN) return false;
-  size_t count = 0;
-  if (elf_getphdrnum(elf, &count) != 0) return true;
-  for (size_t i = 0; i < count; ++i) {
-    GElf_Phdr segment;
-    if (gelf_getphdr(elf, static_cast<int>(i), &segment) == nullptr) return true;
-    if (segment.p_type == PT_INTERP) return false;
-  }
-  return true;
-}
 
 // What a symbol's value would be: an address, or an offset into the module's thread-local block.
 struct StaticPlace {
   uint64_t value;
   bool is_thread_local;
+  bool is_indexed;  // not by the expression itself
 };
 
 // Of an operation that pushes a number which the file gives.
@@ -38,34 +23,24 @@ std::optional<uint64_t> ConstantOf(Dwarf_Attribute& attribute, const Dwarf_Op& o
   if (op.atom == DW_OP_addr || (op.atom >= DW_OP_const1u && op.atom <= DW_OP_consts)) {
     return op.number;
   }
-  Dwarf_Attribute value;
-  Dwarf_Addr address = 0;
-  if (dwarf_getlocation_attr(&attribute, &op, &value) != 0) return std::nullopt;
-  if (dwarf_formaddr(&value, &address) != 0) return std::nullopt;
-  return address;
+  return IndexedNumber(attribute, op);
 }
 
-std::optional<StaticPlace> PlaceOf(Dwarf_Die variable) {
+std::optional<StaticPlace> PlaceOf(Dwarf_Die variable, DataImports& imports) {
   Dwarf_Attribute attribute;
   Dwarf_Op* ops = nullptr;
   size_t count = 0;
   if (dwarf_attr_integrate(&variable, DW_AT_location, &attribute) == nullptr) return std::nullopt;
   if (dwarf_getlocation(&attribute, &ops, &count) != 0 || count == 0) return std::nullopt;
-  const std::optional<uint64_t> value = ConstantOf(attribute, ops[0]);
-  if (!value) return std::nullopt;
+  std::optional<uint64_t> value = ConstantOf(attribute, ops[0]);
   const bool is_thread_local = count == 2 && (ops[1].atom == DW_OP_form_tls_address ||
                                               ops[1].atom == DW_OP_GNU_push_tls_address);
   const bool is_address = ops[0].atom == DW_OP_addr || ops[0].atom == DW_OP_addrx ||
                           ops[0].atom == DW_OP_GNU_addr_index;
-  if (!is_thread_local && !is_address) return std::nullopt;
-  return StaticPlace{*value, is_thread_local};
-}
-
-// gABI: a global or weak symbol of default visibility takes part in the dynamic search. Version
-// scripts have made the others local by link time.
-bool IsExported(const GElf_Sym& symbol) {
-  const unsigned binding = GELF_ST_BIND(symbol.st_info);
-  return GELF_ST_VISIBILITY(symbol.st_other) == STV_DEFAULT && binding != STB_LOCAL;
+  const bool is_indexed = ops[0].atom == DW_OP_constx || ops[0].atom == DW_OP_GNU_const_index;
+  if (value && is_thread_local && is_indexed) value = imports.ThreadLocalOffset(*value);
+  if (!value || (!is_thread_local && !is_address)) return std::nullopt;
+  return StaticPlace{*value, is_thread_local, is_indexed};
 }
 
 bool IsDeclared(const Dwarf_Die& variable) {
@@ -104,7 +79,7 @@ std::optional<Program> LoadedAddress(Dwarf_Die variable, DataImports& imports, P
   const std::string own = linkage.empty() ? std::string(Name(origin)) : linkage;
   std::vector<std::string> names{own};
   if (!IsDeclared(variable)) {
-    const std::optional<StaticPlace> own_place = PlaceOf(variable);
+    const std::optional<StaticPlace> own_place = PlaceOf(variable, imports);
     if (!own_place) return std::nullopt;
     names = own_place->is_thread_local ? imports.ThreadLocalsAt(own_place->value)
                                        : imports.ExportedAt(LinkAddress(own_place->value));
@@ -125,40 +100,27 @@ std::optional<Program> LoadedAddress(Dwarf_Die variable, DataImports& imports, P
 
 }  // namespace
 
-bool MayBePreempted(Dwarf_Die variable) {
-  Elf* elf = dwarf_getelf(dwarf_cu_getdwarf(variable.cu));
-  const std::optional<StaticPlace> place = PlaceOf(variable);
-  if (!place || elf == nullptr || !IsSharedLibrary(elf)) return false;
-  bool seen_table = false;
-  for (Elf_Scn* section = elf_nextscn(elf, nullptr); section != nullptr;
-       section = elf_nextscn(elf, section)) {
-    GElf_Shdr header;
-    if (gelf_getshdr(section, &header) == nullptr || header.sh_entsize == 0) continue;
-    if (header.sh_type != SHT_SYMTAB && header.sh_type != SHT_DYNSYM) continue;
-    Elf_Data* data = elf_getdata(section, nullptr);
-    if (data == nullptr || data->d_size == 0) continue;
-    seen_table = true;
-    for (size_t i = 0; i < header.sh_size / header.sh_entsize; ++i) {
-      GElf_Sym symbol;
-      if (gelf_getsym(data, static_cast<int>(i), &symbol) == nullptr) break;
-      const bool is_thread_local = GELF_ST_TYPE(symbol.st_info) == STT_TLS;
-      if (symbol.st_value == place->value && is_thread_local == place->is_thread_local &&
-          symbol.st_shndx != SHN_UNDEF && IsExported(symbol)) {
-        return true;
-      }
-    }
-  }
-  return !seen_table;  // nothing to prove it with: not to be trusted
+bool MayBePreempted(const Dwarf_Die& variable, DataImports* imports) {
+  if (imports == nullptr) return false;
+  const std::optional<StaticPlace> place = PlaceOf(variable, *imports);
+  return place && imports->MayBePreempted(place->value, place->is_thread_local);
 }
 
 void FollowLoader(const Dwarf_Die& variable, DataImports* imports, PlanTables& tables,
                   Location& location) {
   const bool is_missing = location.kind == LocationKind::kUnavailable && IsDeclared(variable);
-  const bool may_be_preempted = location.kind == LocationKind::kMemory && MayBePreempted(variable);
-  if (!is_missing && !may_be_preempted) return;
-  if (may_be_preempted && imports != nullptr && imports->binds_locally()) return;
-  const auto address =
-      imports == nullptr ? std::nullopt : LoadedAddress(variable, *imports, tables);
+  const auto place = imports == nullptr ? std::nullopt : PlaceOf(variable, *imports);
+  const bool is_indexed = place && place->is_thread_local && place->is_indexed;
+  const bool may_be_preempted =
+      (location.kind == LocationKind::kMemory || is_indexed) && MayBePreempted(variable, imports);
+  if (!is_missing && !may_be_preempted && !is_indexed) return;
+  std::optional<Program> address;
+  if (is_indexed && !may_be_preempted) {
+    address = tables.AddProgram(std::vector<Insn>{
+        MakeInsn(Op::kThreadLocal, static_cast<int64_t>(place->value)), MakeInsn(Op::kReturn)});
+  } else if (imports != nullptr) {
+    address = LoadedAddress(variable, *imports, tables);
+  }
   location = Location{};
   location.reason = Code::kUnsupportedLocation;
   if (!address) return;

@@ -16,11 +16,11 @@ class ModuleGlobalsTest(unittest.TestCase):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="sf-globals-"))
         self.addCleanup(shutil.rmtree, self.folder)
 
-    def build(self, compiler, program_flags, user_flags, strip=False):
+    def build(self, compiler, program_flags, user_flags, strip=False, debug=()):
         folder = pathlib.Path(tempfile.mkdtemp(dir=self.folder))
 
         def compile_(out, *arguments):
-            subprocess.run([compiler, "-std=c++20", "-O2", "-g", "-o", str(folder / out),
+            subprocess.run([compiler, "-std=c++20", "-O2", "-g", *debug, "-o", str(folder / out),
                             *map(str, arguments)], check=True)
 
         targets = harness.TARGETS
@@ -71,6 +71,13 @@ class ModuleGlobalsTest(unittest.TestCase):
 
     def test_separate_debug_files(self):
         self.check(self.build("g++", [], [], strip=True), {"library": 8, "program": 8})
+
+    def test_split_debug_information(self):
+        """What a .dwo file describes is exported by the library, not by the .dwo file."""
+        for compiler, least in (("g++", 8), ("clang++-14", 3), ("clang++-19", 3)):
+            with self.subTest(compiler=compiler):
+                self.check(self.build(compiler, [], [], debug=["-gsplit-dwarf"]),
+                           {"library": least, "program": least})
 
     def test_clang(self):
         """It does not describe what is only declared, but for static members."""

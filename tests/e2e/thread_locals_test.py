@@ -77,11 +77,11 @@ class ThreadLocalsTest(unittest.TestCase):
                          ["103", "204", "THREAD_LOCAL_NOT_ALLOCATED", "205", "306"])
 
     def test_gcc(self):
-        for flags in ((), ("-ftls-model=initial-exec",)):
+        for flags in ((), ("-ftls-model=initial-exec",), ("-gsplit-dwarf",)):
             with self.subTest(flags=flags):
                 command = self.build("g++", *flags)
                 self.check(command)
-                if not flags:
+                if "initial-exec" not in "".join(flags):
                     self.check_plugins(command)
 
     def test_clang(self):
@@ -91,6 +91,7 @@ class ThreadLocalsTest(unittest.TestCase):
                 command = self.build(compiler)
                 self.check(command, declared=False)
                 self.check_plugins(command)
+                self.check(self.build(compiler, "-gsplit-dwarf"), declared=False)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,6 @@ TEST(DataImports, LeadToWhatTheProgramUses) {
   EXPECT_GT(found, 0);
   EXPECT_FALSE(imports.Find("nobody_has_this").has_value());
   EXPECT_FALSE(imports.Find("").has_value());
-  EXPECT_FALSE(imports.binds_locally());
 }
 
 TEST(DataImports, LeadToThreadLocalsOfOtherLibraries) {

@@ -9,7 +9,9 @@
 #include <cstdlib>
 #include <functional>
 #include <mutex>
+#include <string>
 #include <thread>
+#include <utility>
 
 thread_local int t_choice = 2;
 
@@ -76,20 +78,17 @@ class Plugin {
  private:
   using Function = void (*)(int);
   Function function() const { return reinterpret_cast<Function>(dlsym(library_, "Plugin")); }
-  // Until its code is no longer as it was: the agent has seen the library.
+  // Until its code is no longer as it was, and has not changed for a while: the agent has seen the
+  // library and is done with it.
   void WaitForProbe() const {
-    const auto* const code = reinterpret_cast<const volatile char*>(function());
+    const auto* const code = reinterpret_cast<const char*>(function());
     const size_t size = std::min<size_t>(256, 4096 - reinterpret_cast<uintptr_t>(code) % 4096);
-    char before[256];
-    for (size_t i = 0; i < size; ++i) before[i] = code[i];
-    const auto is_same = [&] {
-      for (size_t i = 0; i < size; ++i) {
-        if (before[i] != code[i]) return false;
-      }
-      return true;
-    };
-    for (int i = 0; i < 1000 && is_same(); ++i) {
+    const std::string before(code, size);
+    std::string now = before;
+    for (int waits = 0, unchanged = 0; waits < 1000 && unchanged < 20; ++waits) {
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      const std::string then = std::exchange(now, std::string(code, size));
+      unchanged = now == before || now != then ? 0 : unchanged + 1;
     }
   }
   void* library_;
