@@ -3,6 +3,7 @@
 #include <ctime>
 
 #include "agent/hit/hit.h"
+#include "base/ticks.h"
 
 namespace stillframe::agent {
 namespace {
@@ -40,9 +41,7 @@ uint64_t TickClock::Calibrate() {
 }
 
 uint64_t TickClock::Nanos(uint64_t tick_count) const {
-  if (ticks_per_second_ == 0) return 0;
-  return static_cast<uint64_t>(static_cast<double>(tick_count) * kNanosPerSecond /
-                               static_cast<double>(ticks_per_second_));
+  return TicksToNanos(tick_count, ticks_per_second_);
 }
 
 int64_t TickClock::UnixNanos(uint64_t ticks) const {

@@ -7,22 +7,20 @@
 #include "agent/durable/dead_process_impl.h"
 #include "agent/log_message.h"
 #include "agent/thrown.h"
+#include "base/ticks.h"
 #include "model/prune.h"
 #include "model/snapshot_codec.h"
 
 namespace stillframe::durable {
 namespace {
 
-constexpr uint64_t kNanosPerSecond = 1'000'000'000;
 constexpr uint64_t kLeastSnapshotBytes = 64u << 10;
 constexpr uint64_t kTextPerByte = 8;
 
 }  // namespace
 
 uint64_t DeadProcess::Nanos(uint64_t ticks) const {
-  if (mirror_.ticks_per_second == 0) return 0;
-  return static_cast<uint64_t>(static_cast<double>(ticks) * kNanosPerSecond /
-                               static_cast<double>(mirror_.ticks_per_second));
+  return TicksToNanos(ticks, mirror_.ticks_per_second);
 }
 
 void DeadProcess::Drop(const std::string& tracepoint_id, const std::string& reason) {
@@ -134,9 +132,14 @@ void DeadProcess::Describe(model::Snapshot& snapshot, const Probe& probe, uint64
   snapshot.id = "sn_" + short_name + "_" + std::to_string(sequence);
   snapshot.sequence = sequence;
   if (mirror_.generation == 0) return;
-  const int64_t past = static_cast<int64_t>(mirror_.ticks - ticks);
-  const auto distance = static_cast<int64_t>(Nanos(static_cast<uint64_t>(past < 0 ? -past : past)));
-  snapshot.time_unix_nanos = mirror_.unix_nanos - (past < 0 ? -distance : distance);
+  // Before the agent's last turn, or after it.
+  const uint64_t past = mirror_.ticks - ticks;
+  const bool is_later = static_cast<int64_t>(past) < 0;
+  const auto distance = static_cast<int64_t>(Nanos(is_later ? uint64_t{0} - past : past));
+  int64_t time = 0;
+  if (!__builtin_sub_overflow(mirror_.unix_nanos, is_later ? -distance : distance, &time)) {
+    snapshot.time_unix_nanos = time;
+  }
 }
 
 std::optional<model::Snapshot> DeadProcess::NextLight() {
