@@ -112,7 +112,7 @@ ProbePlan PlanOfSignals(const std::string& fatal, const LoadedModule& program,
 
 bool IsMeant(const model::Location& location, const LoadedModule& module, bool is_executable) {
   if (location.module.empty()) return !location.address || is_executable;
-  return module.build_id == location.module || HasPathSuffix(module.path, location.module);
+  return module.build_id == location.module || HasPathSuffix(module.ShownPath(), location.module);
 }
 
 // Which of two failures says more: the file's own problem over "not in this module". That the
@@ -121,6 +121,14 @@ int Weight(Code code, bool is_executable) {
   if (code == Code::kFileNotFound || code == Code::kFunctionNotFound) return 1;
   if (code == Code::kNoDebugInfo || code == Code::kBuildMismatch) return is_executable ? 2 : 0;
   return 3;
+}
+
+// What no module has may be in one whose file cannot be read, or was replaced since it was loaded.
+Status NameUnread(const Status& status, const std::vector<Status>& unread) {
+  if (unread.empty() || Weight(status.code(), false) != 1) return status;
+  std::string text = status.message() + "; not looked at: " + unread[0].message();
+  if (unread.size() > 1) text += ", and " + std::to_string(unread.size() - 1) + " more";
+  return Status(status.code(), std::move(text));
 }
 
 // The place to probe instead of the return at `address`, one of `from`.
@@ -172,6 +180,7 @@ Status TracepointStore::CompileEverywhere(const Active& active, bool name_near_f
   }
   Status worst;
   int weight = -1;
+  std::vector<Status> unread;
   for (const LoadedModule& module : modules_) {
     if (module.is_agent || module.is_vdso || module.text.empty()) continue;
     if (!IsMeant(active.desired.spec.location, module, &module == &modules_.front())) continue;
@@ -188,7 +197,11 @@ Status TracepointStore::CompileEverywhere(const Active& active, bool name_near_f
     }
     if (!status.ok()) LogDebug(module.path + ": " + status.ToString());
     if (status.ok()) continue;
-    const int says = Weight(status.code(), &module == &modules_.front());
+    int says = Weight(status.code(), &module == &modules_.front());
+    if (!opened.ok() && &module != &modules_.front()) {  // it may have had the file, or not
+      says = 0;
+      unread.push_back(status.WithContext(module.FileName()));
+    }
     if (says > weight) worst = status.WithContext(module.FileName());
     weight = std::max(weight, says);
   }
@@ -197,7 +210,7 @@ Status TracepointStore::CompileEverywhere(const Active& active, bool name_near_f
     return Status(Code::kFileNotFound,
                   "no module '" + active.desired.spec.location.module + "' is loaded");
   }
-  return worst;
+  return NameUnread(worst, unread);
 }
 
 Result<TracepointStore::ModulePlan> TracepointStore::CompileIn(const model::TracepointSpec& spec,

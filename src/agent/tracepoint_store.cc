@@ -66,17 +66,14 @@ void TracepointStore::MeasureHits() {
 
 void TracepointStore::ForgetUnloaded(const std::vector<LoadedModule>& now) {
   for (const LoadedModule& old : modules_) {
-    const bool still_there = std::any_of(now.begin(), now.end(), [&](const LoadedModule& m) {
-      return m.path == old.path && m.bias.value == old.bias.value && m.build_id == old.build_id;
-    });
+    const bool still_there =
+        std::any_of(now.begin(), now.end(), [&](const LoadedModule& m) { return m.IsSame(old); });
     if (still_there && !WasReloaded(old)) continue;
     callers_.Forget(old.start, old.end);
     if (sites_ != nullptr) sites_->Forget(old.start, old.end);
     for (auto& [id, active] : active_) {
       if (active.stash != nullptr) active.stash->ForgetSites(old);
-      const auto gone = [&](const auto& probe) {
-        return probe->module().bias.value == old.bias.value && probe->module().path == old.path;
-      };
+      const auto gone = [&](const auto& probe) { return probe->module().IsSame(old); };
       if (std::none_of(active.probes.begin(), active.probes.end(), gone)) continue;
       for (auto& probe : active.probes) {
         if (gone(probe)) probe->ForgetSites();
