@@ -31,6 +31,8 @@ struct LoadedModule {
   bool is_executable = false;   // the program itself: never unloaded
   bool is_agent = false;        // the agent's own library: never probed
   bool is_vdso = false;
+  uint64_t listed_since =
+      1;  // whoever keeps a list may number its versions: the first with this one
 
   bool Contains(RuntimeAddress address) const { return start <= address && address < end; }
   bool IsSame(const LoadedModule& other) const {

@@ -126,9 +126,9 @@ int Weight(Code code, bool is_executable) {
 // What no module has may be in one whose file cannot be read, or was replaced since it was loaded.
 Status NameUnread(const Status& status, const std::vector<Status>& unread) {
   if (unread.empty() || Weight(status.code(), false) != 1) return status;
-  std::string text = status.message() + "; not looked at: " + unread[0].message();
-  if (unread.size() > 1) text += ", and " + std::to_string(unread.size() - 1) + " more";
-  return Status(status.code(), std::move(text));
+  const std::string more =
+      unread.size() == 1 ? "" : ", and " + std::to_string(unread.size() - 1) + " more";
+  return {status.code(), status.message() + "; not looked at: " + unread[0].message() + more};
 }
 
 // The place to probe instead of the return at `address`, one of `from`.
@@ -155,8 +155,8 @@ Status TracepointStore::CompileEverywhere(const Active& active, Plans& plans) {
   return status.ok() ? status : WantDebugFile(active.desired.spec, status);
 }
 
-Status TracepointStore::CompileEverywhere(const Active& active, bool name_near_files,
-                                          Plans& plans) {
+Status TracepointStore::CompileEverywhere(const Active& active, bool name_near_files, Plans& plans,
+                                          uint64_t after) {
   SF_ASSIGN_OR_RETURN(const model::LogTemplate log, ReadLogTemplate(active.desired.spec));
   PlanRequest request = MakeRequest(active.desired.spec, log, options_.bytes_per_snapshot);
   request.name_near_files = name_near_files;
@@ -183,6 +183,7 @@ Status TracepointStore::CompileEverywhere(const Active& active, bool name_near_f
   std::vector<Status> unread;
   for (const LoadedModule& module : modules_) {
     if (module.is_agent || module.is_vdso || module.text.empty()) continue;
+    if (module.listed_since <= after) continue;
     if (!IsMeant(active.desired.spec.location, module, &module == &modules_.front())) continue;
     auto opened = symbolizer_->OpenModule(module.path, module.build_id);
     Status status = opened.status();
@@ -308,6 +309,7 @@ void TracepointStore::CompileAndArm(Active& active) {
   waits_for_file_ = false;
   Status status = CheckSupported(spec);
   if (status.ok()) status = Prepare();
+  active.modules_seen = modules_version_;
   if (!status.ok()) return SetState(active, model::State::kError, status);
   const bool streams = spec.kind == model::Kind::kLog || spec.kind == model::Kind::kSpan;
   if (streams && !hit::HasStreams() && hit::PrepareStreams().ok()) MeasureHits();

@@ -93,8 +93,13 @@ void TracepointStore::RefreshModules() {
   module_generation_ = ModuleGeneration();
   std::vector<LoadedModule> now = ListLoadedModules();
   ForgetUnloaded(now);
-  modules_ = std::move(now);
   ++modules_version_;
+  for (LoadedModule& module : now) {
+    const auto old = std::find_if(modules_.begin(), modules_.end(),
+                                  [&](const LoadedModule& m) { return m.IsSame(module); });
+    module.listed_since = old == modules_.end() ? modules_version_ : old->listed_since;
+  }
+  modules_ = std::move(now);
   if (options_.durable != nullptr) options_.durable->NoteModules(modules_);
   unwind_.Refresh(modules_, *symbolizer_);
   HookUnwinders();
@@ -211,7 +216,7 @@ void TracepointStore::Tick(int64_t now_ns) {
     modules_changed = module_generation_ != ModuleGeneration();
   }
   if (modules_changed) RefreshModules();
-  for (auto& [id, active] : active_) TickOne(active, now_ns, modules_changed || files_changed);
+  for (auto& [id, active] : active_) TickOne(active, now_ns, files_changed);
   if (now_ns - slots_freed_ns_ >= kFreeSlotsEveryNs) {
     slots_freed_ns_ = now_ns;
     hit::FreeDeadSlots();

@@ -32,10 +32,11 @@ class Conversation:
     def want(self, marks):
         tracepoints = []
         for mark in marks:
-            file = "moved_library.cc" if mark == "mark-library" else "moved.cc"
+            file = {"mark-library": "moved_library.cc", "mark-shared": "moved.h"}.get(
+                mark, "moved.cc")
             tracepoints.append({"id": mark,
                                 "location": {"file": file, "line": harness.line_of(file, mark)},
-                                "limits": {"maxHits": 100, "perSecond": 1000, "perTrace": 0}})
+                                "limits": {"maxHits": 10000, "perSecond": 1000, "perTrace": 0}})
         new = self.wanted.with_suffix(".new")
         new.write_text(json.dumps({"tracepoints": tracepoints}))
         new.rename(self.wanted)
@@ -148,6 +149,23 @@ class MovedTest(unittest.TestCase):
         for snapshot in talk.wait_for_snapshots("mark-library", 2):
             self.check_text(snapshot, "llll", "lib1.so")
         self.finish({"library": 4, "load": 1})
+
+    def test_a_line_of_a_header_that_a_later_library_has_too(self):
+        """Armed in the program, it stayed so: the library's hits were none."""
+        talk = self.start()
+        talk.want(["mark-shared"])
+        talk.wait_for_log("mark-shared: ARMED")
+        talk.tell("shared", "load ./lib1.so")
+
+        def modules():
+            talk.tell("library")
+            return {snapshot["frames"][0]["module"] for snapshot in talk.snapshots("mark-shared")}
+        harness.wait_for("the library's hits", lambda: "lib1.so" in modules())
+        talk.tell("shared", "shared")
+        harness.wait_for("the program's hits", lambda: len(
+            [s for s in talk.snapshots("mark-shared")
+             if s["frames"][0]["module"] == "program"]) == 3)
+        self.finish({"shared": 1, "library": 4, "load": 1})
 
     def test_a_program_that_the_loader_was_told_to_run(self):
         """As aws-lambda-cpp packs functions: the kernel's program is the loader."""

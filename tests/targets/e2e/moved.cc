@@ -7,6 +7,8 @@
 #include <iostream>
 #include <string>
 
+#include "moved.h"
+
 __attribute__((noinline)) int ProgramStep(int value) {
   std::string text(3, 'p');
   asm volatile("" : "+r"(value) : "r"(&text) : "memory");
@@ -19,6 +21,7 @@ int main() {
   for (int round = 0; std::cin >> word; ++round) {
     long answer = -1;
     if (word == "program") answer = ProgramStep(round);
+    if (word == "shared") answer = SharedStep(round);
     if (word == "library" && step != nullptr) answer = step(round);
     if (word == "leave" && std::cin >> to) answer = chdir(to.c_str());
     if (word == "delete" && std::cin >> from) answer = unlink(from.c_str());
