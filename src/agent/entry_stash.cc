@@ -252,9 +252,7 @@ void EntryStash::GiveUp(SiteTable& table, const std::string& why) {
 
 void EntryStash::ForgetSites(const LoadedModule& module) {
   for (size_t i = 0; i < places_.size(); ++i) {
-    const bool gone =
-        places_[i].module.bias.value == module.bias.value && places_[i].module.path == module.path;
-    if (!gone) continue;
+    if (!places_[i].module.IsSame(module)) continue;
     functions_[i].id.store(0, std::memory_order_release);
     places_[i].probed = RuntimeAddress();
     places_[i].candidates.clear();

@@ -1,5 +1,6 @@
 #include "agent/identity.h"
 
+#include <sys/auxv.h>
 #include <sys/random.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -38,10 +39,15 @@ std::string RandomUuid() {
 }  // namespace
 
 std::string ProgramName() {
+  // The kernel started no loader for the program: it was told to run the loader itself.
+  if (getauxval(AT_BASE) == 0) {
+    const std::vector<LoadedModule> modules = ListLoadedModules();
+    return modules.empty() ? "" : modules.front().FileName();
+  }
   char buffer[PATH_MAX];
   const ssize_t size = readlink("/proc/self/exe", buffer, sizeof buffer);
   if (size <= 0) return "";
-  const std::string path(buffer, size);
+  const std::string path(WithoutDeletedMark(std::string_view(buffer, size)));
   return path.substr(path.rfind('/') + 1);
 }
 
@@ -60,7 +66,7 @@ model::AgentIdentity MakeIdentity(const Options& options) {
   clock_gettime(CLOCK_REALTIME, &now);
   identity.start_unix_nanos = static_cast<int64_t>(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
   for (const LoadedModule& module : ListLoadedModules()) {
-    if (identity.program.empty()) identity.program = module.path;
+    if (identity.program.empty()) identity.program = module.ShownPath();
     if (module.build_id.empty() || module.is_vdso) continue;
     identity.modules.emplace_back(module.FileName(), module.build_id);
   }

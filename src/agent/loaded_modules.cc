@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <climits>
 #include <cstring>
+#include <optional>
 
 #include "agent/loader_guard.h"
 #include "agent/probe/site_policy.h"
@@ -72,12 +73,11 @@ int AddModule(dl_phdr_info* info, size_t, void* list) {
   auto& modules = *static_cast<std::vector<LoadedModule>*>(list);
   LoadedModule module;
   module.bias = LoadBias{info->dlpi_addr};
-  module.path = info->dlpi_name;
+  module.loader_name = info->dlpi_name;
 #ifdef __GLIBC__  // the hit path knows this C library's layout of thread-local storage
   module.tls_module = info->dlpi_tls_modid;
 #endif
   module.is_executable = modules.empty();
-  if (module.path.empty() && modules.empty()) module.path = ExecutablePath();
   ReadSegments(*info, module);
   static const uint64_t vdso = getauxval(AT_SYSINFO_EHDR);
   module.is_vdso = vdso != 0 && module.Contains(RuntimeAddress(vdso));
@@ -89,6 +89,48 @@ int AddModule(dl_phdr_info* info, size_t, void* list) {
   return 0;
 }
 
+// What the kernel calls the file behind the module's first pages that are still a file's: programs
+// that move their text to huge pages leave others. "" when there is none.
+std::string MappedFile(const LoadedModule& module, const std::vector<Mapping>& maps) {
+  for (const Mapping& mapping : maps) {
+    if (module.Contains(mapping.start) && mapping.path.starts_with('/')) return mapping.path;
+  }
+  return "";
+}
+
+// Names that programs give the loader may be relative to a folder that they left since, as services
+// do. Without a build-id only the kernel tells that the file was replaced.
+bool IsNamedByKernel(const LoadedModule& module) {
+  return !module.is_vdso && !module.is_executable &&
+         (module.build_id.empty() || !module.loader_name.starts_with('/'));
+}
+
+void NameFiles(std::vector<LoadedModule>& modules) {
+  std::optional<std::vector<Mapping>> maps;
+  const auto mapped = [&maps](const LoadedModule& module) {
+    if (!maps) {
+      auto read = ReadProcessMaps();
+      maps = read.ok() ? std::move(*read) : std::vector<Mapping>();
+    }
+    return MappedFile(module, *maps);
+  };
+  for (LoadedModule& module : modules) {
+    if (module.is_executable) {
+      module.path = ExecutablePath();
+      // `ld-linux-x86-64.so.2 program`, as aws-lambda-cpp packs functions: the kernel ran the
+      // loader.
+      static const bool was_run_by_loader = [&] {
+        const std::string file = mapped(module);
+        return !file.empty() && file != module.path;
+      }();
+      if (was_run_by_loader) module.path = mapped(module);
+      continue;
+    }
+    if (IsNamedByKernel(module)) module.path = mapped(module);
+    if (module.path.empty()) module.path = module.loader_name;
+  }
+}
+
 struct PinnedWork {
   const LoadedModule& module;
   const std::function<Status()>& work;
@@ -98,7 +140,7 @@ struct PinnedWork {
 // The loader unmaps a library under the lock that it holds around this call.
 int RunIfSame(dl_phdr_info* info, size_t, void* raw) {
   auto& pinned = *static_cast<PinnedWork*>(raw);
-  if (info->dlpi_addr != pinned.module.bias.value || pinned.module.path != info->dlpi_name)
+  if (info->dlpi_addr != pinned.module.bias.value || pinned.module.loader_name != info->dlpi_name)
     return 0;
   try {
     pinned.result = pinned.work();
@@ -126,6 +168,7 @@ std::vector<LoadedModule> ListLoadedModules() {
   std::vector<LoadedModule> modules;
   const LoaderGuard guard;
   dl_iterate_phdr(AddModule, &modules);
+  NameFiles(modules);
   return modules;
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/address.h"
+#include "base/process_maps.h"
 #include "base/status.h"
 
 namespace stillframe::agent {
@@ -17,8 +18,12 @@ struct TextRange {
 };
 
 struct LoadedModule {
-  std::string path;      // absolute; the executable's is /proc/self/exe's target
-  std::string build_id;  // lower-case hex from the note in memory; "" when there is none
+  // Absolute, to be opened: as the kernel names the file where the loader's name does not lead to
+  // it, then with " (deleted)" when it is not there any more. It changes while the module stays:
+  // files are renamed and replaced, and relative names end with the folder that they begin in.
+  std::string path;
+  std::string loader_name;  // the same for as long as the module is loaded; "": the executable's
+  std::string build_id;     // lower-case hex from the note in memory; "" when there is none
   LoadBias bias;
   uint64_t tls_module = 0;      // its number with the dynamic loader; 0: no thread-local storage
   std::vector<TextRange> text;  // executable segments
@@ -26,9 +31,17 @@ struct LoadedModule {
   bool is_executable = false;   // the program itself: never unloaded
   bool is_agent = false;        // the agent's own library: never probed
   bool is_vdso = false;
+  uint64_t listed_since =
+      1;  // whoever keeps a list may number its versions: the first with this one
 
   bool Contains(RuntimeAddress address) const { return start <= address && address < end; }
-  std::string FileName() const { return path.substr(path.rfind('/') + 1); }
+  bool IsSame(const LoadedModule& other) const {
+    return bias.value == other.bias.value && loader_name == other.loader_name &&
+           build_id == other.build_id;
+  }
+  // As people know it.
+  std::string ShownPath() const { return std::string(WithoutDeletedMark(path)); }
+  std::string FileName() const { return ShownPath().substr(path.rfind('/') + 1); }
 };
 
 // Loads and unloads since the process began: changes whenever the list may have.

@@ -112,7 +112,7 @@ ProbePlan PlanOfSignals(const std::string& fatal, const LoadedModule& program,
 
 bool IsMeant(const model::Location& location, const LoadedModule& module, bool is_executable) {
   if (location.module.empty()) return !location.address || is_executable;
-  return module.build_id == location.module || HasPathSuffix(module.path, location.module);
+  return module.build_id == location.module || HasPathSuffix(module.ShownPath(), location.module);
 }
 
 // Which of two failures says more: the file's own problem over "not in this module". That the
@@ -121,6 +121,14 @@ int Weight(Code code, bool is_executable) {
   if (code == Code::kFileNotFound || code == Code::kFunctionNotFound) return 1;
   if (code == Code::kNoDebugInfo || code == Code::kBuildMismatch) return is_executable ? 2 : 0;
   return 3;
+}
+
+// What no module has may be in one whose file cannot be read, or was replaced since it was loaded.
+Status NameUnread(const Status& status, const std::vector<Status>& unread) {
+  if (unread.empty() || Weight(status.code(), false) != 1) return status;
+  const std::string more =
+      unread.size() == 1 ? "" : ", and " + std::to_string(unread.size() - 1) + " more";
+  return {status.code(), status.message() + "; not looked at: " + unread[0].message() + more};
 }
 
 // The place to probe instead of the return at `address`, one of `from`.
@@ -147,8 +155,8 @@ Status TracepointStore::CompileEverywhere(const Active& active, Plans& plans) {
   return status.ok() ? status : WantDebugFile(active.desired.spec, status);
 }
 
-Status TracepointStore::CompileEverywhere(const Active& active, bool name_near_files,
-                                          Plans& plans) {
+Status TracepointStore::CompileEverywhere(const Active& active, bool name_near_files, Plans& plans,
+                                          uint64_t after) {
   SF_ASSIGN_OR_RETURN(const model::LogTemplate log, ReadLogTemplate(active.desired.spec));
   PlanRequest request = MakeRequest(active.desired.spec, log, options_.bytes_per_snapshot);
   request.name_near_files = name_near_files;
@@ -172,8 +180,10 @@ Status TracepointStore::CompileEverywhere(const Active& active, bool name_near_f
   }
   Status worst;
   int weight = -1;
+  std::vector<Status> unread;
   for (const LoadedModule& module : modules_) {
     if (module.is_agent || module.is_vdso || module.text.empty()) continue;
+    if (module.listed_since <= after) continue;
     if (!IsMeant(active.desired.spec.location, module, &module == &modules_.front())) continue;
     auto opened = symbolizer_->OpenModule(module.path, module.build_id);
     Status status = opened.status();
@@ -188,7 +198,11 @@ Status TracepointStore::CompileEverywhere(const Active& active, bool name_near_f
     }
     if (!status.ok()) LogDebug(module.path + ": " + status.ToString());
     if (status.ok()) continue;
-    const int says = Weight(status.code(), &module == &modules_.front());
+    int says = Weight(status.code(), &module == &modules_.front());
+    if (!opened.ok() && &module != &modules_.front()) {  // it may have had the file, or not
+      says = 0;
+      unread.push_back(status.WithContext(module.FileName()));
+    }
     if (says > weight) worst = status.WithContext(module.FileName());
     weight = std::max(weight, says);
   }
@@ -197,7 +211,7 @@ Status TracepointStore::CompileEverywhere(const Active& active, bool name_near_f
     return Status(Code::kFileNotFound,
                   "no module '" + active.desired.spec.location.module + "' is loaded");
   }
-  return worst;
+  return NameUnread(worst, unread);
 }
 
 Result<TracepointStore::ModulePlan> TracepointStore::CompileIn(const model::TracepointSpec& spec,
@@ -295,6 +309,7 @@ void TracepointStore::CompileAndArm(Active& active) {
   waits_for_file_ = false;
   Status status = CheckSupported(spec);
   if (status.ok()) status = Prepare();
+  active.modules_seen = modules_version_;
   if (!status.ok()) return SetState(active, model::State::kError, status);
   const bool streams = spec.kind == model::Kind::kLog || spec.kind == model::Kind::kSpan;
   if (streams && !hit::HasStreams() && hit::PrepareStreams().ok()) MeasureHits();

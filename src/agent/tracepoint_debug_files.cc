@@ -46,7 +46,9 @@ Status TracepointStore::WantDebugFile(const model::TracepointSpec& spec, const S
     if (named.empty() && !is_program && (spec.location.address || IsSystemLibrary(module))) {
       continue;
     }
-    if (!named.empty() && module.build_id != named && !HasPathSuffix(module.path, named)) continue;
+    if (!named.empty() && module.build_id != named && !HasPathSuffix(module.ShownPath(), named)) {
+      continue;
+    }
     auto opened = symbolizer_->OpenModule(module.path, module.build_id);
     if (!opened.ok()) continue;
     // Of one that was fetched a part may be in a shared file, which is not there yet.

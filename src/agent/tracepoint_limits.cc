@@ -75,14 +75,34 @@ void TracepointStore::Block(Active& active) {
   SetState(active, State::kBlocked, Status(Code::kStopped, "stopped " + Stop().value_or("")));
 }
 
-void TracepointStore::TickOne(Active& active, int64_t now_ns, bool modules_changed) {
+// Of code in headers: a library that came since may have the line, too.
+bool TracepointStore::IsInNewModules(const Active& active) {
+  const model::Location& location = active.desired.spec.location;
+  const bool has_place = location.fatal.empty() || location.fatal == "terminate";
+  Plans plans;
+  return has_place && CompileEverywhere(active, false, plans, active.modules_seen).ok() &&
+         !plans.empty();
+}
+
+void TracepointStore::TickOne(Active& active, int64_t now_ns, bool files_changed) {
   using model::State;
   if (active.expires_ns != 0 && now_ns >= active.expires_ns && active.state != State::kExpired) {
     TakeOut(active);
     return SetState(active, State::kExpired, Status());
   }
-  if (modules_changed && (active.state == State::kPending || active.state == State::kError)) {
+  // By the version: others look at the modules, too, whenever the desired set changes.
+  const bool modules_changed = active.modules_seen != modules_version_;
+  if ((modules_changed || files_changed) &&
+      (active.state == State::kPending || active.state == State::kError)) {
     return Arm(active);
+  }
+  if (modules_changed && (active.state == State::kArmed || active.state == State::kEmitting)) {
+    const bool has_more = IsInNewModules(active);
+    active.modules_seen = modules_version_;
+    if (has_more) {
+      TakeOut(active);
+      return Arm(active);
+    }
   }
   if (active.state == State::kThrottled) return TickThrottled(active, now_ns);
   if (active.state == State::kArmed || active.state == State::kEmitting) TickArmed(active, now_ns);

@@ -66,17 +66,14 @@ void TracepointStore::MeasureHits() {
 
 void TracepointStore::ForgetUnloaded(const std::vector<LoadedModule>& now) {
   for (const LoadedModule& old : modules_) {
-    const bool still_there = std::any_of(now.begin(), now.end(), [&](const LoadedModule& m) {
-      return m.path == old.path && m.bias.value == old.bias.value && m.build_id == old.build_id;
-    });
+    const bool still_there =
+        std::any_of(now.begin(), now.end(), [&](const LoadedModule& m) { return m.IsSame(old); });
     if (still_there && !WasReloaded(old)) continue;
     callers_.Forget(old.start, old.end);
     if (sites_ != nullptr) sites_->Forget(old.start, old.end);
     for (auto& [id, active] : active_) {
       if (active.stash != nullptr) active.stash->ForgetSites(old);
-      const auto gone = [&](const auto& probe) {
-        return probe->module().bias.value == old.bias.value && probe->module().path == old.path;
-      };
+      const auto gone = [&](const auto& probe) { return probe->module().IsSame(old); };
       if (std::none_of(active.probes.begin(), active.probes.end(), gone)) continue;
       for (auto& probe : active.probes) {
         if (gone(probe)) probe->ForgetSites();
@@ -96,8 +93,13 @@ void TracepointStore::RefreshModules() {
   module_generation_ = ModuleGeneration();
   std::vector<LoadedModule> now = ListLoadedModules();
   ForgetUnloaded(now);
-  modules_ = std::move(now);
   ++modules_version_;
+  for (LoadedModule& module : now) {
+    const auto old = std::find_if(modules_.begin(), modules_.end(),
+                                  [&](const LoadedModule& m) { return m.IsSame(module); });
+    module.listed_since = old == modules_.end() ? modules_version_ : old->listed_since;
+  }
+  modules_ = std::move(now);
   if (options_.durable != nullptr) options_.durable->NoteModules(modules_);
   unwind_.Refresh(modules_, *symbolizer_);
   HookUnwinders();
@@ -214,7 +216,7 @@ void TracepointStore::Tick(int64_t now_ns) {
     modules_changed = module_generation_ != ModuleGeneration();
   }
   if (modules_changed) RefreshModules();
-  for (auto& [id, active] : active_) TickOne(active, now_ns, modules_changed || files_changed);
+  for (auto& [id, active] : active_) TickOne(active, now_ns, files_changed);
   if (now_ns - slots_freed_ns_ >= kFreeSlotsEveryNs) {
     slots_freed_ns_ = now_ns;
     hit::FreeDeadSlots();

@@ -123,6 +123,7 @@ class TracepointStore {
     uint64_t granted = 0;         // of the fleet's hits, when they are leased
     uint64_t limited_before = 0;  // hits that were rate limited when the last of them was taken
     bool wants_more = false;      // hits were declined since, for want of more
+    uint64_t modules_seen = 0;    // the version of the list of modules that it was armed over
   };
 
   // Of a tracepoint in one module.
@@ -149,7 +150,9 @@ class TracepointStore {
   void Arm(Active& active);
   void CompileAndArm(Active& active);
   Status CompileEverywhere(const Active& active, Plans& plans);
-  Status CompileEverywhere(const Active& active, bool name_near_files, Plans& plans);
+  // Of the modules that were listed first after that version of the list.
+  Status CompileEverywhere(const Active& active, bool name_near_files, Plans& plans,
+                           uint64_t after = 0);
   static Result<ModulePlan> CompileIn(const model::TracepointSpec& spec, const PlanRequest& request,
                                       SymbolModule& opened, const LoadedModule& module);
   // The plans of a SPAN's other end.
@@ -193,7 +196,8 @@ class TracepointStore {
   std::optional<std::string> Stop() const;  // the server's or the operator's, or for want of one
   void StopOrArmAll();
   Status CheckPolicy(const model::TracepointSpec& spec, const Plans& plans) const;
-  void TickOne(Active& active, int64_t now_ns, bool modules_changed);
+  void TickOne(Active& active, int64_t now_ns, bool files_changed);
+  bool IsInNewModules(const Active& active);
   void TickArmed(Active& active, int64_t now_ns);
   void TickThrottled(Active& active, int64_t now_ns);
   bool IsOver(const Active& active) const;

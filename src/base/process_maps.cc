@@ -48,6 +48,12 @@ bool ParseLine(std::string_view line, Mapping& mapping) {
 
 }  // namespace
 
+std::string_view WithoutDeletedMark(std::string_view path) {
+  constexpr std::string_view kMark = " (deleted)";
+  if (path.ends_with(kMark)) path.remove_suffix(kMark.size());
+  return path;
+}
+
 Result<std::vector<Mapping>> ParseProcessMaps(std::string_view text) {
   std::vector<Mapping> mappings;
   while (!text.empty()) {

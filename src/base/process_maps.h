@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/address.h"
@@ -27,6 +28,8 @@ struct Mapping {
 Result<std::vector<Mapping>> ParseProcessMaps(std::string_view text);
 // Of this process, sorted by address. A snapshot: it may be stale when it returns.
 Result<std::vector<Mapping>> ReadProcessMaps();
+// A path without what the kernel adds to the names of files that were unlinked or replaced.
+std::string_view WithoutDeletedMark(std::string_view path);
 // Whole file; at most max_bytes, else kOverLimit.
 Result<std::string> ReadFile(const std::string& path, uint64_t max_bytes);
 

@@ -48,6 +48,14 @@ std::optional<uint64_t> RegisterNumber(const Dwarf_Op& op) {
   return std::nullopt;
 }
 
+// "lit0, stack_value", however the number is written.
+bool IsZero(std::span<const Dwarf_Op> ops) {
+  if (ops.size() != 2 || ops[1].atom != DW_OP_stack_value) return false;
+  const uint8_t atom = ops[0].atom;
+  const bool is_constant = atom >= DW_OP_const1u && atom <= DW_OP_consts;
+  return atom == DW_OP_lit0 || (is_constant && ops[0].number == 0);
+}
+
 Location AsLocation(const Piece& piece) {
   Location location;
   location.kind = piece.kind;
@@ -215,9 +223,18 @@ Piece LocationCompiler::CompileSimple(Dwarf_Attribute& attribute, std::span<cons
   ExpressionCompiler compiler(context);
   const Code code = compiler.Run(attribute, ops);
   if (code != Code::kOk) return MissingPiece(code);
-  // A cell holds 8 bytes; what a wider object's other bytes are, nothing says.
-  if (compiler.is_value() && size_bytes > 8) return MissingPiece(Code::kUnsupportedLocation);
   Piece piece;
+  // A cell holds 8 bytes; what a wider object's other bytes are, nothing says. But nought is nought
+  // however wide it is: so Clang describes what it clears 16 bytes at a time.
+  if (compiler.is_value() && size_bytes > 8) {
+    if (!IsZero(ops) || size_bytes > kMaxConstantBytes) {
+      return MissingPiece(Code::kUnsupportedLocation);
+    }
+    piece.kind = LocationKind::kBytes;
+    piece.reason = Code::kOk;
+    piece.bytes = tables_.Intern(std::string(size_bytes, '\0'));
+    return piece;
+  }
   piece.kind = compiler.is_value() ? LocationKind::kValue : LocationKind::kMemory;
   piece.reason = Code::kOk;
   piece.program = tables_.AddProgram(compiler.TakeProgram());

@@ -31,6 +31,13 @@ TEST(ProcessMaps, RefusesGarbageAndQuotesIt) {
   }
 }
 
+TEST(ProcessMaps, MarksOfDeletedFilesAreTakenOffOnce) {
+  EXPECT_EQ(WithoutDeletedMark("/bin/x (deleted)"), "/bin/x");
+  EXPECT_EQ(WithoutDeletedMark("/bin/x (deleted) (deleted)"), "/bin/x (deleted)");
+  EXPECT_EQ(WithoutDeletedMark("/bin/(deleted)"), "/bin/(deleted)");
+  EXPECT_EQ(WithoutDeletedMark(""), "");
+}
+
 TEST(ProcessMaps, FindsItself) {
   const auto maps = ReadProcessMaps();
   ASSERT_TRUE(maps.ok());

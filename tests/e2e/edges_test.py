@@ -100,6 +100,22 @@ class EdgesTest(unittest.TestCase):
                     self.assertRegex(value["reason"], f"^{reason}$")
                     self.assertTrue(value["children"], f"{name}: no raw members")
 
+    def test_texts_that_memory_ends_and_that_the_limit_ends(self):
+        program = harness.compile_target("texts.cc", "g++", ("-g", "-O0"),
+                                         (f"-I{harness.SOURCE / 'include'}",))
+        line = harness.line_of("texts.cc", "mark-text")
+        done, (snapshot,) = harness.run_with_file(
+            program, [{"id": "text", "location": {"file": "texts.cc", "line": line}}])
+        self.assertEqual(done.stdout, "done\n")
+        for name, text, status, reason in (
+                ("at_page_end", '"edge"', "EXACT", None),
+                ("unending", '"uuuuuuuu"...', "TRUNCATED", "UNREADABLE"),
+                ("large", f'"{"x" * 255}"...', "TRUNCATED", "LIMIT"),
+                ("wild", "0x10", "UNREADABLE", "UNREADABLE")):
+            value = harness.variable(snapshot["frames"][0], "message." + name)
+            self.assertTrue(value["value"].endswith(text), value)
+            self.assertEqual((value["status"], value.get("reason")), (status, reason), value)
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -1,5 +1,8 @@
 // The whole symbolizer through its interface.
+#include <unistd.h>
+
 #include <algorithm>
+#include <climits>
 #include <set>
 
 #include "plan/verifier.h"
@@ -271,6 +274,23 @@ TEST_F(SymbolsSymbolizer, ReplacedFilesAreRefused) {
   RunTool("cp '" + TargetPath("gcc_O2_dwarf5") + "' " + path);
   EXPECT_TRUE(symbolizer_->OpenModule(path + " (deleted)", id).ok());
   EXPECT_EQ(symbolizer_->OpenModule("/nowhere (deleted)", id).status().code(), Code::kIoError);
+  symbolizer_->ReleaseMemory();
+  EXPECT_EQ(symbolizer_->OpenModule(path + " (deleted)", "").status().code(), Code::kBuildMismatch);
+}
+
+// What a dead process left may be of another build of the program that reads it.
+TEST_F(SymbolsSymbolizer, TheProgramThatRunsIsNoOtherBuild) {
+  char path[PATH_MAX];
+  const ssize_t size = readlink("/proc/self/exe", path, sizeof path);
+  ASSERT_GT(size, 0);
+  const std::string own(path, static_cast<size_t>(size));
+  const auto module = symbolizer_->OpenModule(own, "");
+  ASSERT_TRUE(module.ok());
+  const std::string id = (*module)->build_id();
+  ASSERT_FALSE(id.empty());
+  symbolizer_->ReleaseMemory();
+  EXPECT_EQ(symbolizer_->OpenModule(own, "0123").status().code(), Code::kBuildMismatch);
+  EXPECT_TRUE(symbolizer_->OpenModule(own, id).ok());
 }
 
 TEST_F(SymbolsSymbolizer, MutatedBinariesGiveErrorsOrSoundPlans) {

@@ -104,7 +104,13 @@ void ValueFormatter::AddCString(Value& value, const TypeNode& character, uint64_
   }
   text.resize(std::min<size_t>(end, limit));
   value.value += " " + Literal(character, text) + (cut ? "..." : "");
-  if (cut) Truncate(value);
+  if (!cut) return;
+  Truncate(value);
+  char next;
+  const bool is_last = unending && end < limit;
+  if (is_last && context_.record->Read(address + have, &next, 1) == Code::kUnreadable) {
+    value.reason = CodeName(Code::kUnreadable);  // no limit of ours: memory ends before the text
+  }
 }
 
 void ValueFormatter::FormatTextArray(Value& value, const TypeNode& node, const Object& object) {

@@ -113,6 +113,7 @@ class Installer final : public ProbeInstaller {
                Batch& batch);
   Status PlanTrap(Site& site, const arch::PatchWindow& window);
   Result<Site*> Successor(const Site& site, Batch& batch);
+  static bool IsStillPatched(const Plan& plan, std::span<const uint8_t> live);
   bool Usable(const Plan& plan, const Site& site, const arch::PatchWindow& window,
               size_t readable) const;
   Status TryOption(Site& site, const arch::PatchOption& option, const arch::PatchWindow& window);

@@ -87,6 +87,15 @@ Result<Mapping> Installer::CheckPlace(uint64_t address, const ModuleText& module
   return mapping;
 }
 
+// Our own jump must not be taken for the program's instruction and moved: its island would run
+// twice.
+bool Installer::IsStillPatched(const Plan& plan, std::span<const uint8_t> live) {
+  const size_t count = plan.option.dependent_end;
+  return plan.option.method != Method::kNone && count <= live.size() &&
+         std::equal(live.begin(), live.begin() + static_cast<ptrdiff_t>(count),
+                    plan.patched.begin());
+}
+
 Result<Installer::Site*> Installer::FindOrBuild(uint64_t address, const ModuleText& module,
                                                 const Mapping& mapping, Batch& batch) {
   const int protection = PROT_READ | PROT_EXEC | (mapping.writable ? PROT_WRITE : 0);
@@ -98,6 +107,9 @@ Result<Installer::Site*> Installer::FindOrBuild(uint64_t address, const ModuleTe
   const auto known = sites_.find(address);
   if (known != sites_.end()) {
     Site& site = known->second;
+    if (site.state == State::kForgotten && IsStillPatched(site.plan, at)) {
+      return Status(Code::kUnsafeSite, "a probe that was given up for unloaded is still there");
+    }
     const size_t length = site.analysis->instruction_bytes();
     if (length <= at.size() &&
         std::equal(at.begin(), at.begin() + length, site.analysis->instruction().begin())) {

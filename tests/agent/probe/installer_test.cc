@@ -129,6 +129,20 @@ TEST(Installer, ForgottenSitesAreNotTouched) {
   EXPECT_EQ(installer->Arm(module.site(64)).code(), Code::kModuleUnloaded);
 }
 
+// Whoever forgets a module that is still there must not get a probe on top of the probe.
+TEST(Installer, ForgottenSitesThatAreStillThereAreRefused) {
+  auto installer = MakeInstaller();
+  TestModule module(4096);
+  module.Put(64, kFunction);
+  module.Seal();
+  ASSERT_TRUE(PrepareAndArm(*installer, module.site(64), module.text()).ok());
+  installer->Forget(module.text().text_start, module.text().text_end);
+  const auto prepared = installer->Prepare(module.site(64), module.text());
+  ASSERT_FALSE(prepared.ok());
+  EXPECT_EQ(prepared.status().code(), Code::kUnsafeSite) << prepared.status().ToString();
+  EXPECT_EQ(module.Call(64), 7u);
+}
+
 TEST(Installer, DestructionRestoresTheText) {
   TestModule module(4096);
   module.Put(64, kFunction);
