@@ -10,17 +10,13 @@
 #include <span>
 #include <vector>
 
+#include "agent/code_graph.h"
 #include "base/address.h"
 #include "plan/plan.h"
 #include "symbolizer/symbolizer.h"
 
 namespace stillframe::agent {
 
-// A contiguous part of a function.
-struct CodePart {
-  uint64_t address = 0;
-  std::vector<uint8_t> text;
-};
 struct LinePart {
   uint64_t address = 0;
   uint32_t part = 0;

@@ -44,6 +44,19 @@ class ExecutionsTest(HostTest):
                                  "sites")
         self.assertEqual(wrong, [])
 
+    def test_a_destructor_is_one_function(self):
+        # What `delete` calls runs the destructor and gives the memory back; both have its name.
+        for compiler in ("g++", "clang++"):
+            for level in ("-O0", "-O2"):
+                program = harness.compile_target("executions.cc", compiler, ("-g", level))
+                wanted = [{"id": place, "kind": "COUNTER", "limits": {"maxHits": 0},
+                           "location": {"function": "Shape::~Shape", "at": place}}
+                          for place in ("entry", "return")]
+                del wanted[0]["location"]["at"]
+                outcome = hosts.run_with_agent([program], wanted, last_words=True)
+                for place in ("entry", "return"):
+                    self.assertEqual(outcome.counters(place)["hits"], 40, (compiler, level, place))
+
     def test_a_line_of_inlined_calls_alone(self):
         # -Os: nothing on the line is left of its own, only what it calls.
         program = harness.compile_target("executions.cc", compiler="clang++", flags=("-g", "-Os"))
