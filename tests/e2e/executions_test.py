@@ -57,6 +57,18 @@ class ExecutionsTest(HostTest):
                 for place in ("entry", "return"):
                     self.assertEqual(outcome.counters(place)["hits"], 40, (compiler, level, place))
 
+    def test_the_first_line_of_a_stored_lambda_is_the_lambdas(self):
+        for level in ("-O0", "-O1", "-O2", "-Os"):
+            program = harness.compile_target("executions.cc", flags=("-g", level))
+            wanted = hosts.tracepoint("executions.cc", "stored lambda",
+                                      limits={"maxHits": 3, "perTrace": 0})
+            _, snapshots = harness.run_with_file(program, [wanted])
+            self.assertEqual(len(snapshots), 3, level)
+            for index, snapshot in enumerate(snapshots):
+                frame = snapshot["frames"][0]
+                self.assertRegex(frame["function"], r"\{lambda\(long\)(#1)?\}::operator\(\)", level)
+                self.assertEqual(harness.variable(frame, "value")["value"], str(index), level)
+
     def test_a_line_of_inlined_calls_alone(self):
         # -Os: nothing on the line is left of its own, only what it calls.
         program = harness.compile_target("executions.cc", compiler="clang++", flags=("-g", "-Os"))
