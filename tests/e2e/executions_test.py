@@ -12,10 +12,8 @@ BUILDS = [("g++", ["-O0"]), ("g++", ["-O1"]), ("g++", ["-O2"]), ("g++", ["-O2", 
           ("clang++", ["-O3"]), ("clang++", ["-Os"]), ("g++", ["-O2", "-flto"]),
           ("g++", ["-O3", "-flto", "-fcf-protection=full"])]
 # The compiler made one copy of what several lines have in common, and its line table names one.
-# Or it left one of several inlined copies without a row of the line.
 MERGED = {("g++ -O1", "case 0"), ("g++ -Os", "default"), ("clang++ -O2", "sign"),
-          ("clang++ -O3", "sign"), ("clang++ -Os", "sign"), ("g++ -O2 -flto", "squared"),
-          ("g++ -O3 -flto -fcf-protection=full", "squared")}
+          ("clang++ -O3", "sign"), ("clang++ -Os", "sign")}
 
 
 class ExecutionsTest(HostTest):

@@ -223,13 +223,24 @@ __attribute__((noinline)) long Stored(long n) {
   return total;
 }
 
+// Clang writes one row for both copies of this.
+inline void Store(volatile long& to, long value) {
+  to = value;  // adjacent copies
+}
+__attribute__((noinline)) long Stores(long n) {
+  volatile long stored = 0;
+  Store(stored, n);
+  Store(stored, n);
+  return stored;
+}
+
 int main() {
   const long n = 200;
   std::vector<int> values(103, 3);
   long check = Calls(n) ^ Inlined(n) ^ Spread(n) ^ TwoStatements(n) ^ Branches(n);
   for (int i = 0; i < 10; ++i) check ^= Unrolled(values.data());
   check ^= Instances(50) ^ AfterLoop(values.data(), 13) ^ Captured(n) ^ Signs("-12-34--5-6");
-  check ^= Highest({3, 9, 2, 11, 4}) ^ Shapes(20) ^ Stored(n);
+  check ^= Highest({3, 9, 2, 11, 4}) ^ Shapes(20) ^ Stored(n) ^ Stores(n);
   check ^= Recursion(12) ^ Cases(7 * 30) ^ Throws(300) ^ Words(n);
   std::printf("check %ld\n", check != 0 ? 1L : 0L);
   const struct {
@@ -241,6 +252,6 @@ int main() {
                {"catch", 100},         {"words", n},    {"ring push", 150}, {"ring store", 150},
                {"ring sum", 9}, {"squared", 3}, {"after a loop", 1}, {"init capture", n},
                {"cut in two", 5}, {"sign", 11}, {"shape destroyed", 40}, {"corner made", 30},
-               {"corner destroyed", 30}, {"stored lambda", n}};
+               {"corner destroyed", 30}, {"stored lambda", n}, {"adjacent copies", 2}};
   for (const auto& [mark, count] : truth) std::printf("%s: %ld\n", mark, count);
 }
