@@ -1,11 +1,62 @@
 #include "agent/code_graph.h"
 
+#include <algorithm>
+#include <array>
+#include <string>
+#include <string_view>
+
 namespace stillframe::agent {
 namespace {
 
 constexpr uint64_t kMaxFunctionBytes = 1 << 20;
 
+// Demangled, without "@plt".
+bool NeverReturns(std::string_view name) {
+  constexpr std::array<std::string_view, 16> kNames{
+      "_Unwind_Resume",
+      "__cxa_throw",
+      "__cxa_rethrow",
+      "__cxa_bad_cast",
+      "__cxa_bad_typeid",
+      "__cxa_throw_bad_array_new_length",
+      "__cxa_throw_bad_array_length",
+      "__cxa_call_unexpected",
+      "__clang_call_terminate",
+      "std::terminate()",
+      "std::rethrow_exception(std::__exception_ptr::exception_ptr)",
+      "abort",
+      "exit",
+      "_exit",
+      "__assert_fail",
+      "__stack_chk_fail"};
+  return name.starts_with("std::__throw_") ||
+         std::find(kNames.begin(), kNames.end(), name) != kNames.end();
+}
+
 }  // namespace
+
+std::set<uint64_t> FindCalledWithoutReturn(SymbolModule& module, std::span<const CodePart> parts) {
+  constexpr std::string_view kPlt = "@plt";
+  std::map<uint64_t, bool> callees;
+  for (const CodePart& part : parts) {
+    for (size_t at = 0; at < part.text.size();) {
+      const auto flow = probe::ReadControlFlow(std::span(part.text).subspan(at), part.address + at);
+      if (flow.length == 0) break;
+      at += flow.length;
+      if (!flow.callee) continue;
+      const auto [callee, is_new] = callees.try_emplace(*flow.callee, false);
+      if (!is_new) continue;
+      std::string name = module.SymbolName(LinkAddress(*flow.callee));
+      if (name.ends_with(kPlt)) name.resize(name.size() - kPlt.size());
+      callee->second = NeverReturns(name);
+    }
+  }
+  std::set<uint64_t> found;
+  for (const auto& [callee, never] : callees) {
+    if (never) found.insert(callee);
+  }
+  return found;
+}
 
 std::vector<CodePart> ReadCodeParts(SymbolModule& module, LinkAddress site) {
   std::vector<CodePart> parts;
@@ -20,7 +71,8 @@ std::vector<CodePart> ReadCodeParts(SymbolModule& module, LinkAddress site) {
   return parts;
 }
 
-bool CodeGraph::Build(std::span<const CodePart> parts, uint64_t entry) {
+bool CodeGraph::Build(std::span<const CodePart> parts, uint64_t entry,
+                      const std::set<uint64_t>& without_return) {
   for (const CodePart& part : parts) {
     if (!Decode(part)) return false;
   }
@@ -42,7 +94,8 @@ bool CodeGraph::Build(std::span<const CodePart> parts, uint64_t entry) {
   for (uint32_t i = 0; i < nodes_.size(); ++i) {
     if (!has_way[i] && flows_[i].is_filler) continue;
     if (!has_way[i]) entries_.push_back(i);
-    const bool goes_on = flows_[i].goes_on && i + 1 < nodes_.size() &&
+    const bool returns = !flows_[i].callee || !without_return.contains(*flows_[i].callee);
+    const bool goes_on = flows_[i].goes_on && returns && i + 1 < nodes_.size() &&
                          nodes_[i + 1].address == nodes_[i].address + flows_[i].length;
     if (!goes_on) continue;
     nodes_[i].next[0] = i + 1;

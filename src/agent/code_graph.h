@@ -23,6 +23,10 @@ struct CodePart {
 // The code of the function with the site; empty when it is too much or cannot be read.
 std::vector<CodePart> ReadCodeParts(SymbolModule& module, LinkAddress site);
 
+// Of the functions that the code calls, those by whose names it is known that they do not return:
+// what throws, goes on unwinding or ends the program. By entry, or slot of the linkage table.
+std::set<uint64_t> FindCalledWithoutReturn(SymbolModule& module, std::span<const CodePart> parts);
+
 // The function's instructions and where each leads.
 class CodeGraph {
  public:
@@ -36,8 +40,10 @@ class CodeGraph {
   };
   static constexpr uint32_t kNone = UINT32_MAX;
 
-  // False when not all of the code is understood.
-  bool Build(std::span<const CodePart> parts, uint64_t entry);
+  // `without_return`: what stands behind a call of one of these is not reached from there. False
+  // when not all of the code is understood.
+  bool Build(std::span<const CodePart> parts, uint64_t entry,
+             const std::set<uint64_t>& without_return = {});
 
   const std::vector<Node>& nodes() const { return nodes_; }
   const std::vector<uint32_t>& entries() const { return entries_; }

@@ -23,7 +23,6 @@ class Executions {
   struct Site {
     uint64_t own = 0;        // its bit
     uint64_t copies = 0;     // the bits of its part's sites
-    uint32_t number = 0;     // the part's
     bool is_empty = false;   // has no code of its own
     bool is_behind = false;  // see LinePartBits
     bool is_before = false;
@@ -96,15 +95,15 @@ class Executions {
     return true;
   }
   // A run that begins executions in a loop tells them all, so the run before, which it goes on with
-  // on the way into the loop, is code that was taken out of it; a copy would begin with the same
-  // part. Returns whether there was any.
+  // on the way into the loop, is code that was taken out of it, unless it is a copy. Returns
+  // whether there was any.
   bool PassOverMoved() {
     bool any = false;
     for (const auto& [node, site] : sites_) {
       const bool both = continues_.contains(node) && begins_.contains(node);
       if (!both || !site.is_run) continue;
       for (const auto& [before, other] : sites_) {
-        const bool led = (other.own & before_[node]) != 0 && other.number != site.number;
+        const bool led = (other.own & before_[node]) != 0 && (other.copies & site.own) == 0;
         if (led && before != node) any |= passed_.insert(before).second;
       }
     }
@@ -196,6 +195,7 @@ FunctionCode ReadFunction(SymbolModule& module, LinkAddress site, LinkAddress en
   FunctionCode code;
   code.entry = entry.value;
   code.parts = ReadCodeParts(module, site);
+  code.without_return = FindCalledWithoutReturn(module, code.parts);
   size_t unmarked = 0;
   for (const CodePart& part : code.parts) {
     const LinkAddress begin(part.address), end = begin + part.text.size();
@@ -258,7 +258,6 @@ std::vector<bool> BeginAmong(const FunctionCode& code, const CodeGraph& graph,
     if (node == CodeGraph::kNone) return all;
     Executions::Site& site = by_node[node];
     site.own |= 1ull << i;
-    site.number = sites[i].part & LinePartBits::kNumber;
     site.is_empty = (sites[i].part & LinePartBits::kEmpty) != 0;
     site.is_behind = (sites[i].part & LinePartBits::kBehind) != 0;
     site.is_before = (sites[i].part & LinePartBits::kBefore) != 0;
@@ -288,7 +287,7 @@ std::vector<bool> BeginExecutions(const FunctionCode& code, std::span<const Line
   const bool has_run = !std::all_of(sites.begin(), sites.end(), IsStatement);
   CodeGraph graph;
   const bool understood = sites.size() <= Executions::kMaxSites && sites.size() > 1 &&
-                          graph.Build(code.parts, code.entry);
+                          graph.Build(code.parts, code.entry, code.without_return);
   if (has_statement && has_run) {
     begin = understood ? WithoutStrayRuns(graph, sites) : StatementsOnly(sites);
   }

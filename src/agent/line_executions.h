@@ -7,6 +7,7 @@
 #define STILLFRAME_AGENT_LINE_EXECUTIONS_H_
 
 #include <cstdint>
+#include <set>
 #include <span>
 #include <vector>
 
@@ -26,6 +27,7 @@ struct LinePart {
 struct FunctionCode {
   uint64_t entry = 0;
   std::vector<CodePart> parts;
+  std::set<uint64_t> without_return;  // see CodeGraph::Build
   std::vector<uint64_t> other_lines;  // addresses where statements of other lines begin
   // Ascending: from where on instructions belong to other lines, and to the line itself.
   std::vector<uint64_t> other_rows, own_rows;
