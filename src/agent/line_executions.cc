@@ -7,104 +7,14 @@
 #include <set>
 #include <utility>
 
+#include "agent/code_graph.h"
 #include "agent/line_copies.h"
-#include "agent/probe/plain_code.h"
 #include "plan/line_part.h"
 
 namespace stillframe::agent {
 namespace {
 
-constexpr uint64_t kMaxFunctionBytes = 1 << 20;
 constexpr size_t kMaxSteps = 500'000;  // some tenths of a second
-
-// The function's instructions and where each leads.
-class Graph {
- public:
-  struct Node {
-    uint64_t address = 0;
-    bool anywhere = false;
-    uint32_t next[2] = {kNone, kNone};
-    bool leaves = false;  // a jump out of what is known
-    bool calls = false;
-  };
-  static constexpr uint32_t kNone = UINT32_MAX;
-
-  // False when not all of the code is understood.
-  bool Build(std::span<const CodePart> parts, uint64_t entry) {
-    for (const CodePart& part : parts) {
-      if (!Decode(part)) return false;
-    }
-    std::vector<bool> has_way(nodes_.size(), false);
-    for (size_t i = 0; i < nodes_.size(); ++i) {
-      if (!flows_[i].target) continue;
-      const uint32_t target = nodes_[i].next[1] = Find(*flows_[i].target);
-      nodes_[i].leaves = target == kNone;
-      if (target == kNone) continue;
-      has_way[target] = true;
-      targets_.push_back(target);
-    }
-    // Where no way leads that can be seen begin landing pads, cases of a jump table, or what only
-    // fills the room up to the next target.
-    for (uint32_t i = 0; i < nodes_.size(); ++i) {
-      if (!has_way[i] && flows_[i].is_filler) continue;
-      if (!has_way[i]) entries_.push_back(i);
-      const bool goes_on = flows_[i].goes_on && i + 1 < nodes_.size() &&
-                           nodes_[i + 1].address == nodes_[i].address + flows_[i].length;
-      if (!goes_on) continue;
-      nodes_[i].next[0] = i + 1;
-      has_way[i + 1] = true;
-    }
-    entries_.push_back(Find(entry));
-    targets_.insert(targets_.end(), entries_.begin(), entries_.end());
-    return entries_.back() != kNone;
-  }
-
-  const std::vector<Node>& nodes() const { return nodes_; }
-  const std::vector<uint32_t>& entries() const { return entries_; }
-  // Where an indirect jump may lead.
-  const std::vector<uint32_t>& targets() const { return targets_; }
-  // By node, whether a way leads there from one of `nodes`; they themselves are, too.
-  std::vector<bool> Reached(const std::set<uint32_t>& nodes) const {
-    std::vector<bool> reached(nodes_.size(), false);
-    std::vector<uint32_t> open(nodes.begin(), nodes.end());
-    const auto reach = [&](uint32_t node) {
-      if (node != kNone && !reached[node]) open.push_back(node);
-    };
-    while (!open.empty()) {
-      const uint32_t node = open.back();
-      open.pop_back();
-      if (node == kNone || reached[node]) continue;
-      reached[node] = true;
-      for (const uint32_t next : nodes_[node].next) reach(next);
-      if (!nodes_[node].anywhere) continue;
-      for (const uint32_t target : targets_) reach(target);
-    }
-    return reached;
-  }
-  uint32_t Find(uint64_t address) const {
-    const auto found = index_.find(address);
-    return found == index_.end() ? kNone : found->second;
-  }
-
- private:
-  bool Decode(const CodePart& part) {
-    for (size_t at = 0; at < part.text.size();) {
-      const uint64_t address = part.address + at;
-      const auto flow = probe::ReadControlFlow(std::span(part.text).subspan(at), address);
-      if (flow.length == 0) return false;
-      index_[address] = static_cast<uint32_t>(nodes_.size());
-      nodes_.push_back({address, flow.anywhere, {kNone, kNone}, false, flow.is_call});
-      flows_.push_back(flow);
-      at += flow.length;
-    }
-    return !part.text.empty();
-  }
-
-  std::vector<Node> nodes_;
-  std::vector<probe::ControlFlow> flows_;
-  std::map<uint64_t, uint32_t> index_;
-  std::vector<uint32_t> entries_, targets_;
-};
 
 // What runs, from every entry along every way: the sites that the line's present execution has been
 // at, and whether it has been on another line since.
@@ -113,7 +23,6 @@ class Executions {
   struct Site {
     uint64_t own = 0;        // its bit
     uint64_t copies = 0;     // the bits of its part's sites
-    uint32_t number = 0;     // the part's
     bool is_empty = false;   // has no code of its own
     bool is_behind = false;  // see LinePartBits
     bool is_before = false;
@@ -123,7 +32,7 @@ class Executions {
   };
   static constexpr size_t kMaxSites = 63;
 
-  Executions(const Graph& graph, const std::map<uint32_t, Site>& sites,
+  Executions(const CodeGraph& graph, const std::map<uint32_t, Site>& sites,
              const std::set<uint32_t>& leaves)
       : graph_(graph), sites_(sites), leaves_(leaves) {}
 
@@ -186,15 +95,15 @@ class Executions {
     return true;
   }
   // A run that begins executions in a loop tells them all, so the run before, which it goes on with
-  // on the way into the loop, is code that was taken out of it; a copy would begin with the same
-  // part. Returns whether there was any.
+  // on the way into the loop, is code that was taken out of it, unless it is a copy. Returns
+  // whether there was any.
   bool PassOverMoved() {
     bool any = false;
     for (const auto& [node, site] : sites_) {
       const bool both = continues_.contains(node) && begins_.contains(node);
       if (!both || !site.is_run) continue;
       for (const auto& [before, other] : sites_) {
-        const bool led = (other.own & before_[node]) != 0 && other.number != site.number;
+        const bool led = (other.own & before_[node]) != 0 && (other.copies & site.own) == 0;
         if (led && before != node) any |= passed_.insert(before).second;
       }
     }
@@ -207,13 +116,13 @@ class Executions {
     std::set<uint32_t> seen;
     std::vector<uint32_t> open = {node};
     while (!open.empty()) {
-      const Graph::Node& from = graph_.nodes()[open.back()];
+      const CodeGraph::Node& from = graph_.nodes()[open.back()];
       open.pop_back();
       if (++steps_ > kMaxSteps || from.anywhere || from.leaves || from.calls) return false;
-      if (from.next[0] == Graph::kNone && from.next[1] == Graph::kNone) return false;
+      if (from.next[0] == CodeGraph::kNone && from.next[1] == CodeGraph::kNone) return false;
       for (const uint32_t next : from.next) {
         if (next == node) return false;
-        if (next == Graph::kNone) continue;
+        if (next == CodeGraph::kNone) continue;
         if (begins_.contains(next)) {
           if (!repeated_.contains(next)) return false;
         } else if (seen.insert(next).second) {
@@ -256,16 +165,17 @@ class Executions {
     return state | site.own;
   }
   void Leave(uint32_t node, uint64_t state) {
-    const Graph::Node& from = graph_.nodes()[node];
+    const CodeGraph::Node& from = graph_.nodes()[node];
     for (const uint32_t next : from.next) Reach(next, state);
     if (!from.anywhere) return;
     for (const uint32_t target : graph_.targets()) Reach(target, state);
   }
   void Reach(uint32_t node, uint64_t state) {
-    if (node != Graph::kNone && seen_.insert({node, state}).second) open_.push_back({node, state});
+    if (node != CodeGraph::kNone && seen_.insert({node, state}).second)
+      open_.push_back({node, state});
   }
 
-  const Graph& graph_;
+  const CodeGraph& graph_;
   const std::map<uint32_t, Site>& sites_;
   const std::set<uint32_t>& leaves_;
   std::set<uint32_t> begins_, continues_;
@@ -284,14 +194,11 @@ FunctionCode ReadFunction(SymbolModule& module, LinkAddress site, LinkAddress en
                           bool calls_only) {
   FunctionCode code;
   code.entry = entry.value;
-  uint64_t size_bytes = 0;
+  code.parts = ReadCodeParts(module, site);
+  code.without_return = FindCalledWithoutReturn(module, code.parts);
   size_t unmarked = 0;
-  for (const auto& [begin, end] : module.FunctionParts(site)) {
-    const auto wanted = static_cast<uint64_t>(end - begin);
-    size_bytes += wanted;
-    if (size_bytes > kMaxFunctionBytes) return {};
-    code.parts.push_back({begin.value, module.ReadCode(begin, static_cast<uint32_t>(wanted))});
-    if (code.parts.back().text.size() != wanted) return {};
+  for (const CodePart& part : code.parts) {
+    const LinkAddress begin(part.address), end = begin + part.text.size();
     using Rows = SymbolModule::Rows;
     // What runs inside of calls that are all there is of a line leads to no other line.
     const auto statements = calls_only ? Rows::kOutside : Rows::kOtherStatements;
@@ -320,7 +227,7 @@ std::vector<bool> StatementsOnly(std::span<const LinePart> sites) {
 
 // Without the runs from which a way leads to a statement of the line, or the other way round: code
 // that was moved from its statement.
-std::vector<bool> WithoutStrayRuns(const Graph& graph, std::span<const LinePart> sites) {
+std::vector<bool> WithoutStrayRuns(const CodeGraph& graph, std::span<const LinePart> sites) {
   std::set<uint32_t> statements;
   for (const LinePart& site : sites) {
     if (IsStatement(site)) statements.insert(graph.Find(site.address));
@@ -330,17 +237,17 @@ std::vector<bool> WithoutStrayRuns(const Graph& graph, std::span<const LinePart>
   for (size_t i = 0; i < sites.size(); ++i) {
     if (kept[i]) continue;
     const uint32_t node = graph.Find(sites[i].address);
-    if (node == Graph::kNone || behind[node]) continue;
+    if (node == CodeGraph::kNone || behind[node]) continue;
     const std::vector<bool> ahead = graph.Reached({node});
     kept[i] = std::none_of(statements.begin(), statements.end(), [&](uint32_t statement) {
-      return statement != Graph::kNone && ahead[statement];
+      return statement != CodeGraph::kNone && ahead[statement];
     });
   }
   return kept;
 }
 
 // Of at most kMaxSites sites; `marked`: not only runs are among them.
-std::vector<bool> BeginAmong(const FunctionCode& code, const Graph& graph,
+std::vector<bool> BeginAmong(const FunctionCode& code, const CodeGraph& graph,
                              std::span<const LinePart> sites, bool marked) {
   std::vector<bool> all(sites.size(), true);
   if (sites.size() < 2) return all;
@@ -348,10 +255,9 @@ std::vector<bool> BeginAmong(const FunctionCode& code, const Graph& graph,
   std::map<uint32_t, Executions::Site> by_node;
   for (size_t i = 0; i < sites.size(); ++i) {
     const uint32_t node = graph.Find(sites[i].address);
-    if (node == Graph::kNone) return all;
+    if (node == CodeGraph::kNone) return all;
     Executions::Site& site = by_node[node];
     site.own |= 1ull << i;
-    site.number = sites[i].part & LinePartBits::kNumber;
     site.is_empty = (sites[i].part & LinePartBits::kEmpty) != 0;
     site.is_behind = (sites[i].part & LinePartBits::kBehind) != 0;
     site.is_before = (sites[i].part & LinePartBits::kBefore) != 0;
@@ -379,9 +285,9 @@ std::vector<bool> BeginExecutions(const FunctionCode& code, std::span<const Line
   std::vector<bool> begin(sites.size(), true);
   const bool has_statement = std::any_of(sites.begin(), sites.end(), IsStatement);
   const bool has_run = !std::all_of(sites.begin(), sites.end(), IsStatement);
-  Graph graph;
+  CodeGraph graph;
   const bool understood = sites.size() <= Executions::kMaxSites && sites.size() > 1 &&
-                          graph.Build(code.parts, code.entry);
+                          graph.Build(code.parts, code.entry, code.without_return);
   if (has_statement && has_run) {
     begin = understood ? WithoutStrayRuns(graph, sites) : StatementsOnly(sites);
   }

@@ -7,20 +7,17 @@
 #define STILLFRAME_AGENT_LINE_EXECUTIONS_H_
 
 #include <cstdint>
+#include <set>
 #include <span>
 #include <vector>
 
+#include "agent/code_graph.h"
 #include "base/address.h"
 #include "plan/plan.h"
 #include "symbolizer/symbolizer.h"
 
 namespace stillframe::agent {
 
-// A contiguous part of a function.
-struct CodePart {
-  uint64_t address = 0;
-  std::vector<uint8_t> text;
-};
 struct LinePart {
   uint64_t address = 0;
   uint32_t part = 0;
@@ -30,6 +27,7 @@ struct LinePart {
 struct FunctionCode {
   uint64_t entry = 0;
   std::vector<CodePart> parts;
+  std::set<uint64_t> without_return;  // see CodeGraph::Build
   std::vector<uint64_t> other_lines;  // addresses where statements of other lines begin
   // Ascending: from where on instructions belong to other lines, and to the line itself.
   std::vector<uint64_t> other_rows, own_rows;

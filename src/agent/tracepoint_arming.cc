@@ -11,6 +11,7 @@
 #include "agent/next_instruction.h"
 #include "agent/span_plan.h"
 #include "agent/tracepoint_store.h"
+#include "agent/variant_calls.h"
 #include "base/log.h"
 #include "symbolizer/path_match.h"
 
@@ -228,15 +229,19 @@ Result<TracepointStore::ModulePlan> TracepointStore::CompileIn(const model::Trac
     SF_ASSIGN_OR_RETURN(compiled.plan, opened.Compile(request));
   }
   // A span's ends pair by frame, whichever part of the line comes first.
+  const bool is_span = spec.kind == model::Kind::kSpan;
   const bool is_line = spec.location.line != 0 && request.line_addresses.empty();
-  if (is_line && spec.kind != model::Kind::kSpan) {
+  if (!is_span && (is_line || !spec.location.function.empty())) {
+    DropCallersOfVariants(opened, compiled.plan);
+  }
+  if (is_line && !is_span) {
     compiled.passed_over = DropContinuations(opened, compiled.plan);
   }
   // What is measured of a throw is in the plan only when AddThrown was there.
   if (spec.kind == model::Kind::kDistribution && !request.thrown_as_is) {
     SF_ASSIGN_OR_RETURN(compiled.measure, MakeMeasureSites(compiled.plan));
   }
-  if (spec.kind == model::Kind::kSpan) DropVariables(compiled.plan);
+  if (is_span) DropVariables(compiled.plan);
   return compiled;
 }
 

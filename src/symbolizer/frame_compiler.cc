@@ -24,6 +24,18 @@ using dwarf::LocalVariable;
 using dwarf::LocationContext;
 using dwarf::ScopeChain;
 
+// What tells where the function is declared: it itself, or the type of its object (GCC does not say
+// it of a lambda's operator()).
+Dwarf_Die DeclarationOf(const Dwarf_Die& function) {
+  const Dwarf_Die origin = dwarf::Origin(function);
+  if (!dwarf::DeclFile(origin).empty()) return origin;
+  std::optional<Dwarf_Die> type = dwarf::Reference(origin, DW_AT_object_pointer);
+  for (int depth = 0; type && depth < 5 && !dwarf::IsStructTag(dwarf::Tag(*type)); ++depth) {
+    type = dwarf::TypeOf(*type);  // of the parameter: T* const, T*, const T, T
+  }
+  return type && dwarf::IsStructTag(dwarf::Tag(*type)) ? *type : origin;
+}
+
 // Index of the function of the chain in which the requested line stands. `sources` describes the
 // same chain. In this order: a function whose call of the next inner one is on that line; the
 // innermost one, if it is written in that file at all; the innermost one that is; the innermost one
@@ -39,10 +51,10 @@ size_t FunctionOfLine(const ScopeChain& chain, const std::vector<SourceFrame>& s
                                           : static_cast<size_t>(found - chain.functions.begin());
   }
   const auto declared_before = [&](size_t i) {
-    const Dwarf_Die origin = dwarf::Origin(chain.functions[i].function);
-    const std::optional<Dwarf_Die> unit = dwarf::UnitOf(origin);
-    return unit && dwarf::AbsolutePath(*unit, dwarf::DeclFile(origin)) == requested.file &&
-           static_cast<uint32_t>(dwarf::Line(origin)) <= requested.line;
+    const Dwarf_Die declared = DeclarationOf(chain.functions[i].function);
+    const std::optional<Dwarf_Die> unit = dwarf::UnitOf(declared);
+    return unit && dwarf::AbsolutePath(*unit, dwarf::DeclFile(declared)) == requested.file &&
+           static_cast<uint32_t>(dwarf::Line(declared)) <= requested.line;
   };
   const size_t count = std::min(chain.functions.size(), sources.size());
   for (size_t i = 1; i < count; ++i) {

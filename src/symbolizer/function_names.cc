@@ -130,6 +130,29 @@ std::string_view LastComponent(std::string_view wanted) {
   return last.substr(first, last.find_last_not_of(' ') + 1 - first);
 }
 
+bool IsConstructorOrDestructor(std::string_view full_name) {
+  const std::string_view last = LastComponent(full_name);
+  if (last.empty()) return false;
+  if (last.front() == '~') return true;
+  std::string_view scope = full_name.substr(0, static_cast<size_t>(last.data() - full_name.data()));
+  if (!scope.ends_with("::")) return false;
+  scope.remove_suffix(2);
+  // The class's template arguments.
+  if (scope.ends_with('>')) {
+    size_t begin = scope.size();
+    int depth = 0;
+    while (begin > 0) {
+      const char c = scope[--begin];
+      depth += c == '>' ? 1 : c == '<' ? -1 : 0;
+      if (depth == 0) break;
+    }
+    scope = scope.substr(0, begin);
+  }
+  if (!scope.ends_with(last)) return false;
+  scope.remove_suffix(last.size());
+  return scope.empty() || scope.ends_with(':') || scope.ends_with(' ');
+}
+
 std::string NameCoroutinePart(std::string_view function, std::string_view symbol) {
   constexpr struct {
     std::string_view clone;

@@ -12,6 +12,9 @@ namespace stillframe {
 std::string PlainFunctionName(std::string_view demangled);
 // The last component without template arguments: "Max"; "operator<" of operators.
 std::string_view LastComponent(std::string_view wanted);
+// Whether the function is named like its class: "Cart<int>::Cart(int)", "Cart::~Cart()". The ABI
+// makes several functions of one such.
+bool IsConstructorOrDestructor(std::string_view full_name);
 // Coroutines are cut into parts, which the debug information calls by the coroutine's name (Clang)
 // or by the name of their own argument (GCC); `symbol` is the demangled one. "f(int) [resumed]":
 // what runs when it is resumed; [destroyed]; [cleaned up], destroyed without giving back its

@@ -5,7 +5,9 @@
 #include <elfutils/libdw.h>
 
 #include <functional>
+#include <map>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "base/address.h"
@@ -25,6 +27,29 @@ std::optional<LinkAddress> FirstOwnAddress(Dwarf_Die die);
 void ForEachInlinedCall(ModuleDebug& debug, const SourceFile& file,
                         const std::function<bool(uint32_t)>& wanted,
                         const std::function<void(LineSite)>& visit);
+
+// The copies of the code (functions and inlined calls) in which a line's sites lie, by the offset
+// of their DIEs; and those in which copies of the same source are to be looked for.
+class LineCopies {
+ public:
+  LineCopies(ModuleDebug& debug, const std::vector<LineSite>& sites);
+
+  // Appends sites to those of the line for copies, in the same units, in which it has none: the
+  // compiler left no row of it there, but it called what is inlined there, on that line; or (where
+  // not each statement is marked) the copy begins in the middle of a row of the line, which goes on
+  // from the copy before. Looks at up to 131,072 DIEs.
+  void AddUnmarked(const SourceFile& file, uint32_t line, std::vector<LineSite>& sites);
+
+ private:
+  struct Search;
+  void Walk(const Dwarf_Die& copy, int depth, Search& search);
+  std::optional<LineSite> InRowBefore(const Dwarf_Die& copy, const Search& search) const;
+
+  ModuleDebug& debug_;
+  std::set<Dwarf_Off> copies_, sources_;
+  std::set<Dwarf_Die*> units_;
+  std::map<LinkAddress, uint32_t> parts_;  // by the site's address
+};
 
 // Takes the addresses out that lie in what is inlined into the function where it is called on the
 // line.

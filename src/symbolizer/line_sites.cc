@@ -165,7 +165,9 @@ Result<std::vector<LineSite>> FindLineSites(ModuleDebug& debug, std::string_view
     AppendSites(debug, *candidate->file, line, own->second, sites);
   }
   if (sites.empty()) return LineHasNoCode(candidates, line);
+  LineCopies copies(debug, sites);
   DropMarkedRuns(debug, sites, true);
+  for (const Candidate* candidate : with_code) copies.AddUnmarked(*candidate->file, line, sites);
   SortUnique(sites);
   return sites;
 }

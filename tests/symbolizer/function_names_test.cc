@@ -160,11 +160,25 @@ TEST(FunctionNames, LastComponent) {
   EXPECT_EQ(LastComponent(""), "");
 }
 
+TEST(FunctionNames, ConstructorsAndDestructorsAreNamedLikeTheirClass) {
+  for (const char* name : {"Cart::Cart(int)", "shop::Cart<int>::Cart(shop::Cart<int> const&)",
+                           "Cart::~Cart()", "f(int)::Local::Local()", "A<B<(C)1> >::~A()",
+                           "(anonymous namespace)::Cart::Cart()", "Cart<long>::Cart<int>(int)"}) {
+    EXPECT_TRUE(IsConstructorOrDestructor(name)) << name;
+  }
+  for (const char* name : {"Cart::Total()", "Cart()", "MyCart::Cart()", "Cart<int>::Total(int)",
+                           "Cart::operator<(Cart const&)", "main", ""}) {
+    EXPECT_FALSE(IsConstructorOrDestructor(name)) << name;
+  }
+}
+
 TEST(FunctionNames, BrokenTextIsSafe) {
-  for (const char* text : {"<", ">", "((((", "))))", "operator", "operator<", "a::", "::", "<<<>>",
-                           "(anonymous namespace", "operator ", "[abi:", " "}) {
+  for (const char* text :
+       {"<", ">", "((((", "))))", "operator", "operator<", "a::", "::", "<<<>>",
+        "(anonymous namespace", "operator ", "[abi:", " ", "a>::a", "<a::a", "::a"}) {
     PlainFunctionName(text);
     LastComponent(text);
+    IsConstructorOrDestructor(text);
     EXPECT_FALSE(IsFunctionNamed(text, "x"));
     EXPECT_FALSE(IsFunctionNamed("x", text)) << text;
   }

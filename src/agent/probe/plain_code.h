@@ -26,6 +26,7 @@ struct ControlFlow {
   bool is_call = false;
   bool is_filler = false;          // does nothing: fills the room up to an aligned address
   std::optional<uint64_t> target;  // of a direct jump
+  std::optional<uint64_t> callee;  // of a direct call
   // What the instruction does, whatever its registers and numbers: equal in copies of one piece of
   // code. A direct call's says whom it calls.
   uint64_t operation = 0;

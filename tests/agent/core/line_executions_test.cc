@@ -98,6 +98,30 @@ TEST(LineExecutions, ARunThatWasTakenOutOfALoopIsNone) {
             (Answer{false, true}));
 }
 
+// Of the same part, too, if it does other things: no copy.
+TEST(LineExecutions, MovedRunsMayBeOfTheSamePart) {
+  // mov; 5: (another line) nop; 6: xor; jne 5; ret
+  EXPECT_EQ(Begins({0xB8, 0, 0, 0, 0, 0x90, 0x31, 0xC0, 0x75, 0xFB, 0xC3},
+                   {{0, 1 | LinePartBits::kRun}, {6, 1 | LinePartBits::kRun}}, {5}),
+            (Answer{false, true}));
+  // 0: xor; 2: nop; 3: xor; jne 2; ret
+  EXPECT_EQ(Begins({0x31, 0xC0, 0x90, 0x31, 0xC0, 0x75, 0xFB, 0xC3},
+                   {{0, 1 | LinePartBits::kRun}, {3, 1 | LinePartBits::kRun}}, {2}),
+            (Answer{true, true}));
+}
+
+TEST(LineExecutions, NoWayLeadsBehindACallThatThrows) {
+  // 0: xor; jmp 9; 4: call 0x1100 (no way leads here); 9: xor; ret
+  FunctionCode code;
+  code.entry = kEntry;
+  code.parts.push_back(
+      {kEntry, {0x31, 0xC0, 0xEB, 0x05, 0xE8, 0xF7, 0x00, 0x00, 0x00, 0x31, 0xC0, 0xC3}});
+  const std::vector<LinePart> sites = {{kEntry, 1}, {kEntry + 9, 2}};
+  EXPECT_EQ(BeginExecutions(code, sites), (Answer{true, true}));
+  code.without_return = {0x1100};
+  EXPECT_EQ(BeginExecutions(code, sites), (Answer{true, false}));
+}
+
 // xor; (another line's nop;) mov; ret: one statement, cut in two. xor; nop; xor; ret: two copies.
 TEST(LineExecutions, CopiesDoTheSameThings) {
   const std::vector<uint8_t> cut = {0x31, 0xC0, 0x90, 0xB8, 0, 0, 0, 0, 0xC3};

@@ -2,6 +2,8 @@
 // program itself counts them (on other lines).
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -186,13 +188,59 @@ __attribute__((noinline)) long Signs(const char* text) {
   return negative ? -value : value;
 }
 
+// The ABI makes several functions of one constructor and one destructor, and some call others.
+struct Shape {
+  long sides;
+  explicit Shape(long n) : sides(Opaque(n)) {}
+  __attribute__((noinline)) virtual ~Shape() { Opaque(sides); }  // shape destroyed
+};
+struct Corner : virtual Shape {
+  __attribute__((noinline)) explicit Corner(long n) : Shape(n) { Opaque(n); }  // corner made
+  __attribute__((noinline)) ~Corner() override { Opaque(sides); }  // corner destroyed
+};
+struct Square4 final : Corner {
+  explicit Square4(long n) : Shape(n), Corner(n + 1) {}
+};
+
+__attribute__((noinline)) long Shapes(long n) {
+  long total = 0;
+  for (long i = 0; i < n; ++i) {
+    const std::unique_ptr<Shape> shape(i % 2 != 0 ? new Shape(i) : new Corner(i));
+    const Square4 square(i);
+    total += shape->sides + square.sides;
+  }
+  return total;
+}
+
+// GCC does not say where a lambda's operator() is declared; optimized, it is part of its caller.
+__attribute__((noinline)) long Stored(long n) {
+  std::function<long(long)> add = [text = std::to_string(n), total = 0L](long value) mutable {
+    total += value + static_cast<long>(text.size()); text += 'x';  // stored lambda
+    return total;
+  };
+  long total = 0;
+  for (long i = 0; i < n; ++i) total ^= add(i);
+  return total;
+}
+
+// Clang writes one row for both copies of this.
+inline void Store(volatile long& to, long value) {
+  to = value;  // adjacent copies
+}
+__attribute__((noinline)) long Stores(long n) {
+  volatile long stored = 0;
+  Store(stored, n);
+  Store(stored, n);
+  return stored;
+}
+
 int main() {
   const long n = 200;
   std::vector<int> values(103, 3);
   long check = Calls(n) ^ Inlined(n) ^ Spread(n) ^ TwoStatements(n) ^ Branches(n);
   for (int i = 0; i < 10; ++i) check ^= Unrolled(values.data());
   check ^= Instances(50) ^ AfterLoop(values.data(), 13) ^ Captured(n) ^ Signs("-12-34--5-6");
-  check ^= Highest({3, 9, 2, 11, 4});
+  check ^= Highest({3, 9, 2, 11, 4}) ^ Shapes(20) ^ Stored(n) ^ Stores(n);
   check ^= Recursion(12) ^ Cases(7 * 30) ^ Throws(300) ^ Words(n);
   std::printf("check %ld\n", check != 0 ? 1L : 0L);
   const struct {
@@ -203,6 +251,7 @@ int main() {
                {"case 3", 30},         {"default", 30}, {"throw", 300}, {"calm", 200},
                {"catch", 100},         {"words", n},    {"ring push", 150}, {"ring store", 150},
                {"ring sum", 9}, {"squared", 3}, {"after a loop", 1}, {"init capture", n},
-               {"cut in two", 5}, {"sign", 11}};
+               {"cut in two", 5}, {"sign", 11}, {"shape destroyed", 40}, {"corner made", 30},
+               {"corner destroyed", 30}, {"stored lambda", n}, {"adjacent copies", 2}};
   for (const auto& [mark, count] : truth) std::printf("%s: %ld\n", mark, count);
 }

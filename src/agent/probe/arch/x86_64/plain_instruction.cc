@@ -77,8 +77,8 @@ ControlFlow ReadControlFlow(std::span<const uint8_t> text, uint64_t address) {
   flow.is_filler = (one_byte && (op == 0x90 || op == 0xcc)) || insn->legacy(OpcodeMap::k0F, 0x1f);
   if (call) {
     // Not followed: it comes back.
-    flow.operation |= (address + insn->length + static_cast<uint64_t>(insn->BranchDisplacement()))
-                      << 8;
+    flow.callee = address + insn->length + static_cast<uint64_t>(insn->BranchDisplacement());
+    flow.operation |= *flow.callee << 8;
   }
   if (IsRelativeBranch(*insn) && !call) {
     flow.target = address + insn->length + static_cast<uint64_t>(insn->BranchDisplacement());
