@@ -376,6 +376,12 @@ __attribute__((noinline)) void Times() {
   Tell("w.count", 2);
   Tell("mo.count", 5);
   Tell("y.count", 7);
+  Tell("min", "90min");
+  Tell("h", "25h");
+  Tell("d", "3d");
+  Tell("w", "2w");
+  Tell("mo", "5mo");
+  Tell("y", "7y");
   Tell("fractional", "2.5ms");
   Tell("frames", "45[1/30]s");
   Tell("picos.count", 5);
