@@ -120,7 +120,7 @@ class ItemsBuilder {
     view_.size_bytes = static_cast<uint8_t>(bytes == 8 ? 0 : bytes);
     if (HasParts()) {
       view_.left = static_cast<uint8_t>(first_bit);
-      view_.right = static_cast<uint8_t>(bits == 64 ? 0 : bits);
+      view_.right = static_cast<uint8_t>(all ? 0 : bits);
     }
     return true;
   }

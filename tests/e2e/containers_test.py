@@ -124,6 +124,60 @@ class ContainersTest(unittest.TestCase):
         self.garbage("abseil_containers.cc", ABSEIL_LIBRARIES, "abcdef")
         self.garbage("boost_containers.cc", (), "abcdefghi")
 
+    def test_secrets_stay_hidden(self):
+        for source, maps, texts in (
+                ("abseil_containers.cc", ("flat", "nodes"), ("letters",)),
+                ("boost_containers.cc", ("tree", "sorted", "table", "flat"), ("in_place", "on_heap"))):
+            libraries = ABSEIL_LIBRARIES if "abseil" in source else ()
+            for compiler in ("g++", "clang++-14"):
+                with self.subTest(source=source, compiler=compiler):
+                    _, frames = self.frames(source, compiler, "-O0", ("mark-secrets",), libraries)
+                    frame = frames["mark-secrets"]
+                    for name in maps:
+                        children = {c["name"]: c for c in harness.variable(frame, name)["children"]}
+                        self.assertEqual(children['["password"]']["status"], "REDACTED")
+                        self.assertEqual(children['["user"]']["value"], '"ann"')
+                    for name in texts:
+                        self.assertEqual(harness.variable(frame, name)["status"], "REDACTED")
+                    self.assertEqual(harness.variable(frame, "cards")["children"][0]["status"],
+                                     "REDACTED")
+                    self.assertNotIn("hunter2", str(frame))
+                    self.assertNotIn("41111111", str(frame))
+
+    def test_expressions(self):
+        """Conditions and expressions know the containers that a formatter describes."""
+        wanted = {
+            "abseil_containers.cc": {
+                "mark-tables": ("many_map.size() == 1000", {
+                    "many_map.size()": "1000", "empty_nodes.empty()": "true", "text_set.size()": "2"}),
+                "mark-rows": ("heap_row.size() > 99", {
+                    "heap_row.size()": "100", "full_row.size()": "4", "fixed[1]": "7",
+                    'view == "view"': "true", "*number": "0", "no_text.has_value()": "false",
+                    "second.index()": "1", "any(span, x -> x == 2)": "true"})},
+            "boost_containers.cc": {
+                "mark-nodes": ("any(many_list, x -> x == 42)", {
+                    "many_list.size()": "300", "count(text_list, t -> t.size() > 5)": "1",
+                    "many_tree.size()": "300", "empty_tree.empty()": "true"}),
+                "mark-tables": ("one_map.size() == 1", {
+                    "one_map.size()": "1", "many_flat.size()": "1000", "sorted.size()": "3"}),
+                "mark-rows": ("wrapped_ring.size() == 4", {
+                    "wrapped_ring.size()": "4", "full_static.size()": "5", "three[2]": "3",
+                    "shared->id": "6", "!no_shared": "true", "*number": "0", "shared.px->id": "6",
+                    "first.index()": "0"})}}
+        for source, marks in wanted.items():
+            program = harness.compile_target(source, "g++", ("-g", "-O0"), (
+                "-w", *(ABSEIL_LIBRARIES if "abseil" in source else ())))
+            done, snapshots = harness.run_with_file(program, [
+                {"id": mark, "location": {"file": source, "line": harness.line_of(source, mark)},
+                 "condition": condition, "expressions": list(values)}
+                for mark, (condition, values) in marks.items()],
+                env={"STILLFRAME_LIMITS": "snapshotsPerSecond=0,cpuPercent=0",
+                     "STILLFRAME_FORMATTERS": ":".join(map(str, EXAMPLES))})
+            self.assertEqual(len(snapshots), len(marks), done.stderr)
+            for snapshot in snapshots:
+                got = {e["text"]: e.get("value") for e in snapshot["expressions"]}
+                self.assertEqual(got, marks[snapshot["tracepointId"]][1])
+
     def test_abseil(self):
         self.compare("abseil_containers.cc", ("mark-tables", "mark-rows"), ABSEIL_LIBRARIES, 540)
 

@@ -125,6 +125,17 @@ __attribute__((noinline)) void Rows() {
   std::printf("third index=1\nthird.[1].id 9\nthird.[1].name \"nine\"\n");
 }
 
+__attribute__((noinline)) void Secrets() {
+  absl::flat_hash_map<std::string, std::string> flat{{"password", "hunter2"}, {"user", "ann"}};
+  absl::node_hash_map<std::string, std::string> nodes{{"password", "hunter2"}, {"user", "ann"}};
+  absl::InlinedVector<std::string, 2> cards{"4111111111111111"};
+  absl::InlinedVector<char, 32> letters;
+  for (const char c : std::string("4111111111111111")) letters.push_back(c);
+  Keep(flat, nodes, cards, letters);
+  asm volatile("nop" ::: "memory");  // mark-secrets
+  Keep(flat, nodes, cards, letters);
+}
+
 // What no container looks like.
 __attribute__((noinline)) void Damage() {
   absl::flat_hash_map<int, int> too_full{{1, 2}, {2, 3}}, no_slots{{1, 2}}, wild_marks{{1, 2}},
@@ -177,6 +188,7 @@ __attribute__((noinline)) void Garbage(truth::Noise& noise) {
 int main(int argc, char** argv) {
   shop::Tables();
   shop::Rows();
+  shop::Secrets();
   shop::Damage();
   if (argc < 2) return 0;
   static truth::Noise noise(std::stoul(argv[1]));

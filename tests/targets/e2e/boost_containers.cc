@@ -192,6 +192,18 @@ __attribute__((noinline)) void Rows() {
   std::printf("weak 0x* (use=2, weak=1)\nexpired 0x* (use=0, weak=1)\n");
 }
 
+__attribute__((noinline)) void Secrets() {
+  bc::map<std::string, std::string> tree{{"password", "hunter2"}, {"user", "ann"}};
+  bc::flat_map<std::string, std::string> sorted{{"password", "hunter2"}, {"user", "ann"}};
+  boost::unordered_map<std::string, std::string> table{{"password", "hunter2"}, {"user", "ann"}};
+  boost::unordered_flat_map<std::string, std::string> flat{{"password", "hunter2"}, {"user", "ann"}};
+  bc::string in_place("4111111111111111"), on_heap("my card is 4111111111111111");
+  bc::list<bc::string> cards{"4111111111111111"};
+  Keep(tree, sorted, table, flat, in_place, on_heap, cards);
+  asm volatile("nop" ::: "memory");  // mark-secrets
+  Keep(tree, sorted, table, flat, in_place, on_heap, cards);
+}
+
 // What no container looks like.
 __attribute__((noinline)) void Damage() {
   bc::list<int> ring{1, 2, 3}, overcounted_list{1};
@@ -268,6 +280,7 @@ int main(int argc, char** argv) {
   shop::Nodes();
   shop::Tables();
   shop::Rows();
+  shop::Secrets();
   shop::Damage();
   if (argc < 2) return 0;
   static truth::Noise noise(std::stoul(argv[1]));
