@@ -45,7 +45,11 @@ std::string ValueFormatter::Literal(const TypeNode& character, const std::string
 
 bool ValueFormatter::FormatString(Value& value, const View& view, const Object& object) {
   uint64_t data = 0, size = 0;
-  if (!ReadCount(value, object, view, size)) return true;
+  // Of a short string size_bytes is its room.
+  const bool is_short = view.kind == ViewKind::kShortString;
+  if (is_short ? !ReadWord(value, object, view.b, size) : !ReadCount(value, object, view, size)) {
+    return true;
+  }
   if (view.layout == kInPlace) {
     return FormatTextInPlace(value, view, object, view.a, size, view.c);
   }

@@ -70,7 +70,9 @@ void Walker::VisitView(const View& shown, const TypeNode& node, uint32_t data, u
 void Walker::FollowString(const View& view, uint32_t data) {
   if (view.layout == kInPlace) return;
   const uint64_t address = Word(data + view.a);
-  const uint64_t size = Count(view, data);
+  // Of a short string size_bytes is its room.
+  const bool is_short = view.kind == ViewKind::kShortString;
+  const uint64_t size = is_short ? Word(data + view.b) : Count(view, data);
   if ((Type(view.element).flags & kFlagRedacted) != 0) return;
   const uint64_t limit = uint64_t{CheckedTextBytes(limits_)} + 1;
   const uint64_t unit = Type(view.element).size_bytes == 0 ? 1 : Type(view.element).size_bytes;
