@@ -148,6 +148,11 @@ enum ViewLayout : uint8_t {
   kInPlace = 16,         // kCounted: `count` elements have room at a; kString: c bytes have
   kBehindPointers = 17,  // kSlots
   kInGroups = 18,        // kSlots
+  // kMutex of libc++, which are built of others: [a] says whether it is locked (1 byte); [a] how
+  // many times (8 bytes) and, behind it, by which pthread_t; [a] readers, the highest bit a writer.
+  kLibcxxTimed = 19,
+  kLibcxxRecursiveTimed = 20,
+  kLibcxxShared = 21,
 };
 // View::keys.
 inline constexpr uint8_t kReversed = 1;        // kIterator

@@ -81,7 +81,7 @@ class UnitVerifier {
 
   Status CheckView(size_t index) {
     const View& view = unit_.views[index];
-    if (view.kind > ViewKind::kRootedTree || view.layout > kInGroups) {
+    if (view.kind > ViewKind::kRootedTree || view.layout > kLibcxxShared) {
       return Corrupt("unknown kind");
     }
     SF_RETURN_IF_ERROR(CheckTypeId(view.element));

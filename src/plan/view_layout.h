@@ -144,7 +144,11 @@ inline bool ViewFits(const PlanUnit& unit, const View& view, uint64_t size_bytes
     case ViewKind::kDuration:
       return fits(view.a, element) && view.count != 0 && (view.c | view.d) != 0;
     case ViewKind::kMutex:
-      return fits(view.a, view.layout == kReadWrite ? 28 : 12);
+      return fits(view.a, view.layout == kReadWrite              ? 28
+                          : view.layout == kLibcxxTimed          ? 1
+                          : view.layout == kLibcxxRecursiveTimed ? 16
+                          : view.layout == kLibcxxShared         ? 4
+                                                                 : 12);
     case ViewKind::kIterator:
       if (view.layout == kAtBit) return fits(view.a, 8) && fits(view.b, 4);
       if (view.layout == kInDeque) return fits(view.a, 8) && fits(view.b, 8) && view.c != 0;

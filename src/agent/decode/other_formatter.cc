@@ -331,9 +331,39 @@ bool ValueFormatter::FormatReadWriteLock(Value& value, const View& view, const O
   return true;
 }
 
+// What libc++ keeps beside the mutex of its own.
+bool ValueFormatter::FormatLibcxxLock(Value& value, const View& view, const Object& object) {
+  constexpr uint64_t kWriter = uint64_t{1} << 31;
+  uint64_t words[2] = {};
+  const uint64_t bytes = view.layout == kLibcxxTimed ? 1 : view.layout == kLibcxxShared ? 4 : 16;
+  if (const Code code = object.Read(view.a, words, bytes); code != Code::kOk) {
+    value = Unavailable(value.name, value.type, code);
+    return true;
+  }
+  const uint64_t state = words[0];
+  if (state == 0) {
+    Set(value, "unlocked");
+  } else if (view.layout == kLibcxxTimed) {
+    if (state != 1) return Corrupt("its flag is " + std::to_string(state));
+    Set(value, "locked");
+  } else if (view.layout == kLibcxxRecursiveTimed) {
+    Set(value,
+        "locked by pthread_t " + HexText(words[1]) + ", " + std::to_string(state) + " times");
+  } else if (state == kWriter) {
+    Set(value, "locked");
+  } else {
+    Set(value, "locked shared by " + std::to_string(state & ~kWriter) +
+                   ((state & kWriter) != 0 ? ", a writer waits" : ""));
+  }
+  return true;
+}
+
 // glibc's pthread_mutex_t: lock, recursion, owner.
 bool ValueFormatter::FormatMutex(Value& value, const View& view, const Object& object) {
   if (view.layout == kReadWrite) return FormatReadWriteLock(value, view, object);
+  if (view.layout != kPlain && view.layout != kRecursive) {
+    return FormatLibcxxLock(value, view, object);
+  }
   int32_t fields[3] = {};
   if (const Code code = object.Read(view.a, fields, sizeof fields); code != Code::kOk) {
     value = Unavailable(value.name, value.type, code);

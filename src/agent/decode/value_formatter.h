@@ -121,6 +121,7 @@ class ValueFormatter {
                          uint64_t size, uint64_t room_bytes);
   bool FormatDuration(Value& value, const View& view, const Object& object, uint32_t level);
   bool FormatMutex(Value& value, const View& view, const Object& object);
+  bool FormatLibcxxLock(Value& value, const View& view, const Object& object);
   bool FormatReadWriteLock(Value& value, const View& view, const Object& object);
   bool FormatAny(Value& value, const TypeNode& node, const View& view, const Object& object,
                  uint32_t level);
