@@ -1,8 +1,6 @@
 #include "symbolizer/formatter_items.h"
 
 #include <algorithm>
-#include <array>
-#include <bit>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -206,7 +204,8 @@ Status ReadItems(const Json& json, Items& items) {
                                  [&](const KindRule& one) { return one.name == kind; });
   if (rule == rules.end()) return Bad("'kind' is not " + KindNames());
   items.kind = rule->kind;
-  for (const auto& [key, value] : json.items()) {
+  for (const auto& field : json.items()) {
+    const std::string& key = field.key();
     const bool known = key == "kind" || key == "when" ||
                        (key == "size" && rule->size != Need::kRefused) ||
                        std::find(rule->more.begin(), rule->more.end(), key) != rule->more.end() ||
