@@ -7,7 +7,7 @@ namespace stillframe {
 namespace {
 
 // Goes up with every change of the fields below.
-constexpr uint32_t kFormat = 2;
+constexpr uint32_t kFormat = 3;
 // A table of a plan that is real has some thousands of entries; its bytes are fewer than this.
 constexpr size_t kMaxPlanBytes = 64u << 20;
 
@@ -45,7 +45,7 @@ template <typename A>
 void Fields(A& a, View& view) {
   a(view.kind, view.size_bytes, view.key_value, view.layout, view.a, view.b, view.c, view.d,
     view.element, view.count, view.first_member, view.member_count, view.left, view.right,
-    view.parent, view.keys);
+    view.parent, view.keys, view.e);
 }
 template <typename A>
 void Fields(A& a, Derived& derived) {

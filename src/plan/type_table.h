@@ -60,9 +60,11 @@ enum class ViewKind : uint8_t {
   kHash,         // unordered_*, list, forward_list: [a] first node pointer, [b] element count (with
                  // kUncounted none: 0 ends the chain), c = the value's offset in a node whose link
                  // is at `left`; element = value type
-  kOptional,     // [a] engaged flag (1 byte), [b] payload; element = value type
-  kVariant,      // [a] index field of `size_bytes` bytes, [b] payload; members = alternatives
-  kUniquePtr,    // [a] pointer; element = target
+  kOptional,   // [a] engaged flag (1 byte), [b] payload; element = value type; d = what stands for
+               // none (StringId; 0 = "std::nullopt")
+  kVariant,    // [a] index field of `size_bytes` bytes, [b] payload; members = alternatives; with
+               // keys = kNeverValueless an index of ones alone is not "valueless"
+  kUniquePtr,  // [a] pointer; element = target
   kSharedPtr,  // [a] pointer, [b] control block pointer (libstdc++: use count int32 at +8, weak at
                // +12; kLibcxx: int64 at +8 and +16, each one less); element = target
   kWeakPtr,    // the same
@@ -73,11 +75,12 @@ enum class ViewKind : uint8_t {
   kShortString,  // libc++: the flag byte at d masked by `left` tells: [a] pointer and [b] size of a
                  // long one, or the bytes at c of a short one, whose size is the rest of that byte
                  // (shifted down by one when the mask is 1); size_bytes = room of a short one
-  kBits,      // vector<bool>: [a] first word's pointer, [b] last word's pointer and [c] bits used
-              // in it (4 bytes); kLibcxx: [b] bit count
-  kBitset,    // count bits in words at offset a
-  kDeque,     // c elements in a block. libstdc++: iterators (current, first, last, block) at a
-              // and b. kLibcxx: [a] first block's pointer, [b] size, [d] start index; element
+  kBits,    // vector<bool>: [a] first word's pointer, [b] last word's pointer and [c] bits used
+            // in it (4 bytes); kLibcxx: [b] bit count
+  kBitset,  // count bits in words at offset a
+  kDeque,  // c elements in a block (0: as its iterators say). libstdc++: iterators (current, first,
+           // last, block) at a and b. kLibcxx: [a] first block's pointer, [b] size, [d] start
+           // index; element
   kWrapper,   // the `element` at offset a is all there is: atomic, filesystem::path, queue
   kDuration,  // `element` at a counts units of count / (c + 2^32 d) seconds; kSystemTime: since
               // 1970; kOtherTime: since its clock's epoch
@@ -91,12 +94,26 @@ enum class ViewKind : uint8_t {
   kCoroutine,     // [a] frame pointer; its first word is the function that resumes it
   kCustom,        // a user's formatter: a = summary (StringId; the byte 1 and then the byte i + 1
                   // stand for the text of member i), b = index of the view that holds its items
-                  // (0 = none); members = what is shown
+                  // (0 = none) or of a kChoice; members = what is shown
   kIterator,      // [a] pointer to the element, to the word with its bit, or to its node; what else
                   // is in it by the layout: kAtBit: [b] number of the bit (4 bytes). kInDeque: [b]
                   // pointer to the block's pointer, c elements in a block. kIn*: c = the value's
                   // offset in a node, links at `left` (kInList: the previous node's), `right`,
                   // `parent`. keys = kReversed: it shows the element before. element = value type
+  // Only as items of kCustom. Numbers of `size_bytes` bytes (0 = 8) are shifted right by `left`,
+  // and of them `right` bits count (0 = all), here and in kCounted and kString.
+  kChoice,  // the number at a is `count`, or with keys = kUnequal it is not: the items are the
+            // view of index b, which is no kChoice; else the view of index c
+  kSlots,   // a table of slots: [a] a byte for each, [e] the slots, `count` bytes each, [b] number
+            // of elements, [d] of slots. A byte from `keys` to `parent` marks an element, which is
+            // at c in its slot, or with kBehindPointers at c from where the slot points. kInGroups:
+            // groups of 16 bytes for 15 slots, [d] = number of groups - 1
+  kBuckets,     // a table of chains: [a] buckets of `count` bytes each, [d] their number, e = the
+                // first node's pointer in one, [b] number of elements; c = the value's offset in a
+                // node whose link is at `parent`
+  kRing,        // [a] begin and [d] end of the room, [e] first element, [b] number of elements
+  kRootedTree,  // a binary tree without links upwards: [a] root, [b] element count (with kUncounted
+                // none), links at `left` and `right`, c = the value's offset in a node
 };
 
 // View::layout.
@@ -127,9 +144,22 @@ enum ViewLayout : uint8_t {
   kInTree = 12,        // libstdc++
   kInLibcxxTree = 13,  // its end node has a left link alone
   kInForwardList = 14,
-  kReadWrite = 15,  // kMutex
+  kReadWrite = 15,       // kMutex
+  kInPlace = 16,         // kCounted: `count` elements have room at a; kString: c bytes have
+  kBehindPointers = 17,  // kSlots
+  kInGroups = 18,        // kSlots
+  // kMutex of libc++, which are built of others: [a] says whether it is locked (1 byte); [a] how
+  // many times (8 bytes) and, behind it, by which pthread_t; [a] readers, the highest bit a writer.
+  kLibcxxTimed = 19,
+  kLibcxxRecursiveTimed = 20,
+  kLibcxxShared = 21,
 };
-inline constexpr uint8_t kReversed = 1;  // View::keys of kIterator
+// View::keys.
+inline constexpr uint8_t kReversed = 1;        // kIterator
+inline constexpr uint8_t kNeverValueless = 1;  // kVariant
+inline constexpr uint8_t kUnequal = 1;         // kChoice
+// A user's formatter has at most so many kinds of items to choose from.
+inline constexpr uint32_t kMaxChoices = 16;
 
 struct View {
   ViewKind kind = ViewKind::kNone;
@@ -142,8 +172,8 @@ struct View {
   uint32_t first_member = 0;  // alternatives and tuple elements, in TypeTable::members
   uint32_t member_count = 0;
   uint8_t left = 0, right = 0, parent = 0;  // byte offsets in a node; or as said
-  uint8_t keys = 0;                         // ViewKeys, kReversed
-  uint32_t pad2 = 0;
+  uint8_t keys = 0;                         // ViewKeys; or as said
+  uint32_t e = 0;  // one more offset; kTree: the bits of a parent link that are no address
 };
 
 // What an object of a polymorphic type may really be: the class whose vtables lie in [start, end)

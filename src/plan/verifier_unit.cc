@@ -81,14 +81,11 @@ class UnitVerifier {
 
   Status CheckView(size_t index) {
     const View& view = unit_.views[index];
-    if (view.kind > ViewKind::kIterator || view.layout > kReadWrite) {
+    if (view.kind > ViewKind::kRootedTree || view.layout > kLibcxxShared) {
       return Corrupt("unknown kind");
     }
     SF_RETURN_IF_ERROR(CheckTypeId(view.element));
-    if (view.left > 24 || view.right > 24 || view.parent > 24) {
-      const bool mask = view.kind == ViewKind::kShortString;
-      if (!mask) return Corrupt("bad link");
-    }
+    SF_RETURN_IF_ERROR(CheckLinks(view));
     if (view.kind == ViewKind::kCustom) SF_RETURN_IF_ERROR(CheckCustom(view));
     if (!InTable(view.first_member, view.member_count, unit_.members.size())) {
       return Corrupt("members outside the table");
@@ -100,13 +97,20 @@ class UnitVerifier {
     return Status();
   }
 
+  // Offsets in a node, or where a number is in its bytes.
+  static Status CheckLinks(const View& view) {
+    if (view.kind == ViewKind::kShortString) return Status();  // a mask
+    const bool links = !HasPartialNumber(view.kind);
+    const uint8_t most = links ? 24 : 63;
+    const bool bad_parent = view.kind != ViewKind::kSlots && view.parent > 24;
+    return view.left > most || view.right > most || bad_parent ? Corrupt("bad link") : Status();
+  }
+
   Status CheckCustom(const View& view) const {
     SF_RETURN_IF_ERROR(CheckString(view.a));
     if (view.b >= unit_.views.size()) return Corrupt("no such view");
-    const ViewKind items = unit_.views[view.b].kind;
-    const bool legal = items == ViewKind::kNone || items == ViewKind::kSequence ||
-                       items == ViewKind::kCounted || items == ViewKind::kHash ||
-                       items == ViewKind::kTree;
+    const bool legal =
+        EachItemsView(unit_, view, [](const View& items) { return MayBeItems(items.kind); });
     return legal ? Status() : Corrupt("a formatter's items of a bad kind");
   }
 
@@ -242,7 +246,12 @@ class UnitVerifier {
     const uint64_t size = type.size_bytes;
     bool inside = ViewFits(unit_, view, size);
     // Its items are looked for in the same object.
-    if (view.kind == ViewKind::kCustom) inside &= ViewFits(unit_, unit_.views[view.b], size);
+    if (view.kind == ViewKind::kCustom) {
+      inside = inside && EachItemsView(unit_, view, [&](const View& items) {
+                 return ViewFits(unit_, items, size) &&
+                        CheckLayout(items.first_member, items.member_count, size).ok();
+               });
+    }
     if (!inside) return Corrupt("view leaves its object");
     return CheckLayout(view.first_member, view.member_count, size);
   }
@@ -260,10 +269,13 @@ class UnitVerifier {
     if (type.kind == TypeKind::kStruct || type.kind == TypeKind::kUnion) {
       members(type.first_member, type.member_count);
     }
-    if (HoldsElement(view.kind)) {
-      out.push_back(view.element);
-    }
-    members(view.first_member, view.member_count);
+    const auto inline_parts = [&](const View& part) {
+      if (HoldsElement(part)) out.push_back(part.element);
+      members(part.first_member, part.member_count);
+      return true;
+    };
+    inline_parts(view);
+    if (view.kind == ViewKind::kCustom) (void)EachItemsView(unit_, view, inline_parts);
   }
 
   // Depth-first with a stack of its own: hostile nesting must not exhaust the thread's.

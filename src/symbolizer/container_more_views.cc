@@ -202,8 +202,38 @@ std::optional<View> DetectMutex(TypeBuilder& types, TypeId id) {
   return view;
 }
 
+// libc++ builds these of a mutex that is held for moments only, a condition, and what says how
+// things are.
+std::optional<View> LibcxxLock(const std::optional<Field>& state, ViewLayout layout) {
+  if (!state) return std::nullopt;
+  View view = MakeView(ViewKind::kMutex, layout);
+  view.a = state->offset;
+  return view;
+}
+
+std::optional<View> DetectTimedMutex(TypeBuilder& types, TypeId id) {
+  if (!FindField(types, id, {"__cv_"})) return DetectMutex<kPlain>(types, id);
+  return LibcxxLock(FindField(types, id, {"__locked_"}), kLibcxxTimed);
+}
+
+std::optional<View> DetectRecursiveTimedMutex(TypeBuilder& types, TypeId id) {
+  if (!FindField(types, id, {"__cv_"})) return DetectMutex<kRecursive>(types, id);
+  const auto count = FindField(types, id, {"__count_"});
+  const auto owner = FindField(types, id, {"__id_"});
+  if (!count || !owner || owner->offset != count->offset + 8) return std::nullopt;
+  return LibcxxLock(count, kLibcxxRecursiveTimed);
+}
+
 // libstdc++'s, over glibc's pthread_rwlock_t.
 std::optional<View> DetectSharedMutex(TypeBuilder& types, TypeId id) {
+  if (const auto state = FindField(types, id, {"__base_", "__state_"})) {
+    return LibcxxLock(state, kLibcxxShared);
+  }
+  if (const auto base = FindField(types, id, {"__base_"})) {  // known by its layout alone
+    const View inner = types.unit().views[types.Node(types.Strip(base->type)).view];
+    if (inner.kind != ViewKind::kMutex || inner.layout != kLibcxxShared) return std::nullopt;
+    return LibcxxLock(Field{base->offset + inner.a, base->type}, kLibcxxShared);
+  }
   const auto lock = FindEither(types, id, {{"_M_impl", "_M_rwlock"}, {"_M_rwlock"}});
   if (!lock || SizeOf(types, lock->type) < 56) return std::nullopt;
   View view = MakeView(ViewKind::kMutex, kReadWrite);
@@ -260,9 +290,9 @@ constexpr auto kRules = std::to_array<ViewRule>({
     {"std::chrono::duration", DetectDuration},
     {"std::chrono::time_point", DetectTimePoint},
     {"std::mutex", DetectMutex<kPlain>},
-    {"std::timed_mutex", DetectMutex<kPlain>},
+    {"std::timed_mutex", DetectTimedMutex},
     {"std::recursive_mutex", DetectMutex<kRecursive>},
-    {"std::recursive_timed_mutex", DetectMutex<kRecursive>},
+    {"std::recursive_timed_mutex", DetectRecursiveTimedMutex},
     {"std::shared_mutex", DetectSharedMutex},
     {"std::shared_timed_mutex", DetectSharedMutex},
     {"std::any", DetectAny},

@@ -345,25 +345,47 @@ View DetectView(TypeBuilder& types, TypeId id) {
   return {};
 }
 
-// Clang leaves a class whose constructor is elsewhere to that place, and these wrap one
-// pthread_mutex_t (40 bytes) in both libraries.
-bool MakeMutexLayout(TypeBuilder& types, TypeId id, std::string_view name) {
-  const bool recursive = name == "std::recursive_mutex";
-  if (!recursive && name != "std::mutex") return false;
-  TypeNode& node = types.Mutable(id);
-  node.kind = TypeKind::kStruct;
-  node.size_bytes = 40;
-  node.view = static_cast<uint32_t>(types.unit().views.size());
-  types.unit().views.push_back(MakeView(ViewKind::kMutex, recursive ? kRecursive : kPlain));
-  types.SetAlignment(id, 8);
-  return true;
+// Clang leaves a class whose constructor is elsewhere to that place. std::mutex and
+// std::recursive_mutex wrap one pthread_mutex_t (40 bytes) in both libraries; libc++'s others are a
+// mutex, one condition_variable (48 bytes) or two, and their state (c++/v1/mutex, shared_mutex).
+bool MakeMutexLayout(TypeBuilder& types, TypeId id, std::string_view raw_name) {
+  struct Lock {
+    std::string_view name;
+    ViewLayout layout;
+    uint32_t state_offset;
+    uint32_t size_bytes;
+    bool libcxx_alone;
+  };
+  constexpr Lock kLocks[] = {
+      {"std::mutex", kPlain, 0, 40, false},
+      {"std::recursive_mutex", kRecursive, 0, 40, false},
+      {"std::timed_mutex", kLibcxxTimed, 88, 96, true},
+      {"std::recursive_timed_mutex", kLibcxxRecursiveTimed, 88, 104, true},
+      {"std::__shared_mutex_base", kLibcxxShared, 136, 144, true},
+      {"std::shared_mutex", kLibcxxShared, 136, 144, true},
+      {"std::shared_timed_mutex", kLibcxxShared, 136, 144, true},
+  };
+  const std::string name = PublicName(raw_name);
+  for (const Lock& lock : kLocks) {
+    if (lock.name != name || (lock.libcxx_alone && !raw_name.starts_with("std::__1::"))) continue;
+    TypeNode& node = types.Mutable(id);
+    node.kind = TypeKind::kStruct;
+    node.size_bytes = lock.size_bytes;
+    node.view = static_cast<uint32_t>(types.unit().views.size());
+    View view = MakeView(ViewKind::kMutex, lock.layout);
+    view.a = lock.state_offset;
+    types.unit().views.push_back(view);
+    types.SetAlignment(id, 8);
+    return true;
+  }
+  return false;
 }
 
 // libstdc++ bits/basic_string.h: _M_dataplus (8), _M_string_length (8), a union of the local
 // buffer and the capacity (16).
 bool MakeStandardLayout(TypeBuilder& types, TypeId id) {
   const std::string name = types.RawName(id);
-  if (MakeMutexLayout(types, id, PublicName(name)) || MakeExceptionLayout(types, id)) return true;
+  if (MakeMutexLayout(types, id, name) || MakeExceptionLayout(types, id)) return true;
   if (!name.starts_with("std::__cxx11::basic_string<char,") || !IsWhole(name)) return false;
   TypeNode character;
   character.kind = TypeKind::kChar;

@@ -231,7 +231,10 @@ class Compiler {
   Value Cell(TypeId type, Fragment code, uint32_t column) const;
   Value NumberCell(Number number, Fragment code, uint32_t column);
   const TypeNode& TypeOf(const Value& value) const { return unit_.types[value.type]; }
-  const View& ViewOf(const Value& value) const { return unit_.views[TypeOf(value).view]; }
+  // What a library type is, or by a user's formatter.
+  const View& ViewOf(const Value& value) const;
+  // How many elements there are by a user's formatter.
+  Result<Fragment> CustomCount(const Value& object);
   // "'shop::Order'".
   std::string Quote(TypeId type) const;
 

@@ -322,6 +322,8 @@ Result<Fragment> Compiler::PushCount(const Value& object) {
       return ReadBytes(object, view.b, view.size_bytes == 0 ? 8 : view.size_bytes);
     case ViewKind::kDeque:
       return DequeCount(object);
+    case ViewKind::kCustom:
+      return CustomCount(object);
     case ViewKind::kShortString:
     case ViewKind::kSequence: {
       TypeId element = kVoidType;

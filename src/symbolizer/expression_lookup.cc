@@ -33,6 +33,8 @@ void PushBoth(Fragment& code, uint8_t node_cell, uint8_t key_cell) {
 
 bool Compiler::HasKeys(const Value& object) const {
   if (object.form == Form::kLiteral) return false;
+  // A user's formatter does not tell when two keys are the same.
+  if (unit_.views[TypeOf(object).view].kind == ViewKind::kCustom) return false;
   const View& view = ViewOf(object);
   const bool keyed = view.kind == ViewKind::kTree || view.kind == ViewKind::kHash;
   return keyed && (view.key_value != 0 || (view.keys & kKeysNamed) != 0);

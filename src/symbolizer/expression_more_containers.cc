@@ -1,8 +1,10 @@
-// Deques, bits, variants: containers whose elements do not lie in a row.
+// Deques, bits, variants: containers whose elements do not lie in a row; and those that a user's
+// formatter describes.
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
 
+#include "plan/view_layout.h"
 #include "symbolizer/expression_compiler.h"
 
 namespace stillframe::expression {
@@ -34,6 +36,44 @@ std::string WithoutSpaces(std::string_view text) {
     }
   }
   return out;
+}
+
+// Items of a user's formatter that are laid out as those of a library type are.
+bool WalksAlike(const View& items) {
+  switch (items.kind) {
+    case ViewKind::kSequence:
+    case ViewKind::kInlineArray:
+    case ViewKind::kHash:
+    case ViewKind::kOptional:
+    case ViewKind::kVariant:
+    case ViewKind::kUniquePtr:
+    case ViewKind::kSharedPtr:
+      return true;
+    case ViewKind::kTree:
+      return items.e == 0;
+    case ViewKind::kCounted:
+      return items.layout == kPlain && items.left == 0 && items.right == 0;
+    case ViewKind::kString:
+      return items.layout == kPlain && items.left == 0 && items.right == 0 && items.size_bytes == 0;
+    default:
+      return false;
+  }
+}
+
+bool IsCounted(const View& items) {
+  switch (items.kind) {
+    case ViewKind::kTree:
+    case ViewKind::kCounted:
+    case ViewKind::kString:
+    case ViewKind::kSlots:
+    case ViewKind::kBuckets:
+    case ViewKind::kRing:
+      return true;
+    case ViewKind::kRootedTree:
+      return items.layout != kUncounted;
+    default:
+      return false;
+  }
 }
 
 }  // namespace
@@ -274,6 +314,43 @@ Result<Value> Compiler::IteratorElement(const Value& value, uint32_t column) {
   element.column = column;
   element.code = std::move(code);
   return Settle(std::move(element));
+}
+
+const View& Compiler::ViewOf(const Value& value) const {
+  const View& view = unit_.views[TypeOf(value).view];
+  if (view.kind != ViewKind::kCustom) return view;
+  const View& items = unit_.views[view.b];
+  return WalksAlike(items) ? items : view;
+}
+
+// Of whichever items the object's numbers choose, when all are counted by the same number.
+Result<Fragment> Compiler::CustomCount(const Value& object) {
+  const View& view = unit_.views[TypeOf(object).view];
+  std::optional<View> counted;
+  const bool agree = EachItemsView(unit_, view, [&](const View& items) {
+    if (items.kind == ViewKind::kChoice) return true;
+    const bool same =
+        !counted || (counted->b == items.b && counted->left == items.left &&
+                     counted->right == items.right && counted->size_bytes == items.size_bytes);
+    if (!IsCounted(items) || !same) return false;
+    counted = items;
+    return true;
+  });
+  if (!agree || !counted) {
+    return BadExpression(object.column, Quote(object.type) + " has no size that is known");
+  }
+  SF_ASSIGN_OR_RETURN(Fragment code, ReadBytes(object, counted->b,
+                                               counted->size_bytes == 0 ? 8 : counted->size_bytes));
+  if (!HasPartialNumber(counted->kind)) return code;
+  if (counted->left != 0) {
+    code.Const(counted->left);
+    code.Emit(Op::kShrU);
+  }
+  if (counted->right != 0) {
+    code.Const((uint64_t{1} << counted->right) - 1);
+    code.Emit(Op::kAnd);
+  }
+  return code;
 }
 
 }  // namespace stillframe::expression

@@ -1,7 +1,10 @@
 #include "symbolizer/natvis_reader.h"
 
+#include <algorithm>
 #include <pugixml.hpp>
 #include <string>
+
+#include "plan/type_table.h"
 
 namespace stillframe {
 namespace {
@@ -29,9 +32,10 @@ Result<MemberPath> ReadExpression(std::string_view text) {
   return ParseMemberPath(text);
 }
 
-Status CheckAttributes(const pugi::xml_node& node) {
+Status CheckAttributes(const pugi::xml_node& node, bool may_have_condition = false) {
   for (const pugi::xml_attribute attribute : node.attributes()) {
     const std::string_view name = attribute.name();
+    if (may_have_condition && name == "Condition") continue;
     if (name == "Name" || name == "Priority" || name == "Inheritable" || name == "Optional" ||
         name == "ExcludeView") {
       continue;
@@ -88,9 +92,79 @@ Status ReadItem(const pugi::xml_node& node, Formatter& formatter) {
   return Status();
 }
 
-Status ReadExpand(const pugi::xml_node& expand, Formatter& formatter) {
+// "path", "!path", "path == 5", "(path & 7) != 5".
+Result<FormatterCondition> ReadCondition(std::string_view text) {
+  const std::string whole(text);
+  const bool negated = text.starts_with('!');
+  if (negated) text.remove_prefix(1);
+  const size_t compared = std::min(text.find("=="), text.find("!="));
+  std::string_view number = Trim(text.substr(0, compared));
+  const std::string_view rest = compared == std::string_view::npos ? "" : text.substr(compared);
+  const bool enclosed = number.starts_with('(') && number.ends_with(')');
+  if (enclosed) number = Trim(number.substr(1, number.size() - 2));
+  if (number.starts_with("this->")) number.remove_prefix(6);
+  // C++ would compare first and mask then.
+  const bool ambiguous = !rest.empty() && !enclosed && number.find('&') != std::string_view::npos;
+  if (ambiguous || (negated && !rest.empty()) || number.find('(') != std::string_view::npos) {
+    return Bad("Condition: '" + whole + "' is not supported");
+  }
+  auto condition = ParseCondition(std::string(number) + (negated ? "== 0" : std::string(rest)));
+  if (!condition.ok()) return condition.status().WithContext("Condition");
+  return condition;
+}
+
+// Of a ValueNode: nothing for the node itself.
+Status ReadValueNode(const pugi::xml_node& node, MemberPath& out) {
+  const std::string_view value = Trim(node.child("ValueNode").child_value());
+  if (value == "this" || value == "*this") return Status();
+  return ReadPart(node, "ValueNode", true, out);
+}
+
+// "path[$i]".
+Status ReadIndexed(const pugi::xml_node& node, MemberPath& out) {
+  constexpr std::string_view kIndex = "[$i]";
+  const pugi::xml_node child = node.child("ValueNode");
+  SF_RETURN_IF_ERROR(CheckAttributes(child));
+  const std::string_view value = Trim(child.child_value());
+  if (!value.ends_with(kIndex)) {
+    return Bad("IndexListItems: a ValueNode other than path[$i] is not supported");
+  }
+  auto path = ReadExpression(value.substr(0, value.size() - kIndex.size()));
+  if (!path.ok()) return path.status().WithContext("ValueNode");
+  out = std::move(*path);
+  return Status();
+}
+
+// What lists elements.
+Status ReadListed(const pugi::xml_node& node, FormatterItems& items) {
   using Kind = FormatterItems::Kind;
-  FormatterItems& items = formatter.items;
+  const std::string_view name = node.name();
+  const bool known = name == "ArrayItems" || name == "IndexListItems" ||
+                     name == "LinkedListItems" || name == "TreeItems";
+  if (!known) return Bad("'" + std::string(name) + "' is not supported");
+  SF_RETURN_IF_ERROR(CheckAttributes(node, true));
+  if (const pugi::xml_attribute condition = node.attribute("Condition")) {
+    SF_ASSIGN_OR_RETURN(items.when, ReadCondition(Trim(condition.as_string())));
+  }
+  const bool in_row = name == "ArrayItems" || name == "IndexListItems";
+  SF_RETURN_IF_ERROR(ReadPart(node, "Size", in_row, items.size.path));
+  if (in_row) {
+    items.kind = Kind::kArray;
+    return name == "ArrayItems" ? ReadPart(node, "ValuePointer", true, items.first)
+                                : ReadIndexed(node, items.first);
+  }
+  SF_RETURN_IF_ERROR(ReadPart(node, "HeadPointer", true, items.first));
+  SF_RETURN_IF_ERROR(ReadValueNode(node, items.value));
+  if (name == "LinkedListItems") {
+    items.kind = Kind::kList;
+    return ReadPart(node, "NextPointer", true, items.left);
+  }
+  items.kind = Kind::kRootedTree;
+  SF_RETURN_IF_ERROR(ReadPart(node, "LeftPointer", true, items.left));
+  return ReadPart(node, "RightPointer", true, items.right);
+}
+
+Status ReadExpand(const pugi::xml_node& expand, Formatter& formatter) {
   for (const pugi::xml_node node : expand.children()) {
     const std::string_view name = node.name();
     if (node.type() != pugi::node_element) continue;
@@ -98,24 +172,13 @@ Status ReadExpand(const pugi::xml_node& expand, Formatter& formatter) {
       SF_RETURN_IF_ERROR(ReadItem(node, formatter));
       continue;
     }
-    SF_RETURN_IF_ERROR(CheckAttributes(node));
-    if (items.kind != Kind::kNone) return Bad("two kinds of items");
-    if (name == "ArrayItems") {
-      items.kind = Kind::kArray;
-      SF_RETURN_IF_ERROR(ReadPart(node, "Size", true, items.size));
-      SF_RETURN_IF_ERROR(ReadPart(node, "ValuePointer", true, items.first));
-    } else if (name == "LinkedListItems") {
-      items.kind = Kind::kList;
-      SF_RETURN_IF_ERROR(ReadPart(node, "Size", false, items.size));
-      SF_RETURN_IF_ERROR(ReadPart(node, "HeadPointer", true, items.first));
-      SF_RETURN_IF_ERROR(ReadPart(node, "NextPointer", true, items.left));
-      const std::string_view value = Trim(node.child("ValueNode").child_value());
-      if (value != "this" && value != "*this") {
-        SF_RETURN_IF_ERROR(ReadPart(node, "ValueNode", true, items.value));
-      }
-    } else {
-      return Bad("'" + std::string(name) + "' is not supported");
+    if (!formatter.items.empty() && !formatter.items.back().when) {
+      return Bad("two kinds of items, the first without a condition");
     }
+    if (formatter.items.size() == kMaxChoices) return Bad("too many kinds of items");
+    FormatterItems items;
+    SF_RETURN_IF_ERROR(ReadListed(node, items));
+    formatter.items.push_back(std::move(items));
   }
   return Status();
 }

@@ -33,6 +33,10 @@ TypeId TypeBuilder::Complete(const Dwarf_Die& die, TypeId user) {
   return id;
 }
 
+void TypeBuilder::ReachFrom(TypeId user, TypeId id) {
+  Reach(id, std::min(states_[user].hops + 1, kMaxPointerHops));
+}
+
 std::span<const Member> TypeBuilder::Members(const TypeNode& node) const {
   if (!HasMembers(node.kind)) return {};
   return std::span<const Member>(tables_.unit().members)

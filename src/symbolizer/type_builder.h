@@ -73,6 +73,8 @@ class TypeBuilder {
   void SetAlignment(TypeId id, uint32_t alignment) { states_[id].alignment = alignment; }
   // The type, its inline layout built at once, one hop below `user`; for BuildViews only.
   TypeId Complete(const Dwarf_Die& die, TypeId user);
+  // The type will be laid out, one hop below `user`.
+  void ReachFrom(TypeId user, TypeId id);
   // cv-qualifiers and typedefs taken off.
   TypeId Strip(TypeId id) const;
   // Typedefs taken off, qualifiers kept.

@@ -35,10 +35,15 @@ class InlineCycleFinder {
     if (node.kind == TypeKind::kArray) cyclic = IsCyclic(node.target, depth + 1);
     if (node.kind == TypeKind::kComplex) cyclic = IsCyclic(node.target, depth + 1);
     const View& view = unit_.views[node.view];
-    if (HoldsElement(view.kind)) cyclic = cyclic || IsCyclic(view.element, depth + 1);
-    for (uint32_t i = 0; i < view.member_count && !cyclic; ++i) {
-      cyclic = IsCyclic(unit_.members[view.first_member + i].type, depth + 1);
-    }
+    const auto check = [&](const View& part) {
+      if (HoldsElement(part)) cyclic = cyclic || IsCyclic(part.element, depth + 1);
+      for (uint32_t i = 0; i < part.member_count && !cyclic; ++i) {
+        cyclic = IsCyclic(unit_.members[part.first_member + i].type, depth + 1);
+      }
+      return true;
+    };
+    check(view);
+    if (view.kind == ViewKind::kCustom) (void)EachItemsView(unit_, view, check);
     if (HasMembers(node.kind)) {
       for (uint32_t i = 0; i < node.member_count && !cyclic; ++i) {
         cyclic = IsCyclic(unit_.members[node.first_member + i].type, depth + 1);
@@ -78,9 +83,11 @@ bool MembersFit(const PlanUnit& unit, uint32_t first, uint32_t count, uint64_t s
 bool ViewFitsIn(const PlanUnit& unit, const TypeNode& node) {
   const View& view = unit.views[node.view];
   if (!MembersFit(unit, view.first_member, view.member_count, node.size_bytes)) return false;
-  if (view.kind == ViewKind::kCustom && !ViewFits(unit, unit.views[view.b], node.size_bytes)) {
-    return false;
-  }
+  const auto fits = [&](const View& items) {
+    return ViewFits(unit, items, node.size_bytes) &&
+           MembersFit(unit, items.first_member, items.member_count, node.size_bytes);
+  };
+  if (view.kind == ViewKind::kCustom && !EachItemsView(unit, view, fits)) return false;
   return ViewFits(unit, view, node.size_bytes);
 }
 

@@ -17,6 +17,8 @@ def programs():
     for level in ("-O0", "-O2"):
         if flags:
             yield "clang++-19", level, (), flags
+    if flags:
+        yield "clang++-19", "-O0", ("-fstandalone-debug",), flags
 
 
 def find(frame, path):

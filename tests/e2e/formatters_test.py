@@ -17,6 +17,12 @@ OWN = {"formatters": [
     {"type": "shop::Tree", "items": {"kind": "tree", "first": "first", "header": "header",
                                      "size": "size", "left": "left", "right": "right",
                                      "parent": "up", "value": "value"}},
+    {"type": "shop::Small", "items": [
+        {"kind": "array", "when": "count_and_heap & 1", "data": "data", "size": "count_and_heap >> 1"},
+        {"kind": "array", "inline": "room", "size": "count_and_heap >> 1"}]},
+    {"type": "shop::Sorted", "items": {"kind": "rootedTree", "root": "root", "left": "low",
+                                       "right": "high", "value": "value", "size": "size"}},
+    {"type": "shop::Label", "items": {"kind": "text", "inline": "text", "size": "length"}},
 ]}
 NATVIS = """<?xml version="1.0" encoding="utf-8"?>
 <AutoVisualizer xmlns="http://schemas.microsoft.com/vstudio/debugger/natvis/2010">
@@ -24,6 +30,14 @@ NATVIS = """<?xml version="1.0" encoding="utf-8"?>
     <DisplayString>{{{id}}} {title,s}</DisplayString>
     <Expand><Item Name="[id]">id</Item></Expand>
   </Type>
+  <Type Name="shop::Small"><Expand>
+    <IndexListItems Condition="(count_and_heap &amp; 1) == 0">
+      <Size>count_and_heap</Size><ValueNode>room[$i]</ValueNode></IndexListItems>
+    <ArrayItems Condition="data != 0"><Size>count_and_heap</Size><ValuePointer>data</ValuePointer>
+    </ArrayItems></Expand></Type>
+  <Type Name="shop::Sorted"><Expand><TreeItems>
+    <HeadPointer>root</HeadPointer><LeftPointer>low</LeftPointer><RightPointer>high</RightPointer>
+    <ValueNode>value</ValueNode></TreeItems></Expand></Type>
 </AutoVisualizer>
 """
 
@@ -76,10 +90,29 @@ class FormattersTest(unittest.TestCase):
                 self.assertEqual(self.texts(found["boost_vector"]), ["1", "2", "3"])
                 self.assertEqual(self.texts(found["boost_small"]), ["4", "5"])
                 self.assertEqual(len(found["boost_map"]["children"]), 2)
+                self.assertEqual(self.texts(found["sorted"]), ["1", "5", "9"])
+                self.assertEqual((found["in_place"]["value"], self.texts(found["in_place"])),
+                                 ("size=2", ["4", "5"]))
+                self.assertEqual((found["on_heap"]["value"], self.texts(found["on_heap"])),
+                                 ("size=3", ["7", "8", "9"]))
+                self.assertEqual(found["label"]["value"], '"label"')
+                self.assertRegex(found["unsorted"]["reason"], "it has more nodes than its size, 2")
+                self.assertRegex(found["knot"]["reason"], "its node at 0x[0-9a-f]+ is in it twice")
                 # A size that cannot be: raw members and the reason, as for the library's own types.
                 self.assertEqual(found["broken"]["status"], "UNREADABLE")
                 self.assertRegex(found["broken"]["reason"], "60000 elements at 0x10 are not mapped")
                 self.assertNotIn("hunter2", str(found))
+
+    def test_natvis_lists_and_conditions(self):
+        natvis = self.write("own.natvis", NATVIS)
+        said, found = self.snapshot(natvis)
+        self.assertEqual(said, "")
+        self.assertEqual((found["sorted"]["value"], self.texts(found["sorted"])),
+                         ("size=3", ["1", "5", "9"]))
+        self.assertEqual(self.texts(found["in_place"]), ["4", "5", "0", "0"])
+        self.assertEqual((found["on_heap"]["value"], self.texts(found["on_heap"])[:3]),
+                         ("size=7", ["7", "8", "9"]))
+        self.assertRegex(found["knot"]["reason"], "its node at 0x[0-9a-f]+ is in it twice")
 
     def test_the_shipped_examples_on_the_libraries_themselves(self):
         line = harness.line_of("shipped_formatters.cc", "mark-shipped")
@@ -87,7 +120,7 @@ class FormattersTest(unittest.TestCase):
         elements = {
             "vector": ["1", "2", "3"], "no_vector": [], "in_place": ['"in"', '"place"'],
             "on_heap": ['"a"', '"b"', '"c"'], "flat_set": ["7", "8", "9"],
-            "flat_multiset": ["4", "4"], "view": ["118 'v'", "105 'i'", "101 'e'", "119 'w'"],
+            "flat_multiset": ["4", "4"], "ring": ["2", "3", "4", "5"],
             "span": ["10", "20", "30"], "part": ["10", "20"], "no_span": [], "fixed": ["7"] * 3}
         for compiler, level in (("g++", "-O0"), ("g++", "-O2"), ("clang++-14", "-O0"),
                                 ("clang++-14", "-O2")):
@@ -106,15 +139,17 @@ class FormattersTest(unittest.TestCase):
                         continue
                     self.assertEqual(found[name]["value"], f"size={len(texts)}", found[name])
                     self.assertEqual(self.texts(found[name]), texts, name)
-                for name, pairs in (("flat_map", [['"one"', "1"], ['"two"', "2"]]),
-                                    ("flat_multimap", [["1", "2"], ["1", "3"]])):
-                    self.assertEqual([self.texts(c) for c in found[name]["children"]], pairs)
-                self.assertEqual(found["ring"]["value"], "size=4")
+                for name, pairs in (("flat_map", [('["one"]', "1"), ('["two"]', "2")]),
+                                    ("flat_multimap", [("[1]", "2"), ("[1]", "3")])):
+                    self.assertEqual([(c["name"], c["value"]) for c in found[name]["children"]], pairs)
                 self.assertRegex(found["no_shared"]["value"], "^0x0$")
+                if level == "-O0":
+                    self.assertEqual(found["view"]["value"], '"view"')
                 for name, id_ in (("counted", "5"), ("shared", "6"), ("scoped", "7")):
                     if level == "-O0" or "value" in found[name]:
-                        self.assertRegex(found[name]["value"], "^0x[0-9a-f]+$")
-                        self.assertEqual(self.texts(found[name]["children"][0])[0], id_)
+                        counts = r" \(use=1, weak=0\)" if name == "shared" else ""
+                        self.assertRegex(found[name]["value"], f"^0x[0-9a-f]+{counts}$")
+                        self.assertEqual(self.texts(found[name])[0], id_)
 
     def test_the_shipped_examples_can_be_read(self):
         files = sorted((harness.SOURCE / "examples" / "formatters").glob("*.json"))
@@ -132,7 +167,7 @@ class FormattersTest(unittest.TestCase):
             "path.json": ('{"formatters": [{"type": "a", "summary": "{f()}"}]}',
                           "'f()' is not a path of member names"),
             "kind.json": ('{"formatters": [{"type": "a", "items": {"kind": "heap"}}]}',
-                          "'kind' is not array, range, list or tree"),
+                          "'kind' is not array, range, text, list, tree,"),
             "syntax.natvis": ("<AutoVisualizer><Type", "not XML"),
             "element.natvis": (natvis, "'CustomListItems' is not supported"),
             "condition.natvis": (condition, "'Condition' is not supported"),

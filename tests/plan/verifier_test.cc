@@ -280,6 +280,24 @@ TEST(VerifyPlan, RefusesEachViolation) {
        },
        "view 1: a formatter's items of a bad kind"},
       {[](ProbePlan& p) {
+         p.unit.views[1].kind = ViewKind::kCustom;
+         p.unit.views[1].b = 2;
+         p.unit.views.push_back(View{.kind = ViewKind::kChoice, .b = 0, .c = 2});  // for ever
+       },
+       "view 1: a formatter's items of a bad kind"},
+      {[](ProbePlan& p) {
+         p.unit.views[1].kind = ViewKind::kCustom;
+         p.unit.views[1].b = 2;
+         p.unit.views.push_back(View{.kind = ViewKind::kSlots, .count = 8, .e = 1000});
+       },
+       "type 2: view leaves its object"},
+      {[](ProbePlan& p) {
+         p.unit.views[1].kind = ViewKind::kCustom;
+         p.unit.views[1].b = 2;
+         p.unit.views.push_back(View{.kind = ViewKind::kBuckets, .parent = 32});
+       },
+       "view 2: bad link"},
+      {[](ProbePlan& p) {
          p.unit.derived.push_back({8, 8, 1, 0});
        },
        "derived 0: empty range"},

@@ -1,5 +1,4 @@
-// Types that lead to code: std::function, coroutine handles, exceptions by their type; and users'
-// formatters.
+// Types that lead to code: std::function, coroutine handles, exceptions by their type.
 #include <algorithm>
 
 #include "agent/decode/scalar_text.h"
@@ -112,67 +111,6 @@ bool ValueFormatter::FormatHandle(Value& value, const View& view, const Object& 
     if (!name.empty()) text += exception ? " (" + name + ")" : " <" + name + ">";
   }
   Set(value, std::move(text));
-  return true;
-}
-
-Value ValueFormatter::FormatNamed(const Member& member, const Object& object, uint32_t level) {
-  if (member.bit_size == 0) {
-    return Format(Text(member.name), member.type, object.At(member.offset_bytes), level);
-  }
-  Value field;
-  field.name = Text(member.name);
-  field.type = Text(Node(member.type).name);
-  FormatBitField(field, member, object);
-  return field;
-}
-
-// The user's members, then the items; the summary with the members' texts in it.
-bool ValueFormatter::FormatCustom(Value& value, const View& view, const Object& object,
-                                  uint32_t level) {
-  const View& items = unit_.views[view.b < unit_.views.size() ? view.b : 0];
-  std::string size_text;
-  if (items.kind != ViewKind::kNone) {
-    bool believed = true;
-    if (items.kind == ViewKind::kSequence) believed = FormatSequence(value, items, object, level);
-    if (items.kind == ViewKind::kCounted) believed = FormatCounted(value, items, object, level);
-    if (items.kind == ViewKind::kHash) believed = FormatHash(value, items, object, level);
-    if (items.kind == ViewKind::kTree) believed = FormatTree(value, items, object, level);
-    if (!believed) return false;
-    if (value.status != ValueStatus::kExact && value.status != ValueStatus::kTruncated) return true;
-    size_text = value.value;
-  }
-  std::vector<Value> named;
-  std::vector<std::string> texts;
-  for (uint32_t i = 0; i < view.member_count; ++i) {
-    const size_t at = size_t{view.first_member} + i;
-    if (at >= unit_.members.size() || context_.values_left == 0) break;
-    const Member& member = unit_.members[at];
-    Value child = (member.flags & kMemberRedacted) != 0 ? Value{Text(member.name),
-                                                                Text(Node(member.type).name),
-                                                                "",
-                                                                false,
-                                                                ValueStatus::kRedacted,
-                                                                "REDACTED",
-                                                                {}}
-                                                        : FormatNamed(member, object, level + 1);
-    texts.push_back(child.has_value ? child.value : "<" + child.reason + ">");
-    const bool shown = (member.flags & kMemberInSummary) == 0 && level < context_.limits.depth;
-    if (shown) named.push_back(std::move(child));
-  }
-  value.children.insert(value.children.begin(), std::make_move_iterator(named.begin()),
-                        std::make_move_iterator(named.end()));
-  const std::string& summary = Text(view.a);
-  std::string text;
-  for (size_t i = 0; i < summary.size(); ++i) {
-    if (summary[i] != '\1' || i + 1 == summary.size()) {
-      text += summary[i];
-      continue;
-    }
-    const auto index = static_cast<unsigned char>(summary[++i]) - size_t{1};
-    text += index < texts.size() ? texts[index] : "?";
-  }
-  if (text.empty()) text = size_text;
-  if (!text.empty()) Set(value, std::move(text));
   return true;
 }
 

@@ -157,6 +157,7 @@ bool ValueFormatter::NextInTree(const View& view, uint64_t header, uint64_t& nod
   for (int steps = 0; steps < kMostSteps; ++steps) {
     const uint64_t child = node;
     if (record.Read(node + view.parent, &node, sizeof node) != Code::kOk) return false;
+    node &= ~uint64_t{view.e};
     if (node == header) return true;
     uint64_t right = 0;
     if (record.Read(node + view.right, &right, sizeof right) != Code::kOk) return false;
@@ -253,6 +254,12 @@ bool ValueFormatter::FormatHash(Value& value, const View& view, const Object& ob
   return true;
 }
 
+bool ValueFormatter::IsOptional(const TypeNode& node) const {
+  const View& view = unit_.views[node.view < unit_.views.size() ? node.view : 0];
+  if (view.kind != ViewKind::kCustom) return view.kind == ViewKind::kOptional;
+  return view.b < unit_.views.size() && unit_.views[view.b].kind == ViewKind::kOptional;
+}
+
 bool ValueFormatter::FormatOptional(Value& value, const View& view, const Object& object,
                                     uint32_t level) {
   uint8_t engaged = 0;
@@ -263,13 +270,13 @@ bool ValueFormatter::FormatOptional(Value& value, const View& view, const Object
   }
   if (engaged > 1) return Corrupt("its flag is " + std::to_string(engaged));
   if (engaged == 0) {
-    Set(value, "std::nullopt");
+    Set(value, view.d != 0 ? Text(view.d) : "std::nullopt");
     return true;
   }
-  const TypeNode& payload = Node(view.element);
-  if (payload.view < unit_.views.size() && unit_.views[payload.view].kind == ViewKind::kOptional) {
+  if (IsOptional(Node(view.element))) {
     // Or an optional that holds an empty one would read like one that holds nothing.
-    Set(value, "holds std::optional");
+    const std::string type = Text(Node(view.element).name);
+    Set(value, view.d != 0 ? "holds " + type.substr(0, type.find('<')) : "holds std::optional");
     value.children.push_back(Format("value", view.element, object.At(view.b), level));
     return true;
   }
@@ -291,7 +298,7 @@ bool ValueFormatter::FormatVariant(Value& value, const View& view, const Object&
   }
   const uint64_t npos =
       view.size_bytes == 8 ? ~uint64_t{0} : (uint64_t{1} << (8 * view.size_bytes)) - 1;
-  if (index == npos) {
+  if (index == npos && view.keys != kNeverValueless) {
     Set(value, "valueless");
     return true;
   }

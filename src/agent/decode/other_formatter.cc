@@ -1,4 +1,4 @@
-// The less common library types, and users' formatters (plan/type_table.h lists the views).
+// The less common library types (plan/type_table.h lists the views).
 #include <algorithm>
 
 #include "agent/decode/scalar_text.h"
@@ -68,10 +68,11 @@ bool ValueFormatter::FormatOtherView(Value& value, const TypeNode& node, const V
 
 bool ValueFormatter::FormatCounted(Value& value, const View& view, const Object& object,
                                    uint32_t level) {
+  const uint64_t size = Node(view.element).size_bytes;
   uint64_t data = 0, count = view.count;
+  if (view.layout == kInPlace) return FormatArrayInPlace(value, view, object, level);
   if (!ReadWord(value, object, view.a, data)) return true;
   if (view.layout != kFixedCount && !ReadCount(value, object, view, count)) return true;
-  const uint64_t size = Node(view.element).size_bytes;
   if (size == 0) return Corrupt("its elements have no size");
   if (data == 0 && count != 0) return Corrupt("it has a size and no elements");
   if (count > kPlausibleCount / size || EndsOutside(data, count * size)) {
@@ -79,7 +80,32 @@ bool ValueFormatter::FormatCounted(Value& value, const View& view, const Object&
   }
   Set(value, "size=" + std::to_string(count));
   context_.containers.AddArray(data, count, size);
-  AddElements(value, view.element, Object::InMemory(*context_.record, data), count, level);
+  if (view.key_value == 0) {
+    AddElements(value, view.element, Object::InMemory(*context_.record, data), count, level);
+    return true;
+  }
+  if (count == 0 || !Expands(value, level)) return true;
+  const uint64_t shown = std::min<uint64_t>(count, context_.limits.items);
+  for (uint64_t i = 0; i < shown && context_.values_left > 0; ++i) {
+    value.children.push_back(FormatEntry(view, i, data + i * size, level + 1));
+  }
+  if (value.children.size() < count) Truncate(value);
+  return true;
+}
+
+bool ValueFormatter::FormatArrayInPlace(Value& value, const View& view, const Object& object,
+                                        uint32_t level) {
+  uint64_t count = 0;
+  if (!ReadCount(value, object, view, count)) return true;
+  if (count > view.count) {
+    return Corrupt("its size is " + std::to_string(count) + " and there is room for " +
+                   std::to_string(view.count));
+  }
+  Set(value, "size=" + std::to_string(count));
+  if (object.in_memory()) {
+    context_.containers.AddArray(object.address() + view.a, count, Node(view.element).size_bytes);
+  }
+  AddElements(value, view.element, object.At(view.a), count, level);
   return true;
 }
 
@@ -90,27 +116,33 @@ bool ValueFormatter::FormatShortString(Value& value, const View& view, const Obj
     return true;
   }
   if ((flag & view.left) != 0) return FormatString(value, view, object);
+  const uint64_t size = view.left == 1 ? flag >> 1 : flag & (view.left - 1);
+  return FormatTextInPlace(value, view, object, view.c, size, view.size_bytes);
+}
+
+// Text of `size` characters in the object itself.
+bool ValueFormatter::FormatTextInPlace(Value& value, const View& view, const Object& object,
+                                       uint64_t offset, uint64_t size, uint64_t room_bytes) {
   const TypeNode& character = Node(view.element);
   const uint64_t unit = std::max<uint64_t>(character.size_bytes, 1);
-  const uint64_t size = view.left == 1 ? flag >> 1 : flag & (view.left - 1);
-  if (size * unit > view.size_bytes) {
+  if (size > room_bytes / unit) {
     return Corrupt("its size is " + std::to_string(size) + " and there is room for " +
-                   std::to_string(view.size_bytes / unit));
+                   std::to_string(room_bytes / unit));
   }
   const uint64_t shown =
       std::min<uint64_t>(size * unit, context_.limits.string_bytes) / unit * unit;
   std::string text(shown, '\0');
-  if (const Code code = object.Read(view.c, text.data(), shown); code != Code::kOk) {
+  if (const Code code = object.Read(offset, text.data(), shown); code != Code::kOk) {
     value = Unavailable(value.name, value.type, code);
     return true;
   }
   if (IsSecretText(text, static_cast<uint32_t>(unit),
-                   object.in_memory() ? object.address() + view.c : 0, size * unit)) {
+                   object.in_memory() ? object.address() + offset : 0, size * unit)) {
     model::WipeText(text);
     Redact(value);
     return true;
   }
-  if (object.in_memory()) context_.containers.AddArray(object.address() + view.c, size, unit);
+  if (object.in_memory()) context_.containers.AddArray(object.address() + offset, size, unit);
   SetText(value, character, std::move(text), shown < size * unit);
   return true;
 }
@@ -172,6 +204,7 @@ bool ValueFormatter::FormatBitset(Value& value, const View& view, const Object& 
 bool ValueFormatter::ReadDeque(Value& value, const View& view, const Object& object,
                                DequeExtent& extent) {
   const uint64_t size = Node(view.element).size_bytes;
+  extent.per_block = view.c;
   if (view.layout == kLibcxx) {
     if (!ReadWord(value, object, view.a, extent.map) ||
         !ReadWord(value, object, view.b, extent.count) ||
@@ -188,26 +221,36 @@ bool ValueFormatter::ReadDeque(Value& value, const View& view, const Object& obj
     value = Unavailable(value.name, value.type, code);
     return true;
   }
+  const uint64_t per_block = view.c != 0 ? view.c : (start[2] - start[1]) / size;
+  // One that never had an element may have no blocks.
+  if (view.c == 0 && std::all_of(start, start + 4, [](uint64_t word) { return word == 0; }) &&
+      std::equal(start, start + 4, finish)) {
+    return true;
+  }
   const auto sound = [&](const uint64_t* it) {
-    return it[1] <= it[0] && it[0] <= it[2] && it[2] - it[1] == view.c * size &&
+    return it[1] <= it[0] && it[0] <= it[2] && it[2] - it[1] == per_block * size &&
            (it[0] - it[1]) % size == 0;
   };
+  if (per_block == 0 || per_block > kPlausibleCount / size) {
+    return Corrupt("its blocks have no size");
+  }
   if (!sound(start) || !sound(finish)) return Corrupt("an iterator is outside of its block");
   if (finish[3] < start[3] || (finish[3] - start[3]) % 8 != 0) {
     return Corrupt("its end is before its begin");
   }
   extent.map = start[3];
   extent.start = (start[0] - start[1]) / size;
-  const uint64_t to_end = (finish[3] - start[3]) / 8 * view.c + (finish[0] - finish[1]) / size;
+  const uint64_t to_end = (finish[3] - start[3]) / 8 * per_block + (finish[0] - finish[1]) / size;
   if (to_end < extent.start) return Corrupt("its end is before its begin");
   extent.count = to_end - extent.start;
+  extent.per_block = per_block;
   return true;
 }
 
 bool ValueFormatter::FormatDeque(Value& value, const View& view, const Object& object,
                                  uint32_t level) {
   const uint64_t size = Node(view.element).size_bytes;
-  if (size == 0 || view.c == 0) return Corrupt("its elements have no size");
+  if (size == 0) return Corrupt("its elements have no size");
   DequeExtent extent;
   if (!ReadDeque(value, view, object, extent)) return false;
   if (value.status != ValueStatus::kExact) return true;
@@ -215,19 +258,19 @@ bool ValueFormatter::FormatDeque(Value& value, const View& view, const Object& o
     return Corrupt("its size is " + std::to_string(extent.count));
   }
   Set(value, "size=" + std::to_string(extent.count));
-  extent.per_block = view.c;
   context_.containers.AddDeque(extent);
   if (extent.count == 0 || !Expands(value, level)) return true;
   const uint64_t shown = std::min<uint64_t>(extent.count, context_.limits.items);
   for (uint64_t i = 0; i < shown && context_.values_left > 0; ++i) {
     const uint64_t at = extent.start + i;
     uint64_t block = 0;
-    const Code code = context_.record->Read(extent.map + at / view.c * 8, &block, sizeof block);
+    const Code code =
+        context_.record->Read(extent.map + at / extent.per_block * 8, &block, sizeof block);
     if (code == Code::kUnreadable) {
       return Corrupt("its blocks at " + HexText(extent.map) + " are not mapped");
     }
     if (code != Code::kOk) break;
-    const Object element = Object::InMemory(*context_.record, block + at % view.c * size);
+    const Object element = Object::InMemory(*context_.record, block + at % extent.per_block * size);
     NoteElement(element.address(), level);
     value.children.push_back(
         Format("[" + std::to_string(i) + "]", view.element, element, level + 1));
@@ -288,9 +331,39 @@ bool ValueFormatter::FormatReadWriteLock(Value& value, const View& view, const O
   return true;
 }
 
+// What libc++ keeps beside the mutex of its own.
+bool ValueFormatter::FormatLibcxxLock(Value& value, const View& view, const Object& object) {
+  constexpr uint64_t kWriter = uint64_t{1} << 31;
+  uint64_t words[2] = {};
+  const uint64_t bytes = view.layout == kLibcxxTimed ? 1 : view.layout == kLibcxxShared ? 4 : 16;
+  if (const Code code = object.Read(view.a, words, bytes); code != Code::kOk) {
+    value = Unavailable(value.name, value.type, code);
+    return true;
+  }
+  const uint64_t state = words[0];
+  if (state == 0) {
+    Set(value, "unlocked");
+  } else if (view.layout == kLibcxxTimed) {
+    if (state != 1) return Corrupt("its flag is " + std::to_string(state));
+    Set(value, "locked");
+  } else if (view.layout == kLibcxxRecursiveTimed) {
+    Set(value,
+        "locked by pthread_t " + HexText(words[1]) + ", " + std::to_string(state) + " times");
+  } else if (state == kWriter) {
+    Set(value, "locked");
+  } else {
+    Set(value, "locked shared by " + std::to_string(state & ~kWriter) +
+                   ((state & kWriter) != 0 ? ", a writer waits" : ""));
+  }
+  return true;
+}
+
 // glibc's pthread_mutex_t: lock, recursion, owner.
 bool ValueFormatter::FormatMutex(Value& value, const View& view, const Object& object) {
   if (view.layout == kReadWrite) return FormatReadWriteLock(value, view, object);
+  if (view.layout != kPlain && view.layout != kRecursive) {
+    return FormatLibcxxLock(value, view, object);
+  }
   int32_t fields[3] = {};
   if (const Code code = object.Read(view.a, fields, sizeof fields); code != Code::kOk) {
     value = Unavailable(value.name, value.type, code);

@@ -45,7 +45,15 @@ std::string ValueFormatter::Literal(const TypeNode& character, const std::string
 
 bool ValueFormatter::FormatString(Value& value, const View& view, const Object& object) {
   uint64_t data = 0, size = 0;
-  if (!ReadWord(value, object, view.a, data) || !ReadWord(value, object, view.b, size)) return true;
+  // Of a short string size_bytes is its room.
+  const bool is_short = view.kind == ViewKind::kShortString;
+  if (is_short ? !ReadWord(value, object, view.b, size) : !ReadCount(value, object, view, size)) {
+    return true;
+  }
+  if (view.layout == kInPlace) {
+    return FormatTextInPlace(value, view, object, view.a, size, view.c);
+  }
+  if (!ReadWord(value, object, view.a, data)) return true;
   const TypeNode& character = Node(view.element);
   const uint64_t unit = std::max<uint64_t>(character.size_bytes, 1);
   if (size > kPlausibleBytes) return Corrupt("its size is " + std::to_string(size));

@@ -11,8 +11,18 @@ struct Unit {
   const char* name;
 };
 constexpr Unit kUnits[] = {
-    {1, 1'000'000'000, "ns"}, {1, 1'000'000, "us"}, {1, 1'000, "ms"}, {1, 1, "s"},
-    {60, 1, "min"},           {3'600, 1, "h"},      {86'400, 1, "d"},
+    {1, 1'000'000'000, "ns"},
+    {1, 1'000'000, "us"},
+    {1, 1'000, "ms"},
+    {1, 1, "s"},
+    {60, 1, "min"},
+    {3'600, 1, "h"},
+    {86'400, 1, "d"},
+    // C++ has no short name for these ("[604800]s"); a month and a year are averages
+    // ([time.syn]: a year is 365.2425 days, a month a twelfth of that).
+    {604'800, 1, "w"},
+    {2'629'746, 1, "mo"},
+    {31'556'952, 1, "y"},
 };
 
 const Unit* FindUnit(uint64_t numerator, uint64_t denominator) {

@@ -51,15 +51,6 @@ bool ValueFormatter::ReadWord(Value& value, const Object& object, uint64_t offse
   return code == Code::kOk;
 }
 
-bool ValueFormatter::ReadCount(Value& value, const Object& object, const View& view,
-                               uint64_t& out) {
-  out = 0;
-  const uint32_t size_bytes = view.size_bytes == 0 ? 8 : std::min<uint32_t>(view.size_bytes, 8);
-  const Code code = object.Read(view.b, &out, size_bytes);
-  if (code != Code::kOk) Fail(value, code);
-  return code == Code::kOk;
-}
-
 std::string ValueFormatter::PointerText(uint64_t address) const {
   std::string text = HexText(address);
   if (address != 0 && context_.symbol_name) {

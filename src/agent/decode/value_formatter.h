@@ -111,13 +111,17 @@ class ValueFormatter {
   bool FormatOtherView(Value& value, const TypeNode& node, const View& view, const Object& object,
                        uint32_t level);
   bool FormatCounted(Value& value, const View& view, const Object& object, uint32_t level);
+  bool FormatArrayInPlace(Value& value, const View& view, const Object& object, uint32_t level);
   bool FormatBits(Value& value, const View& view, const Object& object, uint32_t level);
   bool FormatBitset(Value& value, const View& view, const Object& object);
   bool FormatDeque(Value& value, const View& view, const Object& object, uint32_t level);
   bool ReadDeque(Value& value, const View& view, const Object& object, DequeExtent& extent);
   bool FormatShortString(Value& value, const View& view, const Object& object);
+  bool FormatTextInPlace(Value& value, const View& view, const Object& object, uint64_t offset,
+                         uint64_t size, uint64_t room_bytes);
   bool FormatDuration(Value& value, const View& view, const Object& object, uint32_t level);
   bool FormatMutex(Value& value, const View& view, const Object& object);
+  bool FormatLibcxxLock(Value& value, const View& view, const Object& object);
   bool FormatReadWriteLock(Value& value, const View& view, const Object& object);
   bool FormatAny(Value& value, const TypeNode& node, const View& view, const Object& object,
                  uint32_t level);
@@ -131,7 +135,16 @@ class ValueFormatter {
               uint64_t address, uint32_t level);
   void ShowElementAt(Value& value, const View& view, uint64_t address, uint32_t level);
   void ShowPosition(Value& value, const View& view, uint64_t address, uint32_t level);
+  // custom_formatter.cc
   bool FormatCustom(Value& value, const View& view, const Object& object, uint32_t level);
+  bool FormatItems(Value& value, const View& items, const Object& object, uint32_t level);
+  bool FormatSlots(Value& value, const View& view, const Object& object, uint32_t level);
+  bool FormatBuckets(Value& value, const View& view, const Object& object, uint32_t level);
+  bool FormatRing(Value& value, const View& view, const Object& object, uint32_t level);
+  bool FormatRootedTree(Value& value, const View& view, const Object& object, uint32_t level);
+  const View* ItemsOf(Value& value, const View& custom, const Object& object);
+  bool ReadNumber(Value& value, const Object& object, const View& view, uint64_t offset,
+                  uint64_t& out);
   Value FormatNamed(const Member& member, const Object& object, uint32_t level);
   void SetText(Value& value, const TypeNode& character, std::string text, bool cut);
   bool NextInTree(const View& view, uint64_t header, uint64_t& node) const;
@@ -147,6 +160,7 @@ class ValueFormatter {
   }
   Value FormatEntry(const View& view, uint64_t index, uint64_t address, uint32_t level);
 
+  bool IsOptional(const TypeNode& node) const;
   std::pair<size_t, size_t> PairMembers(const TypeNode& node) const;
   const TypeNode& Node(TypeId type) const;
   const std::string& Text(StringId id) const;

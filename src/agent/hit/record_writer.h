@@ -26,6 +26,7 @@ inline constexpr uint32_t kWindowBytes = 4 * 1024;
 inline constexpr uint32_t kMaxPending = 1024;
 inline constexpr uint32_t kMaxLarge = 64;
 inline constexpr uint32_t kMaxNesting = 48;
+inline constexpr uint32_t kMaxTreeDepth = 128;  // of one without links upwards
 inline constexpr uint32_t kValueBytes = 256;
 
 // Memory that is to be read and then, unless kRaw, looked into.
@@ -82,6 +83,7 @@ struct Scratch {
   ReadRequest requests[kMaxBatch];
   uint16_t request_owner[kMaxBatch];
   Cursor cursors[kMaxNesting];
+  uint64_t path[kMaxTreeDepth];  // nodes above the one that a tree's walk is at
   Pending pending[2][kMaxPending];
   KnownChunk known[kKnownCount];  // the last chunks
   Pending large[kMaxLarge];       // put off until everything small is there

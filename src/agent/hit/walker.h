@@ -86,6 +86,7 @@ class Walker {
   void FollowString(const View& view, uint32_t data);
   void FollowSequence(const View& view, uint32_t data, uint8_t level);
   void FollowTree(const View& view, uint32_t data, uint8_t level);
+  void TakeAncestors(const View& view, uint64_t node);
   void FollowHash(const View& view, uint32_t data, uint8_t level);
   void FollowSmartPointer(const View& view, uint32_t data, uint8_t level);
   bool ReadTreeLinks(const View& view, uint64_t node, struct TreeLinks& links);
@@ -93,7 +94,7 @@ class Walker {
   void EnqueueNode(const View& view, uint64_t node, uint8_t level);
   // walker_more_views.cc
   void VisitOtherView(const View& view, const TypeNode& node, uint32_t data, uint8_t level);
-  void FollowItems(const View& view, uint32_t data, uint8_t level);
+  void FollowCounted(const View& view, uint32_t data, uint8_t level);
   void EnqueueRow(uint64_t address, uint64_t count, TypeId element, uint8_t level);
   void EnqueueElements(uint64_t address, uint64_t count, TypeId element, uint8_t level);
   void FollowShortString(const View& view, uint32_t data);
@@ -102,11 +103,18 @@ class Walker {
   void FollowAny(const View& view, const TypeNode& node, uint32_t data, uint8_t level);
   void FollowFunction(const View& view, uint32_t data);
   void FollowException(uint64_t object);
+  // walker_custom.cc
+  const View& ItemsOf(const View& custom, uint32_t data);
+  void FollowSlots(const View& view, uint32_t data, uint8_t level);
+  void FollowBuckets(const View& view, uint32_t data, uint8_t level);
+  void FollowRing(const View& view, uint32_t data, uint8_t level);
+  void FollowRootedTree(const View& view, uint32_t data, uint8_t level);
   // walker_iterators.cc
   void FollowIterator(const View& view, uint32_t data, uint8_t level);
   uint64_t PreviousInTree(const View& view, uint64_t node);
   bool TakeTreeLinks(const View& view, uint64_t node, struct NodeLinks& links);
   void TakeNeighbours(const View& view, const struct NodeLinks& links, uint64_t node);
+  uint64_t Number(const View& view, uint32_t offset, uint32_t data);
   // An element count of view.size_bytes (0 = 8).
   uint64_t Count(const View& view, uint32_t data);
   uint64_t Word(uint32_t data);

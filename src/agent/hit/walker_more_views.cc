@@ -1,20 +1,20 @@
-// The less common library types, and users' formatters. Hit-path contract: no allocation, lock,
+// The less common library types. Hit-path contract: no allocation, lock,
 // lazy TLS, logging, exception; no call out of hit/; bounded loops; general registers only.
 #include "agent/hit/bytes.h"
 #include "agent/hit/walker.h"
 #include "agent/ring/hit_path.h"
+#include "plan/view_layout.h"
 
 namespace stillframe::hit {
 SF_HIT_PATH_BEGIN
+namespace {
+constexpr uint64_t kMostInBlock = uint64_t{1} << 32;
+}  // namespace
 
 void Walker::VisitOtherView(const View& view, const TypeNode& node, uint32_t data, uint8_t level) {
-  const auto below = static_cast<uint8_t>(level + 1);
   switch (view.kind) {
-    case ViewKind::kCounted: {
-      const uint64_t count = view.layout == kFixedCount ? view.count : Count(view, data);
-      if (Expands(level)) EnqueueElements(Word(data + view.a), count, view.element, below);
-      return;
-    }
+    case ViewKind::kCounted:
+      return FollowCounted(view, data, level);
     case ViewKind::kShortString:
       return FollowShortString(view, data);
     case ViewKind::kBits:
@@ -33,39 +33,46 @@ void Walker::VisitOtherView(const View& view, const TypeNode& node, uint32_t dat
       return Enqueue(Word(data + view.a), 16, PendingKind::kRaw, kVoidType, 0, 0);
     case ViewKind::kIterator:
       return FollowIterator(view, data, level);
-    case ViewKind::kCustom: {
-      FollowItems(unit_->views[view.b], data, level);
-      if (Expands(level)) PushMembers(data, view.first_member, view.member_count, level, below);
-      return;
-    }
+    case ViewKind::kSlots:
+      return FollowSlots(view, data, level);
+    case ViewKind::kBuckets:
+      return FollowBuckets(view, data, level);
+    case ViewKind::kRing:
+      return FollowRing(view, data, level);
+    case ViewKind::kRootedTree:
+      return FollowRootedTree(view, data, level);
     default:
       return;
   }
 }
 
-// What a user's formatter may say of its items (plan/verifier.h refuses the rest).
-void Walker::FollowItems(const View& view, uint32_t data, uint8_t level) {
-  switch (view.kind) {
-    case ViewKind::kSequence:
-      return FollowSequence(view, data, level);
-    case ViewKind::kCounted:
-      if (!Expands(level)) return;
-      return EnqueueElements(Word(data + view.a),
-                             view.layout == kFixedCount ? view.count : Count(view, data),
-                             view.element, static_cast<uint8_t>(level + 1));
-    case ViewKind::kHash:
-      return FollowHash(view, data, level);
-    case ViewKind::kTree:
-      return FollowTree(view, data, level);
-    default:
-      return;
-  }
+// A number of the object, or the part of one that such a view reads.
+uint64_t Walker::Number(const View& view, uint32_t offset, uint32_t data) {
+  const uint32_t size_bytes = view.size_bytes == 0 ? 8 : view.size_bytes;
+  if (!InObject(data + offset, size_bytes)) return 0;
+  const uint64_t whole = LoadSmall(At(data + offset), size_bytes);
+  if (!HasPartialNumber(view.kind)) return whole;
+  const uint64_t part = whole >> (view.left & 63);
+  return view.right == 0 ? part : part & ((uint64_t{1} << (view.right & 63)) - 1);
 }
 
-uint64_t Walker::Count(const View& view, uint32_t data) {
-  if (view.size_bytes == 0) return Word(data + view.b);
-  return InObject(data + view.b, view.size_bytes) ? LoadSmall(At(data + view.b), view.size_bytes)
-                                                  : 0;
+uint64_t Walker::Count(const View& view, uint32_t data) { return Number(view, view.b, data); }
+
+void Walker::FollowCounted(const View& view, uint32_t data, uint8_t level) {
+  if (!Expands(level)) return;
+  const auto below = static_cast<uint8_t>(level + 1);
+  uint64_t count = view.layout == kFixedCount ? view.count : Count(view, data);
+  if (view.layout == kInPlace) {
+    if (count <= view.count) PushElements(data + view.a, view.element, count, below);
+    return;
+  }
+  const uint64_t address = Word(data + view.a);
+  if (view.key_value == 0) return EnqueueElements(address, count, view.element, below);
+  const uint64_t size_bytes = Type(view.element).size_bytes;
+  if (address == 0 || count == 0) return;
+  Enqueue(address + count * size_bytes - 1, 1, PendingKind::kRaw, kVoidType, 0, 0);
+  if (count > limits_.items) count = limits_.items;
+  for (uint64_t i = 0; i < count; ++i) EnqueueNode(view, address + i * size_bytes, level);
 }
 
 // Elements in a row; `level` is theirs.
@@ -111,7 +118,12 @@ void Walker::FollowBits(const View& view, uint32_t data) {
 
 void Walker::FollowDeque(const View& view, uint32_t data, uint8_t level) {
   const uint64_t size_bytes = Type(view.element).size_bytes;
-  if (!Expands(level) || size_bytes == 0 || view.c == 0) return;
+  uint64_t in_block = view.c;
+  if (in_block == 0 && size_bytes != 0) {
+    in_block = (Word(data + view.a + 16) - Word(data + view.a + 8)) / size_bytes;
+  }
+  // Of an empty one without blocks nothing is left to divide by; the decoder says what is wrong.
+  if (!Expands(level) || size_bytes == 0 || in_block == 0 || in_block > kMostInBlock) return;
   const auto below = static_cast<uint8_t>(level + 1);
   uint64_t map = 0, start = 0, left = 0;
   if (view.layout == kLibcxx) {
@@ -126,19 +138,19 @@ void Walker::FollowDeque(const View& view, uint32_t data, uint8_t level) {
     const uint64_t last_used = Word(data + view.b) - Word(data + view.b + 8);
     if (current < first || last_map < map) return;
     start = (current - first) / size_bytes;
-    left = (last_map - map) / 8 * view.c + last_used / size_bytes - start;
+    left = (last_map - map) / 8 * in_block + last_used / size_bytes - start;
   }
   if (map == 0) return;
   if (left > limits_.items) left = limits_.items;
-  map += start / view.c * 8;
-  start %= view.c;
+  map += start / in_block * 8;
+  start %= in_block;
   // The decoder finds the elements through the same pointers.
-  const uint64_t blocks = (start + left + view.c - 1) / view.c;
+  const uint64_t blocks = (start + left + in_block - 1) / in_block;
   Enqueue(map, blocks * 8, PendingKind::kRaw, kVoidType, 0, 0);
   while (left != 0) {
     uint64_t block = 0;
     if (!ReadLinks(map, &block, 8)) return;
-    const uint64_t here = view.c - start < left ? view.c - start : left;
+    const uint64_t here = in_block - start < left ? in_block - start : left;
     EnqueueElements(block + start * size_bytes, here, view.element, below);
     left -= here;
     map += 8;

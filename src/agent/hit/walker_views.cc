@@ -16,8 +16,13 @@ struct TreeLinks {
 // A word of the object being visited; 0 when it lies outside.
 uint64_t Walker::Word(uint32_t data) { return InObject(data, 8) ? Load64(At(data)) : 0; }
 
-void Walker::VisitView(const View& view, const TypeNode& node, uint32_t data, uint8_t level) {
+void Walker::VisitView(const View& shown, const TypeNode& node, uint32_t data, uint8_t level) {
   const auto below = static_cast<uint8_t>(level + 1);
+  const bool is_custom = shown.kind == ViewKind::kCustom;
+  if (is_custom && Expands(level)) {
+    PushMembers(data, shown.first_member, shown.member_count, level, below);
+  }
+  const View& view = is_custom ? ItemsOf(shown, data) : shown;
   switch (view.kind) {
     case ViewKind::kString:
     case ViewKind::kStringView:
@@ -63,8 +68,11 @@ void Walker::VisitView(const View& view, const TypeNode& node, uint32_t data, ui
 }
 
 void Walker::FollowString(const View& view, uint32_t data) {
+  if (view.layout == kInPlace) return;
   const uint64_t address = Word(data + view.a);
-  const uint64_t size = Word(data + view.b);
+  // Of a short string size_bytes is its room.
+  const bool is_short = view.kind == ViewKind::kShortString;
+  const uint64_t size = is_short ? Word(data + view.b) : Count(view, data);
   if ((Type(view.element).flags & kFlagRedacted) != 0) return;
   const uint64_t limit = uint64_t{CheckedTextBytes(limits_)} + 1;
   const uint64_t unit = Type(view.element).size_bytes == 0 ? 1 : Type(view.element).size_bytes;
@@ -96,7 +104,11 @@ bool Walker::ReadLinks(uint64_t node, void* out, uint32_t size_bytes) {
 
 void Walker::EnqueueNode(const View& view, uint64_t node, uint8_t level) {
   const PendingKind kind = view.key_value != 0 ? PendingKind::kPairNode : PendingKind::kNode;
-  Enqueue(node, uint64_t{view.c} + Type(view.element).size_bytes, kind, view.element, view.c,
+  const TypeNode& element = Type(view.element);
+  // Of what must not be seen the links alone.
+  const bool is_secret = (element.flags & kFlagRedacted) != 0;
+  Enqueue(node, uint64_t{view.c} + (is_secret ? 0 : element.size_bytes),
+          is_secret ? PendingKind::kRaw : kind, view.element, view.c,
           static_cast<uint8_t>(level + 1));
 }
 
@@ -106,7 +118,7 @@ bool Walker::ReadTreeLinks(const View& view, uint64_t node, TreeLinks& links) {
   if (!ReadLinks(node, bytes, sizeof(bytes))) return false;
   links.left = Load64(bytes + (view.left & 24));
   links.right = Load64(bytes + (view.right & 24));
-  links.parent = Load64(bytes + (view.parent & 24));
+  links.parent = Load64(bytes + (view.parent & 24)) & ~uint64_t{view.e};
   return true;
 }
 
@@ -136,8 +148,8 @@ bool Walker::NextTreeNode(const View& view, uint64_t& node, uint32_t& steps_left
 
 void Walker::FollowTree(const View& view, uint32_t data, uint8_t level) {
   if (!Expands(level)) return;
-  uint64_t count = Count(view, data);
-  if (count > limits_.items) count = limits_.items;
+  const uint64_t all = Count(view, data);
+  const uint64_t count = Shown(all);
   uint64_t node = Word(data + view.a);
   // A tree of n nodes is walked in 2n steps; a little more for the way to the first.
   uint32_t steps_left = 2 * static_cast<uint32_t>(count) + 64;
@@ -145,6 +157,21 @@ void Walker::FollowTree(const View& view, uint32_t data, uint8_t level) {
     EnqueueNode(view, node, level);
     if (i + 1 < count && !NextTreeNode(view, node, steps_left)) return;
     if (i % 16 == 15 && stillframe_read_ticks() > deadline_ticks_) return record_.MarkTruncated();
+  }
+  if (count < all) TakeAncestors(view, node);
+}
+
+// The way to the nodes that are shown led through some that are not: what is above the last.
+void Walker::TakeAncestors(const View& view, uint64_t node) {
+  constexpr uint32_t kMostDepth = 64;
+  TreeLinks links;
+  if (node == 0 || !ReadTreeLinks(view, node, links)) return;
+  for (uint32_t i = 0; i < kMostDepth && links.parent != 0; ++i) {
+    const uint64_t above = links.parent;
+    if (!ReadTreeLinks(view, above, links)) return;
+    Enqueue(above, sizeof(uint64_t) * 4, PendingKind::kRaw, kVoidType, 0, 0);
+    if (links.parent == node) return;  // a header and its root are each other's parent
+    node = above;
   }
 }
 

@@ -18,7 +18,10 @@ TEST(TimeText, DurationsGoUpToTheUnitTheyFill) {
   EXPECT_EQ(DurationText(Int128{-1'500}, 1, 1'000'000), "-1.5ms");
   EXPECT_EQ(DurationText(Int128{36}, 3'600, 1), "36h");
   EXPECT_EQ(DurationText(Int128{42}, 1, 60), "42[1/60]s");
-  EXPECT_EQ(DurationText(Int128{2}, 604'800, 1), "2[604800]s");
+  EXPECT_EQ(DurationText(Int128{2}, 604'800, 1), "2w");
+  EXPECT_EQ(DurationText(Int128{-5}, 2'629'746, 1), "-5mo");
+  EXPECT_EQ(DurationText("1.5", 31'556'952, 1), "1.5y");
+  EXPECT_EQ(DurationText(Int128{2}, 31'536'000, 1), "2[31536000]s");
   EXPECT_EQ(DurationText("1.5", 1, 1), "1.5s");
   // The most negative number has no positive counterpart.
   EXPECT_EQ(DurationText(Int128{INT64_MIN}, 1, 1'000'000'000), "-9223372036.854775808s");

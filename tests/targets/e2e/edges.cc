@@ -376,6 +376,12 @@ __attribute__((noinline)) void Times() {
   Tell("w.count", 2);
   Tell("mo.count", 5);
   Tell("y.count", 7);
+  Tell("min", "90min");
+  Tell("h", "25h");
+  Tell("d", "3d");
+  Tell("w", "2w");
+  Tell("mo", "5mo");
+  Tell("y", "7y");
   Tell("fractional", "2.5ms");
   Tell("frames", "45[1/30]s");
   Tell("picos.count", 5);
@@ -412,13 +418,23 @@ __attribute__((noinline)) void Locks() {
 #ifndef _LIBCPP_VERSION
   Tell("timed", "locked by thread " + owner);
   Tell("recursive_timed", "locked by thread " + owner + ", 1 times");
+#else
+  // Their own fields say no more.
+  char self[32];
+  std::snprintf(self, sizeof self, "0x%lx", pthread_self());
+  Tell("timed", "locked");
+  Tell("recursive_timed", "locked by pthread_t " + std::string(self) + ", 1 times");
 #endif
   Tell("mutex", "locked by thread " + owner);
   Tell("recursive", "locked by thread " + owner + ", 4 times");
-#ifndef _LIBCPP_VERSION
   Tell("free_shared", "unlocked");
   Tell("read_shared", "locked shared by 1");
+#ifndef _LIBCPP_VERSION
   Tell("write_shared", "locked by thread " + owner);
+  Tell("timed_shared", "locked by thread " + owner);
+#else
+  Tell("write_shared", "locked");
+  Tell("timed_shared", "locked");
 #endif
   mutex.unlock();
   timed.unlock();

@@ -39,6 +39,25 @@ struct Tree {
   Node* first = nullptr;
   unsigned long size = 0;
 };
+struct Sorted {  // without links upwards
+  struct Node {
+    Node *low, *high;
+    int value;
+  };
+  Node* root = nullptr;
+  int size = 0;
+};
+struct Small {  // in place or on the heap
+  unsigned count_and_heap;
+  union {
+    int room[4];
+    int* data;
+  };
+};
+struct Label {
+  char text[12];
+  unsigned char length;
+};
 struct Named {
   int id;
   const char* title;
@@ -64,11 +83,20 @@ __attribute__((noinline)) int Show(int size) {
   tree.header.left = &one, tree.header.up = &two, tree.header.right = &three;
   tree.first = &one, tree.size = 3;
   Named named{4, "four"};
+  Sorted::Node low{nullptr, nullptr, 1}, high{nullptr, nullptr, 9}, middle{&low, &high, 5};
+  Sorted sorted{&middle, 3}, unsorted{&middle, 2}, knot{&middle, 7};
+  Sorted::Node self{nullptr, nullptr, 3};
+  self.high = &self;
+  knot.root = &self;
+  Small in_place{2 << 1, {{4, 5}}}, on_heap{3 << 1 | 1, {}};
+  on_heap.data = cells;
+  Label label{"labelled", 5};
   boost::container::vector<int> boost_vector{1, 2, 3};
   boost::container::small_vector<int, 4> boost_small{4, 5};
   boost::container::flat_map<int, int> boost_map{{1, 10}, {2, 20}};
   Ring<int> broken{{reinterpret_cast<int*>(16), 5}, 60000};
-  Keep(ring, chain, flags, tree, named, boost_vector, boost_small, boost_map, broken);  // mark-formatted
+  Keep(ring, chain, flags, tree, named, boost_vector, boost_small, boost_map, broken,  // mark-formatted
+       sorted, unsorted, knot, in_place, on_heap, label);
   return size;
 }
 
