@@ -22,8 +22,14 @@ namespace stillframe::agent {
 bool AlwaysCalls(std::span<const CodePart> parts, uint64_t entry,
                  const std::set<uint64_t>& functions, const std::set<uint64_t>& inlined);
 
+// Whether each run of the site comes, without another in between, with one of the others: they run
+// on every way that leads from it, or on every way to it. False when not all of the code is
+// understood. Pure.
+bool IsNextToOneOf(std::span<const CodePart> parts, uint64_t entry, uint64_t site,
+                   const std::set<uint64_t>& others);
+
 // Takes the sites out of the plan that lie in a constructor or destructor which always calls
-// another variant of itself, if that has sites too.
+// another variant of itself, if that has sites too; inlined ones as well.
 void DropCallersOfVariants(SymbolModule& module, ProbePlan& plan);
 
 }  // namespace stillframe::agent

@@ -133,9 +133,9 @@ void LineCopies::AddUnmarked(const SourceFile& file, uint32_t line, std::vector<
 // `copy` is a function, or what is inlined in one.
 void LineCopies::Walk(const Dwarf_Die& copy, int depth, Search& search) {
   Dwarf_Die die = copy;
-  const bool lacks = !copies_.contains(dwarf_dieoffset(&die));
+  const bool lacks = !copies_.contains(dwarf_dieoffset(&die)) && !BeginsAtSite(copy);
   WalkInlined(copy, depth, search.budget, [&](const Dwarf_Die& inlined, int at) {
-    if (lacks && CallLine(inlined) == search.line &&
+    if (lacks && CallLine(inlined) == search.line && !BeginsAtSite(inlined) &&
         dwarf::CallSite(inlined).file == search.file.path) {
       const std::optional<LinkAddress> address = FirstOwnAddress(inlined);
       if (address) {
@@ -151,6 +151,12 @@ void LineCopies::Walk(const Dwarf_Die& copy, int depth, Search& search) {
     Walk(inlined, at + 1, search);
     return true;
   });
+}
+
+// GCC may give what is inlined no code at its entry, where the line is marked (see line_runs.cc).
+bool LineCopies::BeginsAtSite(Dwarf_Die copy) const {
+  Dwarf_Addr entry = 0;
+  return dwarf_entrypc(&copy, &entry) == 0 && parts_.contains(LinkAddress(entry));
 }
 
 std::optional<LineSite> LineCopies::InRowBefore(const Dwarf_Die& copy, const Search& search) const {

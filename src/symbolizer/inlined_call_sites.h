@@ -43,6 +43,7 @@ class LineCopies {
  private:
   struct Search;
   void Walk(const Dwarf_Die& copy, int depth, Search& search);
+  bool BeginsAtSite(Dwarf_Die copy) const;
   std::optional<LineSite> InRowBefore(const Dwarf_Die& copy, const Search& search) const;
 
   ModuleDebug& debug_;

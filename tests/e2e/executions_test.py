@@ -53,7 +53,7 @@ class ExecutionsTest(HostTest):
                 del wanted[0]["location"]["at"]
                 outcome = hosts.run_with_agent([program], wanted, last_words=True)
                 for place in ("entry", "return"):
-                    self.assertEqual(outcome.counters(place)["hits"], 40, (compiler, level, place))
+                    self.assertEqual(outcome.counters(place)["hits"], 240, (compiler, level, place))
 
     def test_the_first_line_of_a_stored_lambda_is_the_lambdas(self):
         for level in ("-O0", "-O1", "-O2", "-Os"):

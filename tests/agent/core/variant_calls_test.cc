@@ -43,6 +43,42 @@ TEST(VariantCalls, OrItsInlinedCopyRuns) {
   EXPECT_FALSE(Calls(text, {kEntry + 2}));
 }
 
+bool IsNext(std::vector<uint8_t> text, uint64_t site, std::set<uint64_t> others) {
+  const std::vector<CodePart> parts = {{kEntry, std::move(text)}};
+  std::set<uint64_t> addresses;
+  for (const uint64_t other : others) addresses.insert(kEntry + other);
+  return IsNextToOneOf(parts, kEntry, kEntry + site, addresses);
+}
+
+TEST(VariantCalls, InlinedBeforeOrBehindIt) {
+  // 0: xor; 2: xor; 4: ret
+  const std::vector<uint8_t> text = {0x31, 0xC0, 0x31, 0xC0, 0xC3};
+  EXPECT_TRUE(IsNext(text, 0, {2}));
+  EXPECT_TRUE(IsNext(text, 2, {0}));
+  EXPECT_FALSE(IsNext(text, 2, {2}));
+  EXPECT_FALSE(IsNext(text, 2, {}));
+  EXPECT_FALSE(IsNext({0x06}, 0, {0}));
+}
+
+TEST(VariantCalls, InlinedOnSomeWaysOnly) {
+  // 0: xor; je 6; 4: xor; 6: xor; ret
+  const std::vector<uint8_t> skips = {0x31, 0xC0, 0x74, 0x02, 0x31, 0xC0, 0x31, 0xC0, 0xC3};
+  EXPECT_FALSE(IsNext(skips, 0, {4}));
+  EXPECT_FALSE(IsNext(skips, 6, {4}));
+  EXPECT_TRUE(IsNext(skips, 4, {6}));
+}
+
+TEST(VariantCalls, InlinedInALoop) {
+  // 0: xor; 2: xor; jne 0; ret
+  const std::vector<uint8_t> both = {0x31, 0xC0, 0x31, 0xC0, 0x75, 0xFA, 0xC3};
+  EXPECT_TRUE(IsNext(both, 0, {2}));
+  EXPECT_TRUE(IsNext(both, 2, {0}));
+  // 0: xor; 2: xor; jne 2; ret: once before the loop
+  EXPECT_FALSE(IsNext({0x31, 0xC0, 0x31, 0xC0, 0x75, 0xFC, 0xC3}, 2, {0}));
+  // 0: xor; 2: je 6; 4: xor; 6: jne 0; ret: not in each round
+  EXPECT_FALSE(IsNext({0x31, 0xC0, 0x74, 0x02, 0x31, 0xC0, 0x75, 0xF8, 0xC3}, 0, {4}));
+}
+
 TEST(VariantCalls, WhatIsNotUnderstoodIsNone) {
   EXPECT_FALSE(Calls({0xE8, 0xFB, 0x00, 0x00, 0x00, 0x06, 0xC3}));
   EXPECT_FALSE(Calls({0xFF, 0xE0}));  // jmp *rax

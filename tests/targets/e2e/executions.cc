@@ -234,13 +234,27 @@ __attribute__((noinline)) long Stores(long n) {
   return stored;
 }
 
+// Of an object in the caller's frame the variants of the destructor are parts of each other.
+struct Leaf final : virtual Shape {
+  explicit Leaf(long n) : Shape(n) {}
+  ~Leaf() override { Opaque(sides); }  // leaf destroyed
+};
+__attribute__((noinline)) long Leaves(long n) {
+  long total = 0;
+  for (long i = 0; i < n; ++i) {
+    const Leaf leaf(i);
+    total += leaf.sides;
+  }
+  return total;
+}
+
 int main() {
   const long n = 200;
   std::vector<int> values(103, 3);
   long check = Calls(n) ^ Inlined(n) ^ Spread(n) ^ TwoStatements(n) ^ Branches(n);
   for (int i = 0; i < 10; ++i) check ^= Unrolled(values.data());
   check ^= Instances(50) ^ AfterLoop(values.data(), 13) ^ Captured(n) ^ Signs("-12-34--5-6");
-  check ^= Highest({3, 9, 2, 11, 4}) ^ Shapes(20) ^ Stored(n) ^ Stores(n);
+  check ^= Highest({3, 9, 2, 11, 4}) ^ Shapes(20) ^ Stored(n) ^ Stores(n) ^ Leaves(n);
   check ^= Recursion(12) ^ Cases(7 * 30) ^ Throws(300) ^ Words(n);
   std::printf("check %ld\n", check != 0 ? 1L : 0L);
   const struct {
@@ -251,7 +265,8 @@ int main() {
                {"case 3", 30},         {"default", 30}, {"throw", 300}, {"calm", 200},
                {"catch", 100},         {"words", n},    {"ring push", 150}, {"ring store", 150},
                {"ring sum", 9}, {"squared", 3}, {"after a loop", 1}, {"init capture", n},
-               {"cut in two", 5}, {"sign", 11}, {"shape destroyed", 40}, {"corner made", 30},
-               {"corner destroyed", 30}, {"stored lambda", n}, {"adjacent copies", 2}};
+               {"cut in two", 5}, {"sign", 11}, {"shape destroyed", 40 + n}, {"corner made", 30},
+               {"corner destroyed", 30}, {"stored lambda", n}, {"adjacent copies", 2},
+               {"leaf destroyed", n}};
   for (const auto& [mark, count] : truth) std::printf("%s: %ld\n", mark, count);
 }
