@@ -101,6 +101,8 @@ class Compiler {
   Result<Value> Dereference(const Value& value, uint32_t column);
   // As in C++ it is not asked whether the iterator is at an element.
   Result<Value> IteratorElement(const Value& value, uint32_t column);
+  Result<Fragment> StepBack(const Value& iterator);
+  Result<Value> BitElement(const Value& iterator, uint32_t column);
   Result<Value> AddressOf(const Value& value, uint32_t column);
   Result<Location> Slice(const Value& value);
   Result<Piece> SlicePiece(const Piece& piece, uint32_t offset, uint32_t size_bytes);

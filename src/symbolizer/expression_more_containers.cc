@@ -289,22 +289,102 @@ Result<Value> Compiler::Alternative(const Node& node) {
   return Part(held, view.b + member.offset_bytes, member.type);
 }
 
+// [address of the node, or of the element behind] -> [address of the node or the element before].
+Result<Fragment> Compiler::StepBack(const Value& value) {
+  const View view = ViewOf(value);
+  const uint64_t size = unit_.types[view.element].size_bytes;
+  SF_ASSIGN_OR_RETURN(const Fragment at, ReadBytes(value, view.a, 8));
+  Fragment code = at;
+  switch (view.layout) {
+    case kAtElement:
+      code.AddImm(0 - size);
+      return code;
+    case kInList:
+      code.AddImm(view.left);
+      code.Load(8, false);
+      return code;
+    case kInDeque: {
+      SF_ASSIGN_OR_RETURN(const Fragment block, ReadBytes(value, view.b, 8));
+      Fragment at_first = at;
+      at_first.Append(block);
+      at_first.Load(8, false);
+      at_first.Emit(Op::kEq);
+      Fragment in_block_before = block;
+      in_block_before.AddImm(0 - uint64_t{8});
+      in_block_before.Load(8, false);
+      in_block_before.AddImm((view.c - 1) * size);
+      code.AddImm(0 - size);
+      return Merge(std::move(at_first), in_block_before, code);
+    }
+    default:
+      break;
+  }
+  // The successor with left and right exchanged.
+  code.Emit(Op::kTreeNext, view.right, view.left, view.parent);
+  if (view.layout == kInLibcxxTree) return code;
+  // libstdc++'s header is red, and the root's parent; its right link is the last node.
+  Fragment is_header = at;
+  is_header.Load(1, false);
+  is_header.Emit(Op::kLogicalNot);
+  Fragment by_parent = at;
+  by_parent.AddImm(view.parent);
+  by_parent.Load(8, false);
+  by_parent.AddImm(view.parent);
+  by_parent.Load(8, false);
+  by_parent.Append(at);
+  by_parent.Emit(Op::kEq);
+  Fragment no;
+  no.Const(0);
+  is_header = Merge(std::move(is_header), by_parent, no);
+  Fragment last = at;
+  last.AddImm(view.right);
+  last.Load(8, false);
+  return Merge(std::move(is_header), last, code);
+}
+
+// vector<bool>'s: a bit of a word, or with a reversed one the bit before.
+Result<Value> Compiler::BitElement(const Value& value, uint32_t column) {
+  const View view = ViewOf(value);
+  SF_ASSIGN_OR_RETURN(Fragment code, ReadBytes(value, view.a, 8));
+  code.Emit(Op::kDup);
+  code.FailIfZero(Code::kBadExpression);
+  SF_ASSIGN_OR_RETURN(const Fragment bit, ReadBytes(value, view.b, 4));
+  Fragment index = bit;
+  if (view.keys != 0) {
+    // Bit 0 follows bit 63 of the word before.
+    Fragment back, stay;
+    back.Const(8);
+    stay.Const(0);
+    Fragment first = bit;
+    first.Emit(Op::kLogicalNot);
+    code.Append(Merge(std::move(first), back, stay));
+    code.Emit(Op::kSub);
+    index.AddImm(63);
+    index.Const(63);
+    index.Emit(Op::kAnd);
+  }
+  code.Load(8, false);
+  code.Append(index);
+  code.Emit(Op::kShrU);
+  code.Const(1);
+  code.Emit(Op::kAnd);
+  return Cell(BoolType(unit_), std::move(code), column);
+}
+
 Result<Value> Compiler::IteratorElement(const Value& value, uint32_t column) {
   const View view = ViewOf(value);
-  const uint32_t size = unit_.types[view.element].size_bytes;
-  const bool reversed = view.keys != 0;
-  const bool near = view.layout == kAtElement || view.layout == kInList;
-  if (view.layout == kAtBit || size == 0 || (reversed && !near)) {
+  if (view.layout == kAtBit) return BitElement(value, column);
+  if (unit_.types[view.element].size_bytes == 0) {
     return Status(Code::kUnsupportedType, "column " + std::to_string(column) + ": " +
                                               Quote(value.type) + " cannot be dereferenced here");
   }
   SF_ASSIGN_OR_RETURN(Fragment code, ReadBytes(value, view.a, 8));
   code.Emit(Op::kDup);
   code.FailIfZero(Code::kBadExpression);
-  if (reversed && view.layout == kAtElement) code.AddImm(0 - uint64_t{size});
-  if (reversed && view.layout == kInList) {
-    code.AddImm(view.left);
-    code.Load(8, false);
+  if (view.keys != 0) {
+    code.Emit(Op::kDrop);
+    SF_ASSIGN_OR_RETURN(const Fragment before, StepBack(value));
+    code.Append(before);
   }
   const bool in_node = view.layout != kAtElement && view.layout != kInDeque;
   if (in_node) code.AddImm(view.c);

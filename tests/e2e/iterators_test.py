@@ -156,12 +156,39 @@ class IteratorsTest(unittest.TestCase):
         for snapshot in snapshots:
             got = {e["text"]: e.get("value") for e in snapshot["expressions"]}
             self.assertEqual(got, wanted[snapshot["tracepointId"]])
-        for expression, mark in (("*bit", "mark-arrays"), ("*mapped_back", "mark-nodes")):
-            done, snapshots = harness.run_with_file(program, [
-                {"location": {"file": "iterators.cc", "line": line[mark]},
-                 "expressions": [expression]}])
-            (told,) = snapshots[0]["expressions"]
-            self.assertEqual((told["status"], told["reason"]), ("UNAVAILABLE", "UNSUPPORTED_TYPE"))
+
+    def test_expressions_at_every_position(self):
+        """`*` of reversed iterators and of bits, wherever the program says that there is an element."""
+        names = {"mark-arrays": ("bit", "bit_back", "bit_end", "back", "word_back"),
+                 "mark-nodes": ("queued_back", "queued_front", "listed_back", "key_back", "single_back",
+                                "mapped_back", "many_back")}
+        for compiler, level, more, library in self.programs():
+            if level != "-O0" or more:
+                continue
+            with self.subTest(compiler=compiler, libcxx=bool(library)):
+                program = harness.compile_target("iterators.cc", compiler, ("-g", level),
+                                                 (*library, "-w"))
+                compared = 0
+                for mark, of_mark in names.items():
+                    texts = {f"{n}->first" if n in ("mapped_back", "many_back") else f"*{n}": n
+                             for n in of_mark}
+                    done, snapshots = self.run_program(program, (mark,), expressions=list(texts))
+                    self.assertEqual(len(snapshots), STEPS, done.stderr)
+                    truth = {}
+                    for step, name, text in re.findall(r"^(\d+) (\w+) (.*)$", done.stdout, re.M):
+                        truth.setdefault((int(step), name), text)
+                    for step, snapshot in enumerate(snapshots):
+                        for told in snapshot["expressions"]:
+                            name = texts[told["text"]]
+                            wanted = truth[step, name]
+                            if wanted in ("end()", "rend()"):
+                                continue
+                            if "first" in told["text"]:
+                                wanted = re.match(r'"[^"]*"|[^,]*', wanted).group()
+                            self.assertEqual(told.get("value"), wanted, (step, told))
+                            compared += 1
+                print(compiler, "libc++" if library else "", compared)
+                self.assertGreater(compared, 60)
 
 
 if __name__ == "__main__":
