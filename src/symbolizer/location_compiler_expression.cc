@@ -1,5 +1,7 @@
 #include "symbolizer/location_compiler_expression.h"
 
+#include <string_view>
+
 #include "symbolizer/call_site_reader.h"
 #include "symbolizer/dwarf_util.h"
 
@@ -18,6 +20,20 @@ bool InRange(uint8_t atom, unsigned first, unsigned last) { return atom >= first
 bool AtFunctionEntry(const LocationContext& context) {
   return context.innermost && context.subprogram &&
          FunctionEntryOf(*context.subprogram) == context.pc;
+}
+
+// GCC 12 writes the address of a thread-local's template there, where its offset should stand.
+// Clang's are right.
+bool HasIndexedOffsets(const Dwarf_Attribute& attribute) {
+  Dwarf_Die unit;
+  Dwarf_Attribute producer;
+  if (dwarf_cu_info(attribute.cu, nullptr, nullptr, &unit, nullptr, nullptr, nullptr, nullptr) !=
+          0 ||
+      dwarf_attr(&unit, DW_AT_producer, &producer) == nullptr) {
+    return false;
+  }
+  const char* const text = dwarf_formstring(&producer);
+  return text != nullptr && std::string_view(text).find("clang") != std::string_view::npos;
 }
 
 }  // namespace
@@ -109,12 +125,13 @@ Code ExpressionCompiler::Constant(const Dwarf_Op& op) {
 // DWARF 5 §2.5.1.1: an index into .debug_addr.
 Code ExpressionCompiler::IndexedConstant(const Dwarf_Op& op, bool is_address) {
   Dwarf_Attribute value;
-  Dwarf_Addr address = 0;
+  if (!is_address && !HasIndexedOffsets(*attribute_)) return Code::kUnsupportedLocation;
+  Dwarf_Word number = 0;  // libdw gives an address a form of addresses, a constant one of data
   if (dwarf_getlocation_attr(attribute_, &op, &value) != 0 ||
-      dwarf_formaddr(&value, &address) != 0) {
+      (is_address ? dwarf_formaddr(&value, &number) : dwarf_formudata(&value, &number)) != 0) {
     return Code::kUnsupportedLocation;
   }
-  Emit(is_address ? Op::kModuleAddress : Op::kConst, 0, 0, static_cast<int64_t>(address));
+  Emit(is_address ? Op::kModuleAddress : Op::kConst, 0, 0, static_cast<int64_t>(number));
   Push(kGeneric);
   return Code::kOk;
 }
