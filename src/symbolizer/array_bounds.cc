@@ -56,12 +56,20 @@ bool AsksRegisters(std::span<const Dwarf_Op> ops) {
   });
 }
 
-ElementCount FromExpression(Dwarf_Attribute& attribute, const LocationContext& context) {
+bool IsRbpSlot(std::span<const Dwarf_Op> ops) {
+  return ops.size() == 2 && ops[0].atom == DW_OP_breg6 && static_cast<int64_t>(ops[0].number) < 0 &&
+         ops[1].atom == DW_OP_deref;
+}
+
+ElementCount FromExpression(Dwarf_Attribute& attribute, const LocationContext& context,
+                            bool has_rbp_slots) {
   Dwarf_Op* ops = nullptr;
   size_t size = 0;
   if (dwarf_getlocation(&attribute, &ops, &size) != 0) return Failed(Code::kUnsupportedLocation);
   const std::span<const Dwarf_Op> all(ops, size);
-  if (AsksRegisters(all)) return Failed(Code::kUnsupportedLocation);
+  if (AsksRegisters(all) && !(has_rbp_slots && IsRbpSlot(all))) {
+    return Failed(Code::kUnsupportedLocation);
+  }
   ExpressionCompiler compiler(context);
   const Code code = compiler.Run(attribute, all);
   if (code != Code::kOk) return Failed(code);
@@ -78,8 +86,8 @@ std::optional<Dwarf_Die> SubrangeOf(const TypeBuilder::Dimension& dimension) {
   return subrange;
 }
 
-ElementCount CompileElementCount(std::optional<Dwarf_Die> subrange,
-                                 const LocationContext& context) {
+ElementCount CompileElementCount(std::optional<Dwarf_Die> subrange, const LocationContext& context,
+                                 bool has_rbp_slots) {
   Dwarf_Attribute attribute;
   if (!subrange) return Failed(Code::kUnsupportedLocation);
   std::optional<uint64_t> constant = Unsigned(*subrange, DW_AT_count);
@@ -96,7 +104,7 @@ ElementCount CompileElementCount(std::optional<Dwarf_Die> subrange,
   Dwarf_Die variable;
   ElementCount count = dwarf_formref_die(&attribute, &variable) != nullptr
                            ? FromVariable(variable, context)
-                           : FromExpression(attribute, context);
+                           : FromExpression(attribute, context, has_rbp_slots);
   if (count.code == Code::kOk && !is_count) {
     count.program.insert(count.program.end() - 1, Make(Op::kAddImm, 1));
   }
@@ -130,7 +138,7 @@ bool IsVariableArray(const Dwarf_Die& type) {
 }
 
 Extents CompileExtents(TypeId array, const LocationContext& context, const TypeBuilder& types,
-                       PlanTables& tables) {
+                       PlanTables& tables, bool has_rbp_slots) {
   Extents extents;
   const auto is_counted = [&](TypeId type) {
     return (types.Node(type).flags & kFlagCountedByVariable) != 0;
@@ -138,8 +146,9 @@ Extents CompileExtents(TypeId array, const LocationContext& context, const TypeB
   for (; is_counted(array) && extents.programs.size() < kMaxExtents;
        array = types.Node(array).target) {
     const auto dimension = types.DimensionOf(array);
-    ElementCount count = dimension ? CompileElementCount(SubrangeOf(*dimension), context)
-                                   : Failed(Code::kUnsupportedType);
+    ElementCount count = dimension
+                             ? CompileElementCount(SubrangeOf(*dimension), context, has_rbp_slots)
+                             : Failed(Code::kUnsupportedType);
     // What is inside is of no size at all.
     const TypeNode& element = types.Node(types.Node(array).target);
     if (count.code == Code::kOk && !is_counted(types.Node(array).target) &&

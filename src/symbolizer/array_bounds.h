@@ -29,12 +29,14 @@ bool IsVariableArray(const Dwarf_Die& type);
 // The numbers of elements in the dimensions of `array`, a type with kFlagCountedByVariable, that
 // have that flag, the outermost first. `code` is kOk, or the first reason why nobody can tell one
 // of them at this place; a program that fails with its reason stands for each such.
+// `has_rbp_slots`: the array itself is known to be found by a slot of a frame that rbp points to
+// (GCC, of frames that are aligned at run time).
 struct Extents {
   Code code = Code::kOk;
   std::vector<Program> programs;
 };
 Extents CompileExtents(TypeId array, const LocationContext& context, const TypeBuilder& types,
-                       PlanTables& tables);
+                       PlanTables& tables, bool has_rbp_slots = false);
 
 }  // namespace stillframe::dwarf
 

@@ -127,7 +127,7 @@ std::optional<View> DetectAdaptor(TypeBuilder& types, TypeId id) {
   return Wrapper(FindField(types, id, {"c"}));
 }
 std::optional<View> DetectReferenceWrapper(TypeBuilder& types, TypeId id) {
-  return Wrapper(FindEither(types, id, {{"_M_data"}, {"__f_"}}));
+  return Wrapper(FindEither(types, id, {{"_M_data"}, {"__f_"}, {"_M_ptr"}, {"__ptr_"}}));
 }
 std::optional<View> DetectThreadId(TypeBuilder& types, TypeId id) {
   return Wrapper(FindEither(types, id, {{"_M_thread"}, {"__id_"}}));
@@ -279,6 +279,8 @@ constexpr auto kRules = std::to_array<ViewRule>({
     {"std::initializer_list", DetectInitializerList},
     {"std::valarray", DetectValarray},
     {"std::atomic", DetectAtomic},
+    {"std::atomic_flag", DetectAtomic},
+    {"std::atomic_ref", DetectReferenceWrapper},
     {"std::filesystem::path", DetectPath},
     {"std::queue", DetectAdaptor},
     {"std::stack", DetectAdaptor},

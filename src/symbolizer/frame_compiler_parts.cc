@@ -76,13 +76,23 @@ std::optional<Location> FrameParts::DescribeImplied(const Dwarf_Die& die, TypeId
   return location;
 }
 
+// "[rbp - 80]": the address of a variable-length array in a frame that is aligned at run time.
+bool FrameParts::IsInRbpSlot(const Location& location) {
+  if (location.kind != LocationKind::kMemory || location.program.count != 4) return false;
+  const Insn* const code = tables.unit().code.data() + location.program.first;
+  constexpr uint8_t kRbp = 6;  // by DWARF's number
+  return code[0].op == Op::kRegister && code[0].a == kRbp && code[1].op == Op::kAddImm &&
+         code[1].imm < 0 && code[2].op == Op::kLoad && code[3].op == Op::kReturn;
+}
+
 void FrameParts::AddExtents(Variable& variable, const LocationContext& context) {
   if (variable.location.kind == LocationKind::kUnavailable) return;
   const TypeNode& node = types.Node(variable.type);
   const bool leads = node.kind == TypeKind::kPointer || node.kind == TypeKind::kReference;
   const TypeId array = leads ? node.target : variable.type;
   if ((types.Node(array).flags & kFlagCountedByVariable) == 0) return;
-  Extents extents = CompileExtents(array, context, types, tables);
+  Extents extents =
+      CompileExtents(array, context, types, tables, !leads && IsInRbpSlot(variable.location));
   if (!leads && variable.location.kind != LocationKind::kMemory) {
     extents.code = Code::kUnsupportedLocation;
   }

@@ -45,6 +45,7 @@ struct FrameParts {
   // length or leads to one: how many elements that has belongs to the frame, not to its type. An
   // array without them becomes unavailable; a pointer to one is worth something.
   void AddExtents(Variable& variable, const LocationContext& context);
+  bool IsInRbpSlot(const Location& location);
 };
 
 }  // namespace stillframe::dwarf

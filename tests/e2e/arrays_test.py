@@ -43,6 +43,21 @@ class ArraysTest(unittest.TestCase):
         self.assertIn(found["status"], ("EXACT", "RECOVERED"), found)
         return found
 
+    def test_in_frames_that_are_aligned_at_run_time(self):
+        for snapshot, level in self.frames(("-O0", "-O1", "-O2", "-O3", "-Os"),
+                                           mark="mark-aligned"):
+            frame = snapshot["frames"][0]
+            squares = self.elements(frame, "squares", level)
+            if squares and "children" in squares:
+                self.assertEqual(squares["value"], "size=5")
+                self.assertEqual([v["value"] for v in squares["children"]], SQUARES)
+            grid = self.elements(frame, "grid", level)
+            if grid and "children" in grid:
+                self.assertEqual([v["value"] for v in grid["children"][4]["children"]],
+                                 ["4", "4.1", "4.2", "4.3", "4.4", "4.5"])
+            if level == "-O0":
+                self.assertTrue(squares.get("children") and grid.get("children"), frame)
+
     def test_as_many_elements_as_there_are(self):
         for snapshot, level in self.frames():
             frame = snapshot["frames"][0]

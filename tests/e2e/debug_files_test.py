@@ -153,6 +153,33 @@ class DebugFilesTest(unittest.TestCase):
             file.write_bytes(content)
         self.assert_refused("was split off", ".dwo: .debug_info.dwo does not decompress")
 
+    def test_thread_locals_in_split_units(self):
+        """GCC 12 writes the address of the initial value where the offset should stand."""
+        (self.folder / "locals.cc").write_text("""\
+#include <cstdio>
+thread_local int outer = 3;
+__attribute__((noinline)) int Count(int by) {
+  static thread_local int inner = 7;
+  inner += by;
+  outer += by;
+  return inner + outer;
+}
+int main() { std::printf("%d\\n", Count(1)); }
+""")
+        for compiler in filter(shutil.which, ("g++", "clang++-14", "clang++-19")):
+            for version in ("-gdwarf-4", "-gdwarf-5"):
+                for split in ([], ["-gsplit-dwarf"]):
+                    with self.subTest(compiler=compiler, version=version, split=split):
+                        self.run_in(compiler, "-O0", "-g", version, *split, "locals.cc", "-o",
+                                    "program")
+                        done, (snapshot,) = harness.run_with_file(
+                            self.folder / "program", [{"location": {"file": "locals.cc", "line": 7},
+                                                       "expressions": ["outer"]}])
+                        self.assertEqual(done.stdout, "12\n")
+                        inner = harness.variable(snapshot["frames"][0], "inner")
+                        for value, truth in ((inner, "8"), (snapshot["expressions"][0], "4")):
+                            self.assertEqual(value.get("value"), truth, value)
+
     def test_split_units_that_are_not_there(self):
         self.compile("-gsplit-dwarf")
         for file in self.folder.glob("*.dwo"):

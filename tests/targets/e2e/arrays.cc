@@ -34,9 +34,25 @@ __attribute__((noinline)) int Fill(int n, int room) {
   return squares[n - 1];
 }
 
+// Its frame is aligned at run time, so GCC describes what is in it by rbp.
+__attribute__((noinline)) int FillAligned(int n) {
+  alignas(64) double wide[8] = {0.5};
+  int squares[n];
+  double grid[n][n + 1];
+  for (int i = 0; i < n; ++i) {
+    squares[i] = i * i;
+    for (int j = 0; j <= n; ++j) grid[i][j] = i + j / 10.0;
+  }
+  Hold(wide);
+  Hold(squares);
+  Hold(grid);  // mark-aligned
+  return squares[n - 1];
+}
+
 }  // namespace shop
 
 int main(int argc, char**) {
+  std::printf("%d\n", shop::FillAligned(argc + 4));
   std::printf("%d\n", shop::Fill(argc + 4, 40));
   return 0;
 }

@@ -269,6 +269,8 @@ __attribute__((noinline)) void Wrappers() {
   std::atomic<Point> atomic_point(Point{1, 2});
   std::atomic<bool> atomic_true(true);
   std::atomic<Point*> atomic_pointer(shared.get());
+  std::atomic_flag flag_set, flag_clear;
+  flag_set.test_and_set();
   std::complex<float> single(1, -2);
   std::complex<double> zero;
   std::complex<long double> extended(0.5L, 0.25L);
@@ -282,7 +284,7 @@ __attribute__((noinline)) void Wrappers() {
        shared_void, shape, no_shared, unique_array, closing, unique_shape, moved_unique, unique_to,
        maybe_false, maybe_none, inner, maybe_point, maybe_list, tuple0, with_empty, nested, tied, half,
        reference, no_function, pointer, lambda, large, member, atomic_point, atomic_true,
-       atomic_pointer, single, zero, extended, no_error, error, no_handle, task, erased, no_thread,
+       atomic_pointer, flag_set, flag_clear, single, zero, extended, no_error, error, no_handle, task, erased, no_thread,
        self, number);
   std::puts("");  // mark-wrappers
   Tell("valueless", "valueless");
@@ -331,6 +333,8 @@ __attribute__((noinline)) void Wrappers() {
   Tell("atomic_point.y", "2");
   Tell("atomic_true", "true");
   Tell("atomic_pointer.x", "3");
+  Tell("flag_set", "true");
+  Tell("flag_clear", "false");
   Tell("single", "1 + -2i");
   Tell("zero", "0 + 0i");
   Tell("extended", "0.5 + 0.25i");
