@@ -24,11 +24,11 @@ using dwarf::LocalVariable;
 using dwarf::LocationContext;
 using dwarf::ScopeChain;
 
-// What tells where the function is declared: it itself, or the type of its object (GCC does not say
-// it of a lambda's operator()).
+// What tells where the function is declared: it itself, or the closure's type (GCC does not say it of
+// a lambda's operator(); that of a destructor which nobody wrote is declared nowhere).
 Dwarf_Die DeclarationOf(const Dwarf_Die& function) {
   const Dwarf_Die origin = dwarf::Origin(function);
-  if (!dwarf::DeclFile(origin).empty()) return origin;
+  if (!dwarf::DeclFile(origin).empty() || dwarf::Name(origin) != "operator()") return origin;
   std::optional<Dwarf_Die> type = dwarf::Reference(origin, DW_AT_object_pointer);
   for (int depth = 0; type && depth < 5 && !dwarf::IsStructTag(dwarf::Tag(*type)); ++depth) {
     type = dwarf::TypeOf(*type);  // of the parameter: T* const, T*, const T, T
