@@ -24,8 +24,8 @@ using dwarf::LocalVariable;
 using dwarf::LocationContext;
 using dwarf::ScopeChain;
 
-// What tells where the function is declared: it itself, or the closure's type (GCC does not say it of
-// a lambda's operator(); that of a destructor which nobody wrote is declared nowhere).
+// What tells where the function is declared: it itself, or the closure's type (GCC does not say it
+// of a lambda's operator(); that of a destructor which nobody wrote is declared nowhere).
 Dwarf_Die DeclarationOf(const Dwarf_Die& function) {
   const Dwarf_Die origin = dwarf::Origin(function);
   if (!dwarf::DeclFile(origin).empty() || dwarf::Name(origin) != "operator()") return origin;

@@ -11,6 +11,8 @@
 namespace stillframe::dwarf {
 namespace {
 
+constexpr uint64_t kMaxPlaceBytes = 16;  // of an expression: a constant and an operation
+
 // What a symbol's value would be: an address, or an offset into the module's thread-local block.
 struct StaticPlace {
   uint64_t value;
@@ -30,7 +32,11 @@ std::optional<StaticPlace> PlaceOf(Dwarf_Die variable, DataImports& imports) {
   Dwarf_Attribute attribute;
   Dwarf_Op* ops = nullptr;
   size_t count = 0;
-  if (dwarf_attr_integrate(&variable, DW_AT_location, &attribute) == nullptr) return std::nullopt;
+  Dwarf_Block block;
+  if (dwarf_attr_integrate(&variable, DW_AT_location, &attribute) == nullptr ||
+      dwarf_formblock(&attribute, &block) != 0 || block.length > kMaxPlaceBytes) {
+    return std::nullopt;  // libdw is not asked for more: it keeps what it has read
+  }
   if (dwarf_getlocation(&attribute, &ops, &count) != 0 || count == 0) return std::nullopt;
   std::optional<uint64_t> value = ConstantOf(attribute, ops[0]);
   const bool is_thread_local = count == 2 && (ops[1].atom == DW_OP_form_tls_address ||
