@@ -18,6 +18,10 @@
 
 namespace stillframe::agent {
 
+// What is prepared when a tracepoint is armed.
+inline constexpr uint32_t kCallerLevels = 5;  // frames 1 to 4 show variables, which 1 to 5 pass on
+inline constexpr uint32_t kMaxPreparedCallers = 128;
+
 class CallerPlans {
  public:
   explicit CallerPlans(Symbolizer& symbolizer) : symbolizer_(symbolizer) {}

@@ -450,18 +450,8 @@ __attribute__((noinline)) void Locks() {
   timed_shared.unlock();
 }
 
-template <typename T>
-void Put(void* object, size_t offset, T value) {
-  __builtin_memcpy(static_cast<char*>(object) + offset, &value, sizeof value);
-}
-
 // What a stray write leaves behind. Nothing here is destroyed.
 __attribute__((noinline)) void Damage() {
-#ifdef _LIBCPP_VERSION
-  constexpr size_t kListNext = 8, kHashHeader = 16, kTreeCount = 16;
-#else
-  constexpr size_t kListNext = 0, kHashHeader = 8, kTreeCount = 40;
-#endif
   auto& reversed = *new std::vector<int>{1, 2, 3};
   auto& endless = *new std::vector<int>{1, 2, 3};
   auto& uneven = *new std::vector<int>{1, 2, 3};

@@ -17,6 +17,18 @@ __attribute__((noinline)) void Keep(T&... objects) {
   (..., Hold(&objects));
 }
 
+// To damage an object with.
+template <typename T>
+void Put(void* object, size_t offset, T value) {
+  __builtin_memcpy(static_cast<char*>(object) + offset, &value, sizeof value);
+}
+
+#ifdef _LIBCPP_VERSION
+constexpr size_t kListNext = 8, kHashHeader = 16, kTreeCount = 16;
+#else
+constexpr size_t kListNext = 0, kHashHeader = 8, kTreeCount = 40;
+#endif
+
 struct Point {
   int x, y;
 };
