@@ -69,7 +69,7 @@ Code ExpressionCompiler::Run(Dwarf_Attribute& attribute, std::span<const Dwarf_O
     jumps_.erase(first, last);
     if (!reachable_ || is_value_) return Code::kUnsupportedLocation;
     if (const Code code = Step(op); code != Code::kOk) return code;
-    if (cells_.size() > kMaxStack || code_.size() > kMaxProgramLength - 8) {
+    if (below_ + cells_.size() + kTemporaries > kMaxStack || code_.size() > kMaxProgramLength - 8) {
       return Code::kUnsupportedLocation;
     }
   }
@@ -200,7 +200,7 @@ Code ExpressionCompiler::FrameBase() {
     return PushRegister(ops[0].atom - DW_OP_reg0, 0);
   }
   if (count == 1 && ops[0].atom == DW_OP_regx) return PushRegister(ops[0].number, 0);
-  ExpressionCompiler nested(context_, depth_ + 1);
+  ExpressionCompiler nested = Inner();
   const Code code = nested.Run(base, std::span(ops, count));
   if (code != Code::kOk) return code;
   std::vector<Insn> program = nested.TakeProgram();

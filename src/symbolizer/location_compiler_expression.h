@@ -27,8 +27,7 @@ struct CellType {
 
 class ExpressionCompiler {
  public:
-  ExpressionCompiler(const LocationContext& context, int depth = 0)
-      : context_(context), depth_(depth) {}
+  explicit ExpressionCompiler(const LocationContext& context) : context_(context) {}
 
   // Compiles all of `ops`, which belong to `attribute`. kOk, or the reason why there is no value.
   Code Run(Dwarf_Attribute& attribute, std::span<const Dwarf_Op> ops);
@@ -39,7 +38,12 @@ class ExpressionCompiler {
   bool is_value() const { return is_value_; }
 
  private:
-  static constexpr int kMaxDepth = 4;  // of expressions in expressions
+  static constexpr int kMaxDepth = 4;        // of expressions in expressions
+  static constexpr size_t kTemporaries = 2;  // cells that an operation may need meanwhile
+  ExpressionCompiler(const LocationContext& context, int depth, size_t below)
+      : context_(context), depth_(depth), below_(below) {}
+  // Of an expression in the middle of this one.
+  ExpressionCompiler Inner() const { return {context_, depth_ + 1, below_ + cells_.size()}; }
   using Handler = Code (ExpressionCompiler::*)(const Dwarf_Op&);
   Code Step(const Dwarf_Op& op);
   // Each returns kUnsupported when the operator is none of its own.
@@ -83,7 +87,8 @@ class ExpressionCompiler {
   void Emit(Op op, uint8_t a = 0, uint8_t b = 0, int64_t imm = 0);
 
   const LocationContext& context_;
-  int depth_;
+  const int depth_ = 0;
+  const size_t below_ = 0;  // cells of the expressions around
   Dwarf_Attribute* attribute_ = nullptr;
   std::vector<Insn> code_;
   std::vector<CellType> cells_;

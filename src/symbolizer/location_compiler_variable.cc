@@ -67,7 +67,7 @@ Code ExpressionCompiler::PushPlace(Dwarf_Attribute& attribute, std::span<const D
     if (code == Code::kOk) Emit(Op::kExtend, size_bytes, is_signed ? 1 : 0);
     return code;
   }
-  ExpressionCompiler nested(context_, depth_ + 1);
+  ExpressionCompiler nested = Inner();
   const Code code = nested.Run(attribute, ops);
   if (code != Code::kOk) return code;
   const bool is_value = nested.is_value();
