@@ -167,9 +167,9 @@ bool HasPlace(Dwarf_Die die) {
 }  // namespace
 
 bool IsCompilersOwn(std::string_view artificial) {
-  // Not Clang's `__coro_frame`: its members have no names of the program's, or those of variables
-  // whose places it shares with others.
-  if (artificial == "__closure" || artificial == "__promise") return false;
+  for (const std::string_view shown : {"__closure", "__promise", "__coro_frame"}) {
+    if (artificial == shown) return false;
+  }
   // Clang's, where a variable-length array is; GCC's of coroutines: awaiters and its own state.
   if (artificial == "saved_stack" || artificial == "Is" || artificial == "Fs") return true;
   const auto numbered = [artificial](std::string_view head) {
