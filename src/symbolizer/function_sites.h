@@ -12,9 +12,8 @@
 namespace stillframe {
 
 // Every place where a function of that name begins: overloads, template instances, constructors'
-// variants, clones, and the copies inlined into others. Ascending. `own_code_only`: no
-// inlined copies. Errors: kFunctionNotFound (near
-// names).
+// variants, clones, and the copies inlined into others. Ascending. `own_code_only`: no inlined
+// copies. Errors: kFunctionNotFound (near names).
 Result<std::vector<LineSite>> FindFunctionSites(ModuleDebug& debug, const ElfFile& module,
                                                 const SymbolTable& symbols,
                                                 std::string_view function, bool own_code_only);

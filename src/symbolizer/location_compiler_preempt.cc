@@ -79,13 +79,14 @@ std::vector<Insn> CodeOf(const DataImports::Place& place) {
 
 // The object's address as the loader gave it to the module; nullopt when the module's code does not
 // ask for it.
-std::optional<Program> LoadedAddress(Dwarf_Die variable, DataImports& imports, PlanTables& tables) {
+std::optional<Program> LoadedAddress(const Dwarf_Die& variable,
+                                     const std::optional<StaticPlace>& own_place,
+                                     DataImports& imports, PlanTables& tables) {
   const Dwarf_Die origin = Origin(variable);
   const std::string linkage(LinkageName(origin));
   const std::string own = linkage.empty() ? std::string(Name(origin)) : linkage;
   std::vector<std::string> names{own};
   if (!IsDeclared(variable)) {
-    const std::optional<StaticPlace> own_place = PlaceOf(variable, imports);
     if (!own_place) return std::nullopt;
     names = own_place->is_thread_local ? imports.ThreadLocalsAt(own_place->value)
                                        : imports.ExportedAt(LinkAddress(own_place->value));
@@ -104,12 +105,14 @@ std::optional<Program> LoadedAddress(Dwarf_Die variable, DataImports& imports, P
   return tables.AddProgram(CodeOf(*place));
 }
 
+bool MayBePreempted(const std::optional<StaticPlace>& place, DataImports& imports) {
+  return place && imports.MayBePreempted(place->value, place->is_thread_local);
+}
+
 }  // namespace
 
 bool MayBePreempted(const Dwarf_Die& variable, DataImports* imports) {
-  if (imports == nullptr) return false;
-  const std::optional<StaticPlace> place = PlaceOf(variable, *imports);
-  return place && imports->MayBePreempted(place->value, place->is_thread_local);
+  return imports != nullptr && MayBePreempted(PlaceOf(variable, *imports), *imports);
 }
 
 void FollowLoader(const Dwarf_Die& variable, DataImports* imports, PlanTables& tables,
@@ -117,15 +120,15 @@ void FollowLoader(const Dwarf_Die& variable, DataImports* imports, PlanTables& t
   const bool is_missing = location.kind == LocationKind::kUnavailable && IsDeclared(variable);
   const auto place = imports == nullptr ? std::nullopt : PlaceOf(variable, *imports);
   const bool is_indexed = place && place->is_thread_local && place->is_indexed;
-  const bool may_be_preempted =
-      (location.kind == LocationKind::kMemory || is_indexed) && MayBePreempted(variable, imports);
-  if (!is_missing && !may_be_preempted && !is_indexed) return;
+  const bool is_preempted = (location.kind == LocationKind::kMemory || is_indexed) && place &&
+                            MayBePreempted(place, *imports);
+  if (!is_missing && !is_preempted && !is_indexed) return;
   std::optional<Program> address;
-  if (is_indexed && !may_be_preempted) {
+  if (is_indexed && !is_preempted) {
     address = tables.AddProgram(std::vector<Insn>{
         MakeInsn(Op::kThreadLocal, static_cast<int64_t>(place->value)), MakeInsn(Op::kReturn)});
   } else if (imports != nullptr) {
-    address = LoadedAddress(variable, *imports, tables);
+    address = LoadedAddress(variable, place, *imports, tables);
   }
   location = Location{};
   location.reason = Code::kUnsupportedLocation;

@@ -1,5 +1,5 @@
-// The less common library types. Hit-path contract: no allocation, lock,
-// lazy TLS, logging, exception; no call out of hit/; bounded loops; general registers only.
+// The less common library types. Hit-path contract: no allocation, lock, lazy TLS, logging,
+// exception; no call out of hit/; bounded loops; general registers only.
 #include "agent/hit/bytes.h"
 #include "agent/hit/walker.h"
 #include "agent/ring/hit_path.h"
