@@ -27,6 +27,12 @@ std::optional<bool> OptimizedByProducer(Dwarf_Die* unit) {
   return option != std::string_view::npos && producer.substr(option + 3, 1) != "0";
 }
 
+// By the frame's base, or by the register that stands for it in frames aligned at run time (Clang:
+// rbx), which is the caller's before the prologue has run.
+bool IsInFrame(const Dwarf_Op& op) {
+  return op.atom == DW_OP_fbreg || op.atom == DW_OP_breg3 || op.atom == DW_OP_breg6;
+}
+
 bool HasAttribute(Dwarf_Die* die, unsigned name) { return dwarf_hasattr_integrate(die, name) != 0; }
 
 }  // namespace
@@ -51,7 +57,7 @@ bool NeedsPrologueSkip(Dwarf_Die* unit, Dwarf_Die* function) {
     Dwarf_Op* expression = nullptr;
     size_t length = 0;
     if (dwarf_getlocation(&location, &expression, &length) == 0 && length > 0) {
-      return expression[0].atom == DW_OP_fbreg;
+      return IsInFrame(expression[0]);
     }
   } while (dwarf_siblingof(&child, &child) == 0);
   return true;

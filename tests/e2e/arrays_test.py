@@ -58,6 +58,18 @@ class ArraysTest(unittest.TestCase):
             if level == "-O0":
                 self.assertTrue(squares.get("children") and grid.get("children"), frame)
 
+    def test_parameters_where_such_a_frame_begins(self):
+        """Clang describes them by rbx, which is the caller's before the prologue has run."""
+        line = harness.line_of("arrays.cc", "mark-begins-wide")
+        for compiler in filter(shutil.which, ("g++", "clang++-14", "clang++-19")):
+            with self.subTest(compiler=compiler):
+                program = harness.compile_target("arrays.cc", compiler, ("-O0", "-g", "-Wno-vla"))
+                _, snapshots = harness.run_with_file(
+                    program, [{"location": {"file": "arrays.cc", "line": line}},
+                              {"location": {"function": "shop::FillAligned"}}])
+                self.assertEqual([harness.variable(snapshot["frames"][0], "n")["value"]
+                                  for snapshot in snapshots], ["5", "5"])
+
     def test_as_many_elements_as_there_are(self):
         for snapshot, level in self.frames():
             frame = snapshot["frames"][0]

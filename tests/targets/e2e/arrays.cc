@@ -35,7 +35,7 @@ __attribute__((noinline)) int Fill(int n, int room) {
 }
 
 // Its frame is aligned at run time, so GCC describes what is in it by rbp.
-__attribute__((noinline)) int FillAligned(int n) {
+__attribute__((noinline)) int FillAligned(int n) {  // mark-begins-wide
   alignas(64) double wide[8] = {0.5};
   int squares[n];
   double grid[n][n + 1];
